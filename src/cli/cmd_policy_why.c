@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vrun policy why: a decision, by which rule on each side, and what would change it. */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "cli/cmd_policy.h"
+#include "cli/command.h"
+#include "model/policy_explain.h"
+
+struct question {
+	const char *file, *connect, *listen, *accept_from, *resolve, *resolved, *as, *ceiling;
+	const char **with;
+	enum policy_proto proto;
+	bool json;
+};
+
+/* Everything loaded that a question is about. */
+struct setting {
+	struct policy self, ceiling;
+	struct policy_files others;
+	struct fabric fabric;
+	char as[NAME_TEXT_MAX];
+	const char *as_list[1];
+};
+
+/* --- making the attempt ---------------------------------------------------------------- */
+
+/* "WHO:PORT" without a listener of its own: WHO and ":PORT". */
+static int split_accept(const char *text, char *who, size_t size, const char **ret_local, struct err *e)
+{
+	const char *colon = strrchr(text, ':');
+
+	if (!colon || (size_t)(colon - text) >= size || colon == text) {
+		(void)err_set(e, EINVAL, "--accept-from: at which port?");
+		return err_hint(e, "--accept-from WHO --listen :PORT, or --accept-from WHO:PORT");
+	}
+	memcpy(who, text, (size_t)(colon - text));
+	who[colon - text] = '\0';
+	*ret_local = colon;
+	return 0;
+}
+
+static int make_attempt(struct attempt *at, const struct question *q, const struct fabric *f,
+			struct err *e)
+{
+	char who[NAME_TEXT_MAX];
+	const char *local = NULL;
+	int rc;
+
+	if (q->connect)
+		return attempt_connect(at, f, q->connect, q->resolved, q->proto, e);
+	if (q->resolve)
+		return attempt_resolve(at, f, q->resolve, e);
+	if (!q->accept_from)
+		return attempt_listen(at, f, q->listen, q->proto, e);
+	if (q->listen)
+		return attempt_accept(at, f, q->accept_from, q->listen, q->proto, e);
+	rc = split_accept(q->accept_from, who, sizeof who, &local, e);
+	return rc < 0 ? rc : attempt_accept(at, f, who, local, q->proto, e);
+}
+
+static int load_setting(struct setting *s, const struct question *q, struct err *e)
+{
+	int rc = policy_load(&s->self, AT_FDCWD, q->file, NULL, e);
+
+	if (rc == 0)
+		rc = policy_files_load(&s->others, q->with, e);
+	if (rc == 0 && q->ceiling) {
+		rc = policy_load(&s->ceiling, AT_FDCWD, q->ceiling, NULL, e);
+		s->fabric.ceiling = &s->ceiling;
+	}
+	if (rc == 0 && q->as) {
+		rc = name_parse_domain(q->as, s->as, e);
+		/* Under another name the policy answers for that name alone. */
+		s->as_list[0] = s->as;
+		s->self.names = s->as_list;
+		s->self.n_names = 1;
+		s->self.domain = s->as;
+	}
+	s->fabric.self = &s->self;
+	s->fabric.others = s->others.list;
+	s->fabric.n_others = s->others.n;
+	return rc;
+}
+
+static void free_setting(struct setting *s)
+{
+	policy_files_fini(&s->others);
+	policy_fini(&s->self);
+	policy_fini(&s->ceiling);
+}
+
+/* --- answers ------------------------------------------------------------------------------ */
+
+struct answer {
+	struct attempt at;
+	struct policy_pair_verdict v;
+	const struct policy_verdict *own, *other; /* other: NULL when one side decides */
+	bool both;
+};
+
+/*
+ * The attempt as the other side sees it: what it would have to allow. `own`
+ * asked about connecting, so the other is asked about accepting, or the other
+ * way round.
+ */
+static struct policy_attempt other_view(const struct answer *a, const struct setting *s)
+{
+	const struct policy_attempt *mine = &a->at.a;
+
+	return (struct policy_attempt){
+		.kind = mine->kind == ATTEMPT_CONNECT ? ATTEMPT_ACCEPT : ATTEMPT_CONNECT,
+		.proto = mine->proto,
+		.port = mine->port,
+		.peer = { .kind = PARTY_DOMAIN, .names = s->self.names, .n_names = s->self.n_names,
+			  .addr = s->self.n_addresses ? s->self.addresses : NULL },
+	};
+}
+
+/* What happens to an allowed flow beyond the decision; "" for nothing worth saying. */
+static void flow_note(const struct answer *a, char *buf, size_t size)
+{
+	const struct policy_attempt *t = &a->at.a;
+	struct policy_options o;
+
+	buf[0] = '\0';
+	if (t->kind != ATTEMPT_CONNECT || !a->v.client.allow)
+		return;
+	policy_verdict_options(&a->v.client, &o);
+	if (t->peer.kind == PARTY_NAME && !t->peer.addr)
+		(void)snprintf(buf, size,
+			       "each address of the name is decided on when it is known: address denies apply, "
+			       "and one that is not public needs an address rule (try --resolved)");
+	else if (policy_options_need_relay(&o))
+		(void)snprintf(buf, size, "the rule's options are kept by relaying: %s%s%s%s",
+			       o.rate ? "rate " : "", o.max_bytes ? "maxBytes " : "",
+			       o.record != POLICY_RECORD_NONE ? "record " : "", o.n_tls_names ? "tls" : "");
+}
+
+static const char *side_name(const struct policy *p, char *buf, size_t size)
+{
+	char file[300];
+
+	(void)log_quote(file, sizeof file, p->file);
+	if (p->n_names)
+		(void)snprintf(buf, size, "%s (%s)", p->names[0], file);
+	else
+		(void)snprintf(buf, size, "%s", file);
+	return buf;
+}
+
+static void print_side(const struct policy *whose, const struct policy_verdict *v,
+		       const struct policy_attempt *a)
+{
+	char text[EXPLAIN_TEXT_MAX], side[400];
+
+	(void)printf("  %s: %s\n", side_name(whose, side, sizeof side), policy_verdict_text(v, a, text, sizeof text));
+	if (v->policy != whose)
+		(void)printf("    (the ceiling decides)\n");
+	if (v->addr_rule)
+		(void)printf("    and its address by rule %s (line %zu)\n", v->addr_rule->id, v->addr_rule->line);
+}
+
+static void print_advice(const struct policy_verdict *v, const struct policy_attempt *a)
+{
+	struct policy_advice advice;
+
+	policy_advise(v, a, &advice);
+	if (advice.text[0])
+		(void)printf("  %s\n", advice.text);
+}
+
+static int print_answer(const struct answer *a, const struct setting *s)
+{
+	char text[EXPLAIN_TEXT_MAX];
+	struct policy_attempt theirs = other_view(a, s);
+
+	(void)printf("%s: %s\n", a->v.allow ? "allowed" : "denied",
+		     policy_attempt_text(&a->at.a, text, sizeof text));
+	print_side(&s->self, a->own, &a->at.a);
+	if (a->other && a->at.other)
+		print_side(a->at.other, a->other, &theirs);
+	if (a->own->allow == a->v.allow)
+		print_advice(a->own, &a->at.a);
+	if (a->other && !a->other->allow)
+		print_advice(a->other, &theirs);
+	flow_note(a, text, sizeof text);
+	if (text[0])
+		(void)printf("  note: %s\n", text);
+	return fflush(stdout) == 0 ? !a->v.allow : EXIT_VRUN;
+}
+
+static json_t *side_json(const struct policy *whose, const struct policy_verdict *v,
+			 const struct policy_attempt *a)
+{
+	const struct policy *by = v->policy ? v->policy : whose;
+	char text[EXPLAIN_TEXT_MAX];
+	struct policy_advice advice;
+	json_t *o;
+
+	policy_advise(v, a, &advice);
+	o = json_pack("{s:s, s:b, s:s, s:s, s:b}", "file", by->file, "allow", v->allow, "reason",
+		      policy_reason_name(v->reason), "text", policy_verdict_text(v, a, text, sizeof text),
+		      "ceiling", by != whose);
+	if (o && whose->n_names)
+		(void)json_object_set_new(o, "domain", json_string(whose->names[0]));
+	if (o && v->rule) {
+		(void)json_object_set_new(o, "rule", json_string(v->rule->id));
+		(void)json_object_set_new(o, "line", json_integer((json_int_t)v->rule->line));
+	}
+	if (o && advice.line[0])
+		(void)json_object_set_new(o, "suggest", json_string(advice.line));
+	if (o && advice.text[0])
+		(void)json_object_set_new(o, "advice", json_string(advice.text));
+	return o;
+}
+
+static int print_json(const struct answer *a, const struct setting *s)
+{
+	char text[EXPLAIN_TEXT_MAX], note[EXPLAIN_TEXT_MAX];
+	struct policy_attempt theirs = other_view(a, s);
+	json_t *o = json_pack("{s:b, s:s, s:[o]}", "allow", a->v.allow, "attempt",
+			      policy_attempt_text(&a->at.a, text, sizeof text), "sides",
+			      side_json(&s->self, a->own, &a->at.a));
+	int rc;
+
+	flow_note(a, note, sizeof note);
+	if (o && a->other && a->at.other)
+		(void)json_array_append_new(json_object_get(o, "sides"),
+					    side_json(a->at.other, a->other, &theirs));
+	if (o && note[0])
+		(void)json_object_set_new(o, "note", json_string(note));
+	rc = o && json_dumpf(o, stdout, JSON_INDENT(2)) == 0 && putchar('\n') >= 0 && fflush(stdout) == 0;
+	json_decref(o);
+	return rc ? !a->v.allow : EXIT_VRUN;
+}
+
+static int answer(const struct question *q)
+{
+	struct setting s = { 0 };
+	struct answer a = { 0 };
+	struct err e = { 0 };
+	int rc = load_setting(&s, q, &e);
+
+	if (rc == 0)
+		rc = make_attempt(&a.at, q, &s.fabric, &e);
+	if (rc < 0) {
+		free_setting(&s);
+		return command_fail(&e);
+	}
+	attempt_decide(&a.at, &s.fabric, &a.v, &a.both);
+	a.own = a.at.a.kind == ATTEMPT_ACCEPT ? &a.v.server : &a.v.client;
+	if (a.both)
+		a.other = a.own == &a.v.server ? &a.v.client : &a.v.server;
+	rc = q->json ? print_json(&a, &s) : print_answer(&a, &s);
+	free_setting(&s);
+	return rc;
+}
+
+/* --- the verb ------------------------------------------------------------------------------- */
+
+static const struct option options[] = {
+	{ "connect", required_argument, NULL, 'c' },  { "listen", required_argument, NULL, 'l' },
+	{ "accept-from", required_argument, NULL, 'a' }, { "resolve", required_argument, NULL, 'r' },
+	{ "resolved", required_argument, NULL, 'R' }, { "as", required_argument, NULL, 'A' },
+	{ "ceiling", required_argument, NULL, 'C' },  { "with", required_argument, NULL, 'w' },
+	{ "proto", required_argument, NULL, 'p' },    { "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },	      { NULL, 0, NULL, 0 },
+};
+
+static int take_option(struct question *q, int c, struct err *e)
+{
+	const char **texts[] = { &q->connect, &q->listen, &q->accept_from, &q->resolve,
+				 &q->resolved, &q->as,     &q->ceiling };
+	static const char letters[] = "clarRAC";
+	const char *place = strchr(letters, c);
+
+	if (c == 'w')
+		return policy_list_add(&q->with, optarg, e);
+	if (c == 'j')
+		q->json = true;
+	else if (c == 'p' && strcmp(optarg, "udp") == 0)
+		q->proto = POLICY_UDP;
+	else if (c == 'p' && strcmp(optarg, "tcp") != 0)
+		return err_set(e, EINVAL, "--proto is tcp or udp");
+	else if (place && c != 'p')
+		*texts[place - letters] = optarg;
+	return 0;
+}
+
+static const char *wrong_question(const struct question *q)
+{
+	int asked = (q->connect != NULL) + (q->resolve != NULL) + (q->listen || q->accept_from);
+
+	if (!q->file)
+		return "why needs a FILE";
+	if (asked != 1)
+		return "why needs one of --connect, --listen, --accept-from, --resolve";
+	if (q->resolved && !q->connect)
+		return "--resolved goes with --connect";
+	return NULL;
+}
+
+int policy_cmd_why(int argc, char **argv)
+{
+	struct question q = { .proto = POLICY_TCP };
+	struct err e = { 0 };
+	int c = 0, rc = 0;
+
+	while (rc == 0 && (c = getopt_long(argc, argv, "h", options, NULL)) != -1 && c != 'h' && c != '?')
+		rc = take_option(&q, c, &e);
+	if (rc == 0 && optind == argc - 1)
+		q.file = argv[optind];
+	if (rc < 0)
+		rc = command_fail(&e);
+	else if (c == 'h' || c == '?')
+		rc = c == 'h' ? policy_help() : EXIT_VRUN;
+	else if (argc - optind > 1)
+		rc = command_usage("policy", "why takes one FILE; others of the fabric go with --with");
+	else if (wrong_question(&q))
+		rc = command_usage("policy", "%s", wrong_question(&q));
+	else
+		rc = answer(&q);
+	free(q.with);
+	return rc;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "sup/agent.h"
+#include "sup/confine.h"
+
+static const char help[] =
+	"Usage: vrun supervise --listen PATH [-p POLICY]\n\n"
+	"Answers the socket calls of containers under their policies, until the last one ends.\n"
+	"A container comes over the Unix socket PATH, as an OCI runtime sends it to the\n"
+	"seccomp agent at \"listenerPath\". Audit records go to standard output.\n\n"
+	"      --listen PATH    where runtimes connect to\n"
+	"  -p, --policy POLICY  policy of every container (default: its bundle's policy.json)\n"
+	"  -h, --help\n";
+
+static volatile sig_atomic_t ended;
+
+static void end(int sig)
+{
+	(void)sig;
+	ended = 1;
+}
+
+static void write_record(void *ctx, const struct audit_record *r)
+{
+	AUTO_FREE char *line = audit_json(r);
+
+	(void)ctx;
+	if (line)
+		(void)fd_write_all(STDOUT_FILENO, line, strlen(line));
+}
+
+static int serve(const char *path, const char *policy, struct err *e)
+{
+	static struct sup s;
+	sigset_t ends, before;
+	struct agent a;
+	int rc = sup_init(&s, e);
+
+	if (rc < 0)
+		return rc;
+	s.audit = write_record;
+	/* Only while it waits, or one between the question and the wait would be missed. */
+	(void)sigemptyset(&ends);
+	(void)sigaddset(&ends, SIGINT);
+	(void)sigaddset(&ends, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &ends, &before);
+	s.loop.mask = &before;
+	rc = agent_init(&a, &s, path, policy, log_err, e);
+	if (rc == 0) {
+		rc = confine_supervisor(e);
+		while (rc == 0 && !ended && !(s.served && LIST_EMPTY(&s.domains) && a.n_peers == 0))
+			rc = sup_turn(&s, e);
+		agent_fini(&a);
+	}
+	sup_fini(&s);
+	return rc;
+}
+
+int cmd_supervise(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "listen", required_argument, NULL, 'l' },
+		{ "policy", required_argument, NULL, 'p' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const struct sigaction on_end = { .sa_handler = end };
+	const char *path = NULL, *policy = NULL;
+	struct policy check;
+	struct err e = { 0 };
+	int opt;
+
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "p:h", options, NULL)) != -1) {
+		if (opt == 'h')
+			return fputs(help, stdout) >= 0 && fflush(stdout) == 0 ? 0 : EXIT_VRUN;
+		if (opt == '?')
+			return command_usage("supervise", "unknown option or missing value");
+		*(opt == 'l' ? &path : &policy) = optarg;
+	}
+	if (!path || optind < argc)
+		return command_usage("supervise", "expected --listen PATH and nothing else");
+	if (policy) { /* now, and not when the first container comes */
+		if (policy_load(&check, AT_FDCWD, policy, NULL, &e) < 0)
+			return command_fail(&e);
+		policy_fini(&check);
+	}
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigaction(SIGINT, &on_end, NULL);
+	(void)sigaction(SIGTERM, &on_end, NULL);
+	return serve(path, policy, &e) < 0 ? command_fail(&e) : 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands: one file each, all behind the table in main.c. */
+#ifndef VRUN_CLI_COMMAND_H
+#define VRUN_CLI_COMMAND_H
+
+#include "base/err.h"
+
+#define EXIT_VRUN 125 /* vrun itself failed */
+
+/* argv[0] is the command's name. Each returns the exit code of the program. */
+int cmd_run(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
+int cmd_kill(int argc, char **argv);
+int cmd_pack(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_spec(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_supervise(int argc, char **argv);
+int cmd_policy(int argc, char **argv);
+
+/* "vrun COMMAND: text" with where to read on; returns EXIT_VRUN. */
+int command_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Logs the error; returns EXIT_VRUN. */
+int command_fail(const struct err *e);
+
+#endif

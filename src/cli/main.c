@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/command.h"
+#include "model/json.h"
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+};
+
+static const struct command commands[] = {
+	{ "run", cmd_run, "run a bundle, or a command of this host, in a sandbox" },
+	{ "ps", cmd_ps, "list running sandboxes" },
+	{ "kill", cmd_kill, "send a signal to a sandbox (default TERM)" },
+	{ "pack", cmd_pack, "make a bundle of an installed program" },
+	{ "verify", cmd_verify, "compare a bundle with its manifest" },
+	{ "policy", cmd_policy, "check, explain and test policies" },
+	{ "spec", cmd_spec, "print an example config.json" },
+	{ "doctor", cmd_doctor, "say what this host gives, and what to change" },
+	{ "supervise", cmd_supervise, "serve the sockets of containers under their policies" },
+};
+#define N_COMMANDS (sizeof commands / sizeof *commands)
+
+static int print_help(FILE *to)
+{
+	(void)fprintf(to, "Usage: vrun BUNDLE\n       vrun COMMAND [OPTIONS] ...\n\n"
+			  "Runs programs that you do not trust with your network.\n\nCommands:\n");
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		(void)fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
+	(void)fprintf(to, "\n  --help, --version\n\n\"vrun COMMAND --help\" shows a command's options; vrun(1) is the manual.\n");
+	return fflush(to) == 0 ? 0 : EXIT_VRUN;
+}
+
+int command_usage(const char *command, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	log_error("%s: %s (see \"vrun %s --help\")", command, text, command);
+	return EXIT_VRUN;
+}
+
+int command_fail(const struct err *e)
+{
+	log_err(e);
+	return EXIT_VRUN;
+}
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int unknown(const char *word)
+{
+	const char *names[N_COMMANDS + 1];
+	const char *near;
+	char quoted[128];
+
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		names[i] = commands[i].name;
+	names[N_COMMANDS] = NULL;
+	near = json_nearest(word, names);
+	(void)log_quote(quoted, sizeof quoted, word);
+	if (near)
+		log_error("\"%s\" is neither a command nor a bundle directory (did you mean \"vrun %s\"?)",
+			  quoted, near);
+	else
+		log_error("\"%s\" is neither a command nor a bundle directory (see \"vrun --help\")", quoted);
+	return EXIT_VRUN;
+}
+
+/* "vrun BUNDLE" is "vrun run BUNDLE". */
+static int run_bundle(int argc, char **argv)
+{
+	argv[0] = (char[]){ "run" };
+	return cmd_run(argc, argv);
+}
+
+/* A standard stream that the caller closed: nothing of ours may take its number. */
+static bool fill_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd < 3);
+	if (fd >= 0)
+		(void)close(fd);
+	return fd >= 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *c;
+	struct stat st;
+
+	if (!fill_streams())
+		return EXIT_VRUN;
+	if (argc < 2) {
+		(void)print_help(stderr);
+		return EXIT_VRUN;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		(void)printf("vrun %s\n", PACKAGE_VERSION);
+		return fflush(stdout) == 0 ? 0 : EXIT_VRUN;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+		return print_help(stdout);
+	c = find(argv[1]);
+	if (c)
+		return c->run(argc - 1, argv + 1);
+	if (argv[1][0] == '-')
+		return run_bundle(argc, argv);
+	if (stat(argv[1], &st) == 0 && S_ISDIR(st.st_mode))
+		return run_bundle(argc, argv);
+	return unknown(argv[1]);
+}

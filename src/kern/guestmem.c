@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kern/guestmem.h"
+
+#include <errno.h>
+#include <sys/uio.h>
+
+static int finish(ssize_t n, size_t len)
+{
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -EFAULT;
+}
+
+int guestmem_read(pid_t tid, uint64_t address, void *buf, size_t len)
+{
+	struct iovec to = { .iov_base = buf, .iov_len = len };
+	struct iovec from = { .iov_base = (void *)(uintptr_t)address, .iov_len = len };
+
+	if (len > GUESTMEM_MAX)
+		return -EFAULT;
+	return len ? finish(process_vm_readv(tid, &to, 1, &from, 1, 0), len) : 0;
+}
+
+int guestmem_write(pid_t tid, uint64_t address, const void *buf, size_t len)
+{
+	struct iovec from = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
+	struct iovec to = { .iov_base = (void *)(uintptr_t)address, .iov_len = len };
+
+	if (len > GUESTMEM_MAX)
+		return -EFAULT;
+	return len ? finish(process_vm_writev(tid, &from, 1, &to, 1, 0), len) : 0;
+}

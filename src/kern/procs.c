@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kern/procs.h"
+
+#include <errno.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/kernel.h"
+
+void procs_init(struct procs *p)
+{
+	memset(p, 0, sizeof *p);
+	for (size_t i = 0; i < PROCS_SLOTS; i++)
+		p->v[i].pidfd = -1;
+}
+
+void procs_fini(struct procs *p)
+{
+	for (size_t i = 0; i < PROCS_SLOTS; i++)
+		fd_close(&p->v[i].pidfd);
+}
+
+static pid_t group_of(pid_t tid)
+{
+	AUTO_FREE char *text = NULL;
+	char path[48];
+	const char *line;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
+	if (fd_read_file(-1, path, 65536, &text, NULL, NULL) < 0)
+		return -1;
+	line = strstr(text, "\nTgid:\t");
+	return line ? (pid_t)strtol(line + 7, NULL, 10) : -1;
+}
+
+static int open_task(struct procs *p, pid_t tid)
+{
+	pid_t group;
+
+	if (p->threads || !p->threads_known) {
+		int fd = sys_pidfd_open(tid, PIDFD_THREAD);
+
+		if (fd >= 0)
+			p->threads = p->threads_known = true;
+		if (fd >= 0 || errno != EINVAL)
+			return fd < 0 ? -errno : fd;
+		p->threads_known = true;
+	}
+	group = group_of(tid);
+	if (group < 0)
+		return -ESRCH;
+	/* A thread may have left the table that the group shares; its numbers would mean other files. */
+	if (group != tid && syscall(__NR_kcmp, group, tid, KCMP_FILES, 0, 0) != 0)
+		return -EOPNOTSUPP;
+	group = sys_pidfd_open(group, 0);
+	return group < 0 ? -errno : group;
+}
+
+static int duplicate(int pidfd, int fd)
+{
+	int got = (int)syscall(__NR_pidfd_getfd, pidfd, fd, 0);
+
+	return got < 0 ? -errno : got;
+}
+
+int procs_getfd(struct procs *p, pid_t tid, int fd)
+{
+	struct procs_entry *e = &p->v[(unsigned)tid % PROCS_SLOTS];
+	int got;
+
+	/* Without pidfds of threads the table of a thread may change from call to call. */
+	if (e->pidfd >= 0 && e->tid == tid && p->threads) {
+		got = duplicate(e->pidfd, fd);
+		if (got != -ESRCH)
+			return got;
+	}
+	fd_close(&e->pidfd);
+	got = open_task(p, tid);
+	if (got < 0)
+		return got;
+	e->tid = tid;
+	e->pidfd = got;
+	return duplicate(got, fd);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process table: from the thread that made a call to a pidfd through which
+ * its descriptors can be had.
+ *
+ * It is a cache of a fixed size, so an app cannot make it grow. An entry may
+ * be of a task that is gone and whose number another has now: its pidfd then
+ * answers ESRCH, and the entry is made anew. The caller asks notify_valid()
+ * after getting a descriptor, as it does after reading memory.
+ */
+#ifndef VRUN_KERN_PROCS_H
+#define VRUN_KERN_PROCS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PROCS_SLOTS 512
+
+struct procs {
+	bool threads_known; /* whether pidfds of threads were tried */
+	bool threads;       /* there are any (6.9); else those of thread groups serve */
+	struct procs_entry {
+		pid_t tid;
+		int pidfd; /* owned; -1: free */
+	} v[PROCS_SLOTS];
+};
+
+void procs_init(struct procs *p);
+void procs_fini(struct procs *p);
+
+/*
+ * A close-on-exec duplicate of the task's descriptor, the caller's, or -EBADF;
+ * -ESRCH: the task is gone; -EPERM: no rights over it. Without pidfds of
+ * threads also -EOPNOTSUPP, for a thread whose descriptors are not those of
+ * its process.
+ */
+int procs_getfd(struct procs *p, pid_t tid, int fd);
+
+#endif

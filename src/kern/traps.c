@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kern/traps.h"
+
+#include <linux/seccomp.h>
+
+static uint32_t action_of(const struct syscall_rule *r)
+{
+	switch (r->verdict) {
+	case SYSCALL_ALLOW:
+		return SECCOMP_RET_ALLOW;
+	case SYSCALL_TRAP:
+		return SECCOMP_RET_USER_NOTIF;
+	case SYSCALL_REFUSE:
+		break;
+	}
+	return SECCOMP_RET_ERRNO | (uint32_t)r->error;
+}
+
+/* Writes one or two conditions; returns how many. */
+static unsigned convert(const struct syscall_cond *c, struct bpf_cond *to)
+{
+	to[0] = (struct bpf_cond){ .arg = c->arg, .low32 = true, .value = c->lo };
+	if (c->masked || c->masked_eq) {
+		to[0].op = c->masked_eq ? BPF_OP_MASKED_EQ : BPF_OP_MASKED_NE;
+		to[0].mask = c->lo;
+		to[0].value = c->masked_eq ? c->hi : 0;
+		return 1;
+	}
+	if (c->lo == c->hi)
+		return 1; /* op 0 is equality */
+	to[0].op = BPF_OP_GE;
+	to[1] = (struct bpf_cond){ .arg = c->arg, .op = BPF_OP_LE, .low32 = true, .value = c->hi };
+	return 2;
+}
+
+void traps_rules(struct traps *ret)
+{
+	struct syscall_rules from;
+	struct bpf_cond *next = ret->conds;
+
+	syscalls_rules(&from);
+	ret->n = from.n;
+	for (size_t i = 0; i < from.n; i++) {
+		struct bpf_rule *to = &ret->rules[i];
+
+		*to = (struct bpf_rule){ .nr = from.v[i].nr,
+					 .action = action_of(&from.v[i]),
+					 .conds = next };
+		for (unsigned c = 0; c < from.v[i].n_conds; c++)
+			to->n_conds += convert(&from.v[i].conds[c], &next[to->n_conds]);
+		next += to->n_conds;
+	}
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of trapped calls as rules for a seccomp filter. */
+#ifndef VRUN_KERN_TRAPS_H
+#define VRUN_KERN_TRAPS_H
+
+#include "kern/bpf.h"
+#include "model/syscalls.h"
+
+struct traps {
+	struct bpf_rule rules[SYSCALL_RULES_MAX];
+	size_t n;
+	struct bpf_cond conds[SYSCALL_RULES_MAX * SYSCALL_CONDS_MAX * 2]; /* what the rules point to */
+};
+
+/* Fills *ret, for profile_params.extra; it must stay where it is while the rules are used. */
+void traps_rules(struct traps *ret);
+
+#endif

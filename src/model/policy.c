@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/policy.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/kernel.h"
+
+void policy_init_none(struct policy *p)
+{
+	static const uint8_t pool6[16] = { 0xfd, 0x76, 0x72, 0x75, 0x6e };
+
+	*p = (struct policy){ .file = "(no policy)", .audit.denied = true };
+	p->resolver.pool4 = (struct prefix){ addr_v4(198, 18, 0, 0), ADDR_V4_BITS + 16 };
+	memcpy(p->resolver.pool6.addr.b, pool6, sizeof pool6);
+	p->resolver.pool6.bits = 64;
+	p->resolver.ttl = POLICY_TTL_DEFAULT;
+}
+
+void policy_fini(struct policy *p)
+{
+	struct arena a = p->arena; /* the policy may lie in its own arena one day; the copy may not */
+
+	*p = (struct policy){ 0 };
+	arena_fini(&a);
+}
+
+/* --- words --------------------------------------------------------------------- */
+
+const char *policy_net_name(enum policy_net net)
+{
+	static const char *const names[] = { "none", "loopback", "rules" };
+
+	return (unsigned)net < 3 ? names[net] : "unknown";
+}
+
+const char *policy_transport_name(enum policy_transport t)
+{
+	return t == POLICY_TRANSPORT_WIRE ? "wire" : "tcp";
+}
+
+const char *policy_on_deny_name(enum policy_on_deny d)
+{
+	static const char *const names[] = { "EACCES", "ECONNREFUSED", "EHOSTUNREACH", "kill", "inherit" };
+
+	static_assert(sizeof names / sizeof *names == POLICY_DENY_INHERIT + 1, "a word for each");
+	return (unsigned)d <= POLICY_DENY_INHERIT ? names[d] : "unknown";
+}
+
+const char *policy_proto_name(enum policy_proto proto)
+{
+	return proto == POLICY_UDP ? "udp" : "tcp";
+}
+
+const char *policy_record_name(enum policy_record r)
+{
+	static const char *const names[] = { "none", "pcapng", "raw" };
+
+	return (unsigned)r <= POLICY_RECORD_RAW ? names[r] : "unknown";
+}
+
+/* --- where a policy comes from --------------------------------------------------- */
+
+static int load_fd(struct policy *p, int fd, const char *name, struct policy_warnings *warnings,
+		   struct err *e)
+{
+	AUTO_FREE char *text = NULL;
+	struct json_doc doc;
+	size_t len;
+	int rc = fd_read_all(fd, name, JSON_FILE_MAX, &text, &len, e);
+
+	if (rc == 0)
+		rc = json_doc_parse(&doc, name, text, len, e);
+	if (rc < 0)
+		return rc;
+	rc = policy_read(p, &doc, warnings, e);
+	json_doc_fini(&doc);
+	return rc;
+}
+
+/* A file that the bundle names must lie in the bundle: its links were made by whoever made it. */
+static int load_from_bundle(struct policy *p, const struct policy_sources *s, const char *path,
+			    struct policy_warnings *warnings, struct err *e)
+{
+	AUTO_FREE char *name = NULL;
+	AUTO_FD int fd = -1;
+
+	if (asprintf(&name, "%s/%s", s->bundle_dir, path) < 0) {
+		name = NULL;
+		return err_num(e, ENOMEM, "%s", path);
+	}
+	fd = sys_openat2(s->bundle_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0,
+			 RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+	if (fd < 0) {
+		int num = errno;
+
+		(void)err_num(e, num, "%s", name);
+		return num == EXDEV ? err_hint(e, "a bundle's policy must lie inside the bundle") : -num;
+	}
+	return load_fd(p, fd, name, warnings, e);
+}
+
+int policy_find(struct policy *p, const struct policy_sources *s, enum policy_source *ret_source,
+		struct policy_warnings *warnings, struct err *e)
+{
+	enum policy_source source = POLICY_FROM_NOWHERE;
+	int rc = -ENOENT;
+
+	if (s->option) {
+		source = POLICY_FROM_OPTION;
+		rc = policy_load(p, AT_FDCWD, s->option, warnings, e);
+	} else if (s->bundle_fd >= 0) {
+		source = POLICY_FROM_BUNDLE;
+		rc = load_from_bundle(p, s, POLICY_BUNDLE_FILE, warnings, e);
+		if (rc == -ENOENT)
+			source = POLICY_FROM_NOWHERE;
+	}
+	if (source == POLICY_FROM_NOWHERE && s->annotation && s->bundle_fd >= 0) {
+		source = POLICY_FROM_ANNOTATION;
+		rc = load_from_bundle(p, s, s->annotation, warnings, e);
+		if (rc < 0)
+			(void)err_wrap(e, "annotation %s", POLICY_ANNOTATION);
+	}
+	if (source == POLICY_FROM_NOWHERE) {
+		policy_init_none(p);
+		rc = 0;
+	}
+	if (rc == 0 && ret_source)
+		*ret_source = source;
+	return rc;
+}
+
+/* --- what a policy asks of the rest ------------------------------------------------ */
+
+bool policy_options_need_relay(const struct policy_options *o)
+{
+	return o->rate || o->max_bytes || o->record != POLICY_RECORD_NONE || o->n_tls_names;
+}
+
+bool policy_options_equal(const struct policy_options *x, const struct policy_options *y)
+{
+	if (x->rate != y->rate || x->burst != y->burst || x->max_bytes != y->max_bytes ||
+	    x->max_connections != y->max_connections || x->record != y->record ||
+	    x->n_tls_names != y->n_tls_names)
+		return false;
+	if (x->record != POLICY_RECORD_NONE && strcmp(x->record_file, y->record_file) != 0)
+		return false;
+	for (size_t i = 0; i < x->n_tls_names; i++) {
+		if (strcmp(x->tls_names[i], y->tls_names[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+static unsigned rule_needs(const struct policy_rule *r)
+{
+	unsigned needs = 0;
+
+	if (r->protos & POLICY_UDP)
+		needs |= POLICY_NEEDS_UDP;
+	if (r->publish)
+		needs |= POLICY_NEEDS_PUBLISH | POLICY_NEEDS_GATEWAY;
+	if (policy_options_need_relay(&r->options))
+		needs |= POLICY_NEEDS_RELAY;
+	if (r->options.record != POLICY_RECORD_NONE)
+		needs |= POLICY_NEEDS_RECORD;
+	if (r->options.n_tls_names)
+		needs |= POLICY_NEEDS_TLS;
+	if (r->n_forward)
+		needs |= POLICY_NEEDS_FORWARD;
+	if (r->op != POLICY_CONNECT || !r->allow)
+		return needs;
+	for (size_t i = 0; i < r->n_endpoints; i++) {
+		switch (r->endpoints[i].host.kind) {
+		case HOST_DOMAIN:
+			break;
+		case HOST_PREFIX:
+		case HOST_OUTSIDE:
+			needs |= POLICY_NEEDS_GATEWAY;
+			break;
+		case HOST_ANY:
+		case HOST_NAME:
+		case HOST_WILDCARD:
+			needs |= POLICY_NEEDS_GATEWAY | POLICY_NEEDS_RESOLVER;
+			break;
+		}
+	}
+	return needs;
+}
+
+unsigned policy_needs(const struct policy *p)
+{
+	unsigned needs = 0;
+
+	if (p->net != POLICY_NET_RULES)
+		return 0;
+	needs |= POLICY_NEEDS_SUPERVISOR;
+	if (p->transport == POLICY_TRANSPORT_WIRE)
+		needs |= POLICY_NEEDS_WIRE;
+	for (size_t i = 0; i < p->n_rules; i++)
+		needs |= rule_needs(&p->rules[i]);
+	return needs;
+}
+
+static struct addr pool_addr(const struct policy *p, bool v4, uint8_t host)
+{
+	struct addr a = v4 ? p->resolver.pool4.addr : p->resolver.pool6.addr;
+
+	a.b[15] |= host; /* a pool is never smaller than 16 addresses */
+	return a;
+}
+
+struct addr policy_resolver_addr(const struct policy *p, bool v4)
+{
+	return pool_addr(p, v4, 1);
+}
+
+struct addr policy_host_addr(const struct policy *p, bool v4)
+{
+	return pool_addr(p, v4, 2);
+}
+
+const char *policy_unreachable(const struct policy *p, const struct prefix *x)
+{
+	static const struct {
+		struct prefix prefix;
+		const char *why;
+	} list[] = {
+		{ { { { [10] = 0xff, 0xff, 224 } }, 100 }, "multicast is not carried" },
+		{ { { { 0xff } }, 8 }, "multicast is not carried" },
+		{ { { { [10] = 0xff, 0xff } }, 104 }, "0.0.0.0/8 is nobody's address" },
+		{ { { { 0 } }, 128 }, "[::] is nobody's address" },
+		{ { { { [10] = 0xff, 0xff, 255, 255, 255, 255 } }, 128 }, "broadcast is not carried" },
+	};
+
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+		if (prefix_covers(&list[i].prefix, x))
+			return list[i].why;
+	}
+	if (prefix_covers(&p->resolver.pool4, x) || prefix_covers(&p->resolver.pool6, x))
+		return "addresses of the resolver's pool stand for names: write the name";
+	return NULL;
+}
+
+/* Every party that an allow lets in is one that a deny keeps out. */
+static bool from_covers(const struct policy_rule *deny, const struct policy_rule *allow)
+{
+	if (deny->n_from == 0)
+		return true;
+	if (allow->n_from == 0)
+		return false;
+	for (size_t i = 0; i < allow->n_from; i++) {
+		bool hit = false;
+
+		for (size_t j = 0; !hit && j < deny->n_from; j++)
+			hit = host_covers(&deny->from[j], &allow->from[i]);
+		if (!hit)
+			return false;
+	}
+	return true;
+}
+
+bool policy_denies_all(const struct policy_rule *deny, const struct endpoint *deny_ep,
+		       const struct policy_rule *r, const struct endpoint *ep)
+{
+	return deny->op == r->op && (r->protos & ~deny->protos) == 0 &&
+	       host_covers(&deny_ep->host, &ep->host) && ports_cover(&deny_ep->ports, &ep->ports) &&
+	       (r->op == POLICY_CONNECT || from_covers(deny, r));
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/keeper.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/kernel.h"
+#include "kern/cgroup.h"
+#include "kern/netlink.h"
+#include "run/state.h"
+#include "run/sync.h"
+
+#define CGROUP_WAIT_MS 10000U
+
+static void wait_readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
+/* In the container's user namespace, so that the app's root owns its network. The keeper is the
+ * creator of that namespace by its uid and so has every capability in it, and none outside any more. */
+static int make_network(const struct keeper_params *p, struct err *e)
+{
+	AUTO_FD int users = -1, network = -1;
+	char path[48];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)p->pid);
+	if (p->own_users) {
+		users = open(path, O_RDONLY | O_CLOEXEC);
+		if (users < 0 || setns(users, CLONE_NEWUSER) < 0)
+			return err_sys(e, "user namespace of the container");
+	}
+	if (unshare(CLONE_NEWNET) < 0) {
+		(void)err_sys(e, "network namespace");
+		return err_hint(e, "vrun doctor says what this host allows");
+	}
+	network = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (network < 0)
+		return err_sys(e, "network namespace");
+	if (fd_send(p->network_sock, SYNC_NETWORK, &network, 1) < 0)
+		return err_set(e, EPIPE, "the container ended early");
+	return netlink_loopback_up(NULL, 0, e);
+}
+
+/* Its end of the socket closes before its lock on the record is gone. */
+static void await_end(pid_t monitor)
+{
+	AUTO_FD int fd = sys_pidfd_open(monitor, 0);
+
+	/* The number is still its own while we are its child. */
+	if (fd >= 0 && getppid() == monitor)
+		wait_readable(fd);
+}
+
+static void clean_up(const struct keeper_params *p)
+{
+	(void)sys_pidfd_send_signal(p->pidfd, SIGKILL);
+	wait_readable(p->pidfd);
+	if (p->cgroup) {
+		(void)cgroup_kill(p->cgroup, NULL);
+		(void)cgroup_destroy(p->cgroup, CGROUP_WAIT_MS, NULL);
+	}
+	if (p->tty >= 0)
+		(void)tcsetattr(p->tty, TCSANOW, p->tty_modes);
+	await_end(p->monitor);
+	/* Only a dead record: a launch that was refused since its id is in use has the other's name. */
+	state_remove_dead(p->state_fd, p->id);
+}
+
+/* Makes the network if it is asked to, and tells the monitor how that went. */
+static void answer(const struct keeper_params *p, int sock)
+{
+	struct err e = { 0 };
+	int rc = p->make_network ? make_network(p, &e) : 0;
+
+	if (rc < 0)
+		sync_fail(sock, &e, 125);
+	else
+		(void)fd_send(sock, SYNC_GO, NULL, 0);
+}
+
+/* In a child: it takes root's capabilities to remove a cgroup at the top of a hierarchy, and whoever
+ * has joined the container's user namespace has none outside any more. */
+static void answer_apart(const struct keeper_params *p, int sock)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		answer(p, sock);
+		_exit(0);
+	}
+	if (pid < 0)
+		answer(p, sock);
+	else
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+}
+
+static void keeper_main(const struct keeper_params *p, int sock)
+{
+	sigset_t all;
+	char farewell;
+
+	/* It joins the container's user namespace and keeps the host's files: without a pid namespace an
+	 * app with CAP_SYS_PTRACE could trace it. Its memory stays with the caller's user namespace. */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* The network first: the whole launch waits for it. The monitor's signal mask holds so long. */
+	if (p->cgroup && p->make_network && p->own_users)
+		answer_apart(p, sock);
+	else
+		answer(p, sock);
+	/* Out of reach of the terminal's signals, and of every one that can be held off. */
+	(void)setsid();
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	(void)prctl(PR_SET_NAME, "vrun-keeper", 0, 0, 0);
+	if (p->network_sock >= 0)
+		(void)close(p->network_sock);
+	wait_readable(sock);
+	if (read(sock, &farewell, 1) != 1)
+		clean_up(p);
+	_exit(0);
+}
+
+int keeper_start(struct keeper *k, const struct keeper_params *p, struct err *e)
+{
+	struct keeper_params own = *p;
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, "keeper");
+	own.monitor = getpid();
+	pid = fork();
+	if (pid < 0) {
+		int num = errno;
+
+		fd_close(&pair[0]);
+		fd_close(&pair[1]);
+		return err_num(e, num, "keeper");
+	}
+	if (pid == 0) {
+		struct termios modes;
+
+		own.tty = p->tty < 0 ? -1 : fcntl(p->tty, F_DUPFD_CLOEXEC, 3);
+		if (!p->tty_modes && own.tty >= 0 && tcgetattr(own.tty, &modes) < 0)
+			own.tty = -1;
+		if (!p->tty_modes)
+			own.tty_modes = &modes;
+		/* The standard streams are the caller's: a pipeline must not wait for the keeper. */
+		(void)sys_close_range(0, 2, 0);
+		fd_close(&pair[0]);
+		for (size_t i = 0; i < p->n_not_kept; i++)
+			(void)close(p->not_kept[i]);
+		keeper_main(&own, pair[1]);
+	}
+	fd_close(&pair[1]);
+	*k = (struct keeper){ pid, pair[0] };
+	return 0;
+}
+
+int keeper_await(struct keeper *k, struct err *e)
+{
+	int code;
+	char kind;
+	int n = fd_recv(k->sock, &kind, NULL, 0);
+
+	if (n == 0 && kind == SYNC_GO)
+		return 0;
+	if (n == 0 && kind == SYNC_FAILED)
+		return sync_read_failure(k->sock, &code, e);
+	return err_set(e, EPROTO, "the keeper ended early");
+}
+
+void keeper_release(struct keeper *k)
+{
+	if (k->pid > 0 && fd_send(k->sock, SYNC_GO, NULL, 0) < 0)
+		(void)kill(k->pid, SIGKILL);
+}
+
+void keeper_join(struct keeper *k)
+{
+	if (k->pid <= 0)
+		return;
+	fd_close(&k->sock);
+	while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	k->pid = 0;
+}

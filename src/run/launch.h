@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Launching a container: what is decided before the first clone(2), and the
+ * one function that does it. ARCHITECTURE.md ("How a launch goes") has the
+ * picture.
+ *
+ *   monitor   the vrun process that was called: reads, decides, clones,
+ *             forwards signals, waits, cleans up. In the caller's namespaces.
+ *   container the clone: enters or makes the namespaces, builds the root,
+ *             takes on the app's identity, execs the app. With an init it
+ *             forks once more and stays as pid 1.
+ *   keeper    a fork of the monitor that cleans up should the monitor be
+ *             killed; see keeper.c.
+ */
+#ifndef VRUN_RUN_LAUNCH_H
+#define VRUN_RUN_LAUNCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "kern/bpf.h"
+#include "kern/profile.h"
+#include "model/bundle.h"
+
+struct cgroup;
+
+/* What the caller of the launcher chooses. All pointers are borrowed. */
+struct launch_options {
+	const char *id;         /* checked by state_check_id() */
+	const char *state_root; /* directory of the records */
+	bool host_users;        /* a root caller's ids stand for themselves */
+	bool best_effort;       /* what the host cannot give is listed, not refused */
+	bool systemd_cgroup;    /* the service manager makes the cgroup */
+	bool init;              /* pid 1 is vrun's, the app its child */
+	const char *pid_file; /* NULL: none */
+	bool detached;    /* in the background: nothing of the caller's streams is kept */
+	const char *output; /* detached: file for the app's output; NULL: none */
+	int started_fd;   /* one byte is written here when the app has been executed; -1 */
+	int preserve_fds; /* fds 3 .. 3+n-1 stay open in the app */
+	enum profile_net net;
+	bool subordinate; /* an unprivileged caller gets the whole subordinate range when there is one */
+};
+
+enum map_writer {
+	MAP_NONE,    /* no new user namespace */
+	MAP_SELF,    /* one id of the caller's own: the container writes it */
+	MAP_PARENT,  /* the monitor is privileged and writes it */
+	MAP_HELPERS, /* newuidmap and newgidmap */
+};
+
+enum root_kind {
+	ROOT_DIR,           /* the bundle's root filesystem */
+	ROOT_OVERLAY_TMPFS, /* with a writable layer in memory */
+	ROOT_OVERLAY_DIR,   /* with a writable layer in a directory */
+	ROOT_HOST,          /* the host's own root, read-only, for `run -- CMD` */
+};
+
+/* A directory of the host's by its identity, and what leads from it to the one that is meant. */
+struct launch_place {
+	dev_t dev;
+	ino_t ino;
+	const char *below; /* "" for that one itself */
+};
+
+/* Everything that is decided before the first process is made. */
+struct launch {
+	struct bundle *bundle;
+	const struct launch_options *opt;
+
+	enum map_writer map_writer;
+	bool deny_setgroups;
+	struct idmap uids, gids;   /* of the new user namespace */
+	bool sources_in_parent;    /* the monitor opens what is mounted: the container may not reach it */
+	bool idmap_sources;        /* ... and maps their owners into the container's range */
+	bool owner_is_app;         /* files of the bundle's owner belong to the app's user */
+
+	enum root_kind root_kind;
+	const char *root_dir;    /* absolute */
+	const char *overlay_dir; /* absolute; ROOT_OVERLAY_DIR */
+	struct launch_place *state_above; /* the state directory, which must not be visible inside, and those above it */
+	size_t n_state_above;
+
+	uint64_t clone_flags;     /* of the clone that is the container */
+	bool joins;               /* namespaces are joined by path: a clone before that one does it */
+	bool own_users;           /* the container's user namespace is not the caller's */
+	bool network_from_keeper; /* the keeper makes the network namespace */
+	int network_sock;         /* in the container: where it comes from; -1 once joined */
+	struct bpf_prog filter;
+	unsigned filter_flags;
+	bool has_filter;
+	struct cgroup *cgroup;
+
+	/* Detached mounts, owned; -1 when not a bind. Index as bundle->mounts. */
+	int root_fd, overlay_fd;
+	int *mount_fds;
+};
+
+/*
+ * Decides ids, namespaces, root, filter. Reads files but changes nothing.
+ * launch_fini() after success or failure.
+ */
+int launch_plan(struct launch *l, struct bundle *b, const struct launch_options *opt,
+		struct err *e);
+void launch_fini(struct launch *l);
+
+/*
+ * Runs the container and waits for its end. 0 with the app's exit code (0 to
+ * 255, 128+signal when it was killed); or -errno with the exit code for vrun:
+ * 125, or 127 and 126 as a shell has them when the program does not exist or
+ * cannot be executed. Nothing is left behind either way.
+ */
+int launch_run(struct launch *l, int *ret_exit_code, struct err *e);
+
+#endif

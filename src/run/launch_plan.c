@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/plan.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "kern/cgroup.h"
+#include "kern/path.h"
+#include "kern/profile_cache.h"
+#include "kern/profile_oci.h"
+#include "kern/profile_setid.h"
+#include "run/mask.h"
+#include "run/namespaces.h"
+
+static int check_supported(const struct bundle *b, struct err *e)
+{
+	if (!b->process.given) {
+		(void)err_set(e, EINVAL, "the bundle has no process to run");
+		return err_hint(e, "add \"process\" to config.json; vrun spec prints an example");
+	}
+	for (int k = 0; k < HOOK_KINDS; k++)
+		if (b->hooks.n[k])
+			return err_set(e, ENOTSUP, "the bundle has hooks, which this version of vrun does not run");
+	if (b->unsupported.n)
+		return err_set(e, ENOTSUP, "the bundle asks for %s, which vrun does not have",
+			       b->unsupported.v[0]);
+	if (b->process.apparmor || b->process.selinux || b->mount_label)
+		return err_set(e, ENOTSUP, "the bundle asks for an AppArmor profile or an SELinux label, which vrun does not set");
+	if (!b->ns[NS_MNT].listed || b->ns[NS_MNT].path) {
+		(void)err_set(e, EINVAL, "the bundle does not ask for a new mount namespace");
+		return err_hint(e, "add {\"type\": \"mount\"} to linux.namespaces");
+	}
+	return namespaces_check_sysctl(b, e);
+}
+
+static int resolve_dir(struct bundle *b, const char *path, const char *what, const char **ret,
+		       struct err *e)
+{
+	char *joined = path[0] == '/' ? arena_strdup(&b->arena, path) :
+					arena_printf(&b->arena, "%s/%s", b->dir, path);
+	struct stat st;
+
+	if (!joined)
+		return err_num(e, ENOMEM, "%s", what);
+	if (stat(joined, &st) < 0)
+		return err_sys(e, "%s %s", what, joined);
+	if (!S_ISDIR(st.st_mode))
+		return err_num(e, ENOTDIR, "%s %s", what, joined);
+	*ret = joined;
+	return 0;
+}
+
+static int plan_overlay_dir(struct launch *l, const char *dir, struct err *e)
+{
+	static const char *const parts[] = { "upper", "work" };
+	struct bundle *b = l->bundle;
+	const char *path = dir[0] == '/' ? dir : arena_printf(&b->arena, "%s/%s", b->dir, dir);
+	int rc;
+
+	if (!path)
+		return err_num(e, ENOMEM, "overlay directory");
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return err_sys(e, "overlay directory %s", path);
+	rc = resolve_dir(b, path, "overlay directory", &l->overlay_dir, e);
+	for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof *parts; i++) {
+		const char *part = arena_printf(&b->arena, "%s/%s", path, parts[i]);
+
+		if (!part || (mkdir(part, 0755) < 0 && errno != EEXIST))
+			rc = err_sys(e, "overlay directory %s/%s", path, parts[i]);
+	}
+	l->root_kind = ROOT_OVERLAY_DIR;
+	return rc;
+}
+
+static int plan_root_filesystem(struct launch *l, struct err *e)
+{
+	struct bundle *b = l->bundle;
+	const char *overlay = bundle_annotation(b, "org.vrun.overlay");
+	const char *owner = bundle_annotation(b, "org.vrun.owner");
+	int rc;
+
+	if (b->host_root) {
+		l->root_kind = ROOT_HOST;
+		l->root_dir = "/";
+		return 0;
+	}
+	rc = resolve_dir(b, b->root_path, "root filesystem", &l->root_dir, e);
+	if (rc < 0)
+		return err_hint(e, "\"root.path\" of config.json names it, relative to the bundle");
+	if (owner && strcmp(owner, "app") != 0)
+		return err_set(e, EINVAL, "annotation org.vrun.owner: only \"app\" is known");
+	l->owner_is_app = owner != NULL;
+	if (!overlay)
+		return 0;
+	if (strcmp(overlay, "tmpfs") != 0)
+		return plan_overlay_dir(l, overlay, e);
+	l->root_kind = ROOT_OVERLAY_TMPFS;
+	return 0;
+}
+
+/* Without a cache the launch is only slower. */
+static int plan_bundle_filter(struct launch *l, struct err *e)
+{
+	AUTO_FD int cache = -1;
+	struct profile_oci f;
+	int rc;
+
+	(void)profile_cache_open(l->opt->state_root, &cache, NULL);
+	rc = profile_oci_build(&l->bundle->seccomp, cache, &f, e);
+	if (rc < 0)
+		return rc;
+	l->filter = f.prog;
+	l->filter_flags = f.flags;
+	return 0;
+}
+
+static int plan_filter(struct launch *l, struct err *e)
+{
+	const struct bundle *b = l->bundle;
+	const struct cap_sets *c = &b->process.caps;
+	struct profile_params params = { .net = l->opt->net, .caps = c->bounding | c->permitted };
+	int rc;
+
+	/* A command of root's writes in root's own directories. */
+	if (b->host_root && geteuid() == 0)
+		params.extra = profile_setid_rules(&params.n_extra);
+	if (b->seccomp.given && b->seccomp.listener_path)
+		return err_set(e, ENOTSUP, "linux.seccomp.listenerPath: this version of vrun does not hand listeners to other agents");
+	if (b->seccomp.given)
+		rc = plan_bundle_filter(l, e);
+	else
+		rc = profile_default_build(&params, &l->filter, e);
+	l->has_filter = rc == 0;
+	return rc;
+}
+
+static void plan_namespaces(struct launch *l)
+{
+	struct bundle *b = l->bundle;
+
+	/* Invariant: an app never has the host's network because somebody left a line out. */
+	if (!b->ns[NS_NET].listed)
+		b->ns[NS_NET].listed = true;
+	/* A cgroup mount is to show the container's own part: that takes a namespace. */
+	for (size_t i = 0; i < b->n_mounts; i++)
+		if (!b->mounts[i].bind && strcmp(b->mounts[i].type, "cgroup") == 0)
+			b->ns[NS_CGROUP].listed = true;
+	for (int k = 0; k < NS_KINDS; k++)
+		l->joins = l->joins || b->ns[k].path;
+	l->network_from_keeper = !b->ns[NS_NET].path;
+}
+
+int launch_plan(struct launch *l, struct bundle *b, const struct launch_options *opt,
+		struct err *e)
+{
+	int rc;
+
+	*l = (struct launch){ .bundle = b, .opt = opt, .root_fd = -1, .overlay_fd = -1, .network_sock = -1 };
+	l->mount_fds = calloc(b->n_mounts + 1, sizeof *l->mount_fds);
+	if (!l->mount_fds)
+		return err_num(e, ENOMEM, "launch");
+	for (size_t i = 0; i < b->n_mounts; i++)
+		l->mount_fds[i] = -1;
+	rc = check_supported(b, e);
+	if (rc == 0) {
+		plan_namespaces(l);
+		rc = plan_root_filesystem(l, e);
+	}
+	if (rc == 0)
+		rc = plan_ids(l, e);
+	l->own_users = l->map_writer != MAP_NONE || b->ns[NS_USER].path;
+	if (rc == 0)
+		rc = plan_filter(l, e);
+	if (rc == 0)
+		rc = mask_plan_state(l, e);
+	return rc;
+}
+
+void launch_fini(struct launch *l)
+{
+	for (size_t i = 0; l->mount_fds && i < l->bundle->n_mounts; i++)
+		fd_close(&l->mount_fds[i]);
+	free(l->mount_fds);
+	l->mount_fds = NULL;
+	fd_close(&l->root_fd);
+	fd_close(&l->overlay_fd);
+	bpf_prog_fini(&l->filter);
+	cgroup_free(&l->cgroup);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records of running containers: one file ROOT/ID.json each, whose members are
+ * those of the runtime spec's state plus what vrun needs to find the processes
+ * again. ROOT is $XDG_RUNTIME_DIR/vrun, /run/vrun for root, else
+ * /run/user/UID/vrun or /tmp/vrun-UID; always 0700 and the caller's own.
+ *
+ * The monitor writes the file without a name, locks it (flock(2)) and then
+ * links it: it appears whole and locked. It removes it before it reaps the
+ * container. So while a record is there and locked its pid cannot have passed
+ * to another process; without the lock its monitor is dead, and whoever sees
+ * it may remove it.
+ */
+#ifndef VRUN_RUN_STATE_H
+#define VRUN_RUN_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "model/json.h"
+
+#define STATE_ID_MAX 128
+
+struct state_record {
+	char id[STATE_ID_MAX + 1];
+	pid_t pid, monitor;  /* of the container's first process; of the monitor */
+	const char *bundle;  /* borrowed, or in doc for a loaded record */
+	const char *program; /* args[0] */
+	const char *net;     /* "none", "loopback" ... */
+	int64_t created;     /* seconds since the epoch */
+	/* Of a loaded record: */
+	bool running;
+	int fd;
+	struct json_doc doc;
+};
+
+/* -EINVAL unless 1 to STATE_ID_MAX of [A-Za-z0-9_.+-], not starting with '.' or '-'. */
+int state_check_id(const char *id, struct err *e);
+/* A fresh id "vrun-" and 10 hexadecimal digits. */
+void state_make_id(char id[static STATE_ID_MAX + 1]);
+
+/* Path of the root directory when --root names none, not made or checked. Caller frees; NULL: no memory. */
+char *state_default_root(void);
+
+/* Path of the root directory, made and checked. Caller frees. `override` is --root or NULL. */
+int state_root(const char *override, char **ret_path, struct err *e);
+
+/*
+ * Publishes a record. *ret_lock keeps it alive: close it, or end, after
+ * state_remove(). -EEXIST when a container of that name runs; what a dead
+ * monitor left is replaced.
+ */
+int state_publish(int root_fd, const struct state_record *r, int *ret_lock, struct err *e);
+/* Removes a record. One that is not there is no error. */
+int state_remove(int root_fd, const char *id);
+/* Removes a record whose monitor is dead; one of a living container stays. */
+void state_remove_dead(int root_fd, const char *id);
+
+/* Reads one record; state_record_fini() afterwards. -ENOENT when there is none. */
+int state_load(int root_fd, const char *id, struct state_record *ret, struct err *e);
+void state_record_fini(struct state_record *r);
+/* A pidfd of a loaded record's container, or -ESRCH when it has ended. */
+int state_open_process(const struct state_record *r);
+
+/* Calls each for every running container in order of id; stops at its first non-zero result, which
+ * is returned. Records of dead monitors are removed. */
+int state_each(int root_fd, int (*each)(const struct state_record *r, void *arg), void *arg,
+	       struct err *e);
+
+#endif

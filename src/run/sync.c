@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/sync.h"
+
+#include <sys/socket.h>
+
+#include "base/fd.h"
+
+int sync_expect(int sock, enum sync_kind kind, int *ret_fds, size_t max)
+{
+	int fds[FD_PASS_MAX];
+	char got;
+	int n = fd_recv(sock, &got, fds, max < FD_PASS_MAX ? max : FD_PASS_MAX);
+
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++) {
+		if (got == (char)kind)
+			ret_fds[i] = fds[i];
+		else
+			fd_close(&fds[i]);
+	}
+	return got == (char)kind ? n : -EPROTO;
+}
+
+struct failure {
+	struct err err;
+	int exit_code;
+};
+
+void sync_fail(int sock, const struct err *e, int exit_code)
+{
+	struct failure f = { *e, exit_code };
+
+	if (fd_send(sock, SYNC_FAILED, NULL, 0) == 0)
+		(void)send(sock, &f, sizeof f, MSG_NOSIGNAL);
+}
+
+int sync_read_failure(int sock, int *ret_exit_code, struct err *e)
+{
+	struct failure f;
+	ssize_t n;
+
+	do
+		n = recv(sock, &f, sizeof f, 0);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof f)
+		return err_set(e, EPROTO, "the container's set-up ended without saying why");
+	f.err.text[sizeof f.err.text - 1] = '\0';
+	f.err.hint[sizeof f.err.hint - 1] = '\0';
+	if (f.err.num <= 0)
+		f.err.num = EPROTO;
+	*ret_exit_code = f.exit_code;
+	*e = f.err;
+	return -f.err.num;
+}

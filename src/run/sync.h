@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What monitor and container say to each other while the container is being
+ * made, over a SOCK_SEQPACKET pair that is close-on-exec: end of file at the
+ * monitor means that the app has been executed.
+ */
+#ifndef VRUN_RUN_SYNC_H
+#define VRUN_RUN_SYNC_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+enum sync_kind {
+	/* monitor -> container */
+	SYNC_MAPS = 'M',    /* the id maps are written */
+	SYNC_SOURCES = 'S', /* one detached mount, or none for an absent optional one */
+	SYNC_GO = 'G',      /* keeper, record and cgroup are in place: execute */
+	/* keeper -> container */
+	SYNC_NETWORK = 'N', /* one descriptor: the network namespace */
+	/* container -> monitor */
+	SYNC_PID = 'P',    /* one descriptor: pidfd of the process that goes on as the container */
+	SYNC_TERMINAL = 'T', /* one descriptor: the terminal's controlling side */
+	SYNC_FAILED = 'E', /* error and exit code follow in a message of their own */
+};
+
+/* Waits for one message of the wanted kind. Returns the number of descriptors; -EPIPE when the
+ * other side is gone, -EPROTO for any other message. */
+int sync_expect(int sock, enum sync_kind kind, int *ret_fds, size_t max);
+
+/* Reports a failure to the monitor, with the exit code that vrun is to end with. */
+void sync_fail(int sock, const struct err *e, int exit_code);
+
+/* Reads what stands behind SYNC_FAILED. Returns -e->num. */
+int sync_read_failure(int sock, int *ret_exit_code, struct err *e);
+
+#endif

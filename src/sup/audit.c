@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/audit.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "model/policy_explain.h"
+#include "sup/domain.h"
+
+static void program_of(pid_t pid, char *buf, size_t size)
+{
+	char path[48], quoted[96];
+	AUTO_FREE char *text = NULL;
+
+	buf[0] = '\0';
+	(void)snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+	if (fd_read_file(-1, path, 64, &text, NULL, NULL) < 0)
+		return;
+	text[strcspn(text, "\n")] = '\0';
+	(void)snprintf(buf, size, "%s", log_quote(quoted, sizeof quoted, text));
+}
+
+static void now_text(char *buf, size_t size)
+{
+	struct timespec t;
+	struct tm tm;
+	char seconds[32];
+
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	(void)gmtime_r(&t.tv_sec, &tm);
+	(void)strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(buf, size, "%s.%06ldZ", seconds, t.tv_nsec / 1000);
+}
+
+static void add(json_t *o, const char *key, const char *value)
+{
+	if (value && *value)
+		(void)json_object_set_new(o, key, json_string(value));
+}
+
+char *audit_json(const struct audit_record *r)
+{
+	char text[EXPLAIN_TEXT_MAX], small[96];
+	struct policy_advice advice;
+	json_t *o = json_object();
+	char *line, *out = NULL;
+
+	if (!o)
+		return NULL;
+	now_text(small, sizeof small);
+	add(o, "time", small);
+	add(o, "id", r->domain->id);
+	add(o, "domain", r->domain->n_names ? r->domain->names[0] : NULL);
+	(void)json_object_set_new(o, "pid", json_integer(r->pid));
+	program_of(r->pid, small, sizeof small);
+	add(o, "program", small);
+	add(o, "call", r->call);
+	add(o, "attempt", policy_attempt_text(r->attempt, text, sizeof text));
+	add(o, "decision", r->verdict->allow ? "allow" : "deny");
+	add(o, "reason", policy_reason_name(r->verdict->reason));
+	add(o, "rule", r->verdict->rule ? r->verdict->rule->id : NULL);
+	add(o, "why", policy_verdict_text(r->verdict, r->attempt, text, sizeof text));
+	if (!r->verdict->allow) {
+		policy_advise(r->verdict, r->attempt, &advice);
+		add(o, "advice", advice.text);
+		add(o, "line", advice.line);
+	}
+	line = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (line && asprintf(&out, "%s\n", line) < 0)
+		out = NULL;
+	free(line);
+	return out;
+}

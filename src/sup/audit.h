@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The audit stream: what was tried and what was decided. */
+#ifndef VRUN_SUP_AUDIT_H
+#define VRUN_SUP_AUDIT_H
+
+#include <sys/types.h>
+
+#include "model/policy_decide.h"
+
+struct domain;
+
+/* Borrowed for the callback. */
+struct audit_record {
+	const struct domain *domain;
+	pid_t pid;        /* of the thread, as the supervisor sees it */
+	const char *call; /* "connect" */
+	const struct policy_attempt *attempt;
+	const struct policy_verdict *verdict;
+};
+
+/*
+ * One JSON object in a line, with its end; the caller frees. Members: time,
+ * id, domain, pid, program, call, attempt, decision, reason, rule, why, and
+ * for a denial advice and line, the JSON rule that would allow it. Strings
+ * that come from an app are escaped as JSON has it. NULL without memory.
+ */
+char *audit_json(const struct audit_record *r);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the handlers have in common: the app's socket, its memory, decisions. */
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "base/fd.h"
+#include "kern/guestmem.h"
+#include "sup/sup.h"
+
+/* A row that was collected while its socket was unconnected, or never was there. */
+static int64_t row_anew(struct call *c, struct target *t)
+{
+	struct sockaddr_in6 at = { 0 };
+	socklen_t len = sizeof at;
+	struct fabric_mark m;
+
+	if (!fabric_get_mark(&c->sup->fabric, t->fd, &m)) {
+		socklen_t size = sizeof t->family;
+
+		if (getsockopt(t->fd, SOL_SOCKET, SO_DOMAIN, &t->family, &size) < 0)
+			return -errno;
+		/* A stranger's network socket, inherited or received: not for this domain. */
+		return t->family == AF_UNIX || t->family == AF_NETLINK ? 0 : -EPERM;
+	}
+	if (m.domain != c->domain->number)
+		return -EPERM;
+	/* Only sockets that were never bound lose their rows. */
+	if (getsockname(t->fd, (struct sockaddr *)&at, &len) < 0 || at.sin6_port != 0)
+		return -EPERM;
+	t->row = vsk_new(&c->sup->table, c->domain, t->cookie, m.v6);
+	if (!t->row)
+		return -ENOMEM;
+	t->row->v6only = m.v6only;
+	return 0;
+}
+
+void target_fini(struct target *t)
+{
+	fd_close(&t->fd);
+}
+
+int64_t call_target(struct call *c, struct target *ret)
+{
+	socklen_t len = sizeof ret->cookie;
+
+	*ret = (struct target){ .fd = -1 };
+	ret->fd = procs_getfd(&c->sup->procs, c->tid, (int)c->args[0]);
+	if (ret->fd < 0)
+		return ret->fd == -ESRCH ? CALL_ANSWERED : ret->fd == -EBADF ? -EBADF : -EPERM;
+	if (getsockopt(ret->fd, SOL_SOCKET, SO_COOKIE, &ret->cookie, &len) < 0)
+		return errno == EBADF ? -EBADF : -ENOTSOCK; /* EBADF: opened with O_PATH */
+	ret->row = vsk_find(&c->sup->table, ret->cookie);
+	if (!ret->row)
+		return row_anew(c, ret);
+	return ret->row->domain == c->domain ? 0 : -EPERM;
+}
+
+int call_read_address(struct call *c, unsigned arg, struct sockaddr_storage *ret, size_t *ret_len)
+{
+	int len = (int)c->args[arg + 1];
+
+	memset(ret, 0, sizeof *ret);
+	if (len < 0 || (size_t)len > sizeof *ret)
+		return -EINVAL;
+	*ret_len = (size_t)len;
+	return guestmem_read(c->tid, c->args[arg], ret, (size_t)len) < 0 ? -EFAULT : 0;
+}
+
+int call_write_address(struct call *c, uint64_t at, uint64_t len_at, const void *sa, size_t len)
+{
+	int room, full = (int)len;
+
+	if (guestmem_read(c->tid, len_at, &room, sizeof room) < 0)
+		return -EFAULT;
+	if (room < 0)
+		return -EINVAL;
+	if (!call_valid(c))
+		return -ENOENT;
+	if (guestmem_write(c->tid, at, sa, room < full ? (size_t)room : len) < 0 ||
+	    guestmem_write(c->tid, len_at, &full, sizeof full) < 0)
+		return -EFAULT;
+	return 0;
+}
+
+int call_write_name(struct call *c, uint64_t at, uint64_t len_at, const struct vsk *v,
+		    const struct addr *a, uint16_t port)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = addr_to_sockaddr(a, port, v->v6 ? AF_INET6 : AF_INET, &sa);
+
+	if (len == 0) { /* not bound yet: the wildcard of the other family */
+		struct addr any = addr_v4(0, 0, 0, 0);
+
+		len = addr_to_sockaddr(&any, port, AF_INET, &sa);
+	}
+	return call_write_address(c, at, len_at, &sa, len);
+}
+
+int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struct policy_verdict *v)
+{
+	const struct policy_audit *wanted = &c->domain->policy.audit;
+	const struct audit_record r = { .domain = c->domain,
+					.pid = c->tid,
+					.call = trap_info(c->trap)->name,
+					.attempt = a,
+					.verdict = v };
+	int num;
+
+	if (!v->allow)
+		c->domain->n_denied++;
+	if (c->sup->audit && (v->allow ? wanted->allowed : wanted->denied))
+		c->sup->audit(c->sup->audit_ctx, &r);
+	if (v->allow)
+		return 0;
+	num = policy_verdict_errno(v);
+	if (num)
+		return -num;
+	if (call_valid(c)) /* or the number may be another's by now */
+		(void)kill(c->tid, SIGKILL);
+	return CALL_ANSWERED;
+}
+
+int64_t socket_timeout(int fd, int option)
+{
+	struct timeval t = { 0 };
+	socklen_t len = sizeof t;
+
+	if (getsockopt(fd, SOL_SOCKET, option, &t, &len) < 0 || (t.tv_sec == 0 && t.tv_usec == 0))
+		return -1;
+	return t.tv_sec * INT64_C(1000) + (t.tv_usec + 999) / 1000;
+}
+
+bool socket_nonblocking(int fd)
+{
+	return fcntl(fd, F_GETFL) & O_NONBLOCK;
+}

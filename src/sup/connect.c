@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * connect(2): both policies are asked, then the supervisor connects the
+ * duplicate inside F.
+ *
+ * The kernel makes a connection over lo while connect() runs, unless the
+ * listener's queue is full; then it would block. So queues are counted, and a
+ * blocking call waits here for room.
+ */
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "sup/sup.h"
+
+/* What is connected to, after Linux's rules for wildcards. */
+struct destination {
+	struct addr addr;
+	uint16_t port;
+	struct domain *domain;
+};
+
+static int read_destination(struct call *c, const struct vsk *v, const struct sockaddr_storage *sa,
+			    size_t len, struct destination *ret)
+{
+	static const struct addr any6;
+	const struct addr any4 = addr_v4(0, 0, 0, 0);
+
+	if (len < (v->v6 && sa->ss_family == AF_INET6 ? 24 : sizeof(struct sockaddr_in)))
+		return -EINVAL;
+	/* An IPv6 socket takes no AF_INET address in connect. */
+	if (sa->ss_family != (v->v6 ? AF_INET6 : AF_INET))
+		return -EAFNOSUPPORT;
+	if (addr_from_sockaddr((const struct sockaddr *)sa, sizeof *sa, &ret->addr, &ret->port) < 0)
+		return -EINVAL;
+	if (addr_equal(&ret->addr, &any4))
+		ret->addr = addr_v4(127, 0, 0, 1);
+	else if (addr_equal(&ret->addr, &any6))
+		ret->addr = (struct addr){ { [15] = 1 } };
+	if (v->v6only && addr_is_v4(&ret->addr))
+		return -ENETUNREACH;
+	ret->domain = domain_owns(c->domain, &ret->addr) ? c->domain : domain_find(c->sup, &ret->addr);
+	return ret->port ? 0 : -ECONNREFUSED; /* nobody listens at port 0 */
+}
+
+static int64_t decide(struct call *c, struct vsk *v, const struct destination *to)
+{
+	struct policy_attempt a = { .kind = ATTEMPT_CONNECT, .proto = POLICY_TCP, .port = to->port };
+	const struct addr *source = domain_source(c->domain, &to->addr);
+	struct policy_pair_verdict pair;
+	struct policy_verdict verdict;
+
+	if (to->domain && to->domain != c->domain) {
+		const struct policy_side client = { .policy = &c->domain->policy,
+						    .addr = source,
+						    .names = c->domain->names,
+						    .n_names = c->domain->n_names };
+		const struct policy_side server = { .policy = &to->domain->policy,
+						    .addr = &to->addr,
+						    .names = to->domain->names,
+						    .n_names = to->domain->n_names };
+
+		policy_decide_pair(&client, &server, POLICY_TCP, to->port, &pair);
+		a.peer = domain_party(to->domain, &to->addr);
+		verdict = pair.client;
+		if (pair.client.allow && !pair.allow) { /* it is the other side that says no */
+			a.kind = ATTEMPT_ACCEPT;
+			a.peer = domain_party(c->domain, source);
+			a.local = &to->addr;
+			verdict = pair.server;
+		}
+	} else {
+		a.peer = (struct policy_party){ .kind = to->domain ? PARTY_OWN : PARTY_ADDR,
+						.addr = &to->addr };
+		policy_decide(&c->domain->policy, &a, &verdict);
+	}
+	v->rule = verdict.policy == &c->domain->policy ? verdict.rule : NULL;
+	return call_verdict(c, &a, &verdict);
+}
+
+/* Gives the socket the source that its connection is to have. */
+static int64_t bind_source(struct call *c, struct target *t, const struct destination *to)
+{
+	struct vsk *v = t->row;
+	const struct addr *source = domain_source(c->domain, &to->addr);
+	int rc;
+
+	if (!source)
+		return -ENETUNREACH;
+	if (v->status == VSK_BOUND) {
+		static const struct addr any6;
+		const struct addr any4 = addr_v4(0, 0, 0, 0);
+		bool wild = addr_equal(&v->local, &any4) || addr_equal(&v->local, &any6);
+
+		if (!wild && addr_is_v4(&v->local) != addr_is_v4(&to->addr))
+			return -ENETUNREACH;
+		/* Loopback leads nowhere else. */
+		if (!wild && to->domain != c->domain && addr_kind(&v->local) == ADDR_LOOPBACK)
+			return -EINVAL;
+		if (wild)
+			v->local = *source;
+		return 0;
+	}
+	v->at = fabric_addr(&c->sup->fabric, c->domain, source);
+	if (!v->at)
+		return -EADDRNOTAVAIL;
+	rc = fabric_bind(t->fd, v->at, 0);
+	if (rc < 0 && rc != -EINVAL) /* EINVAL: bound by a connect that failed */
+		return rc;
+	v->local = *source;
+	return 0;
+}
+
+/* The kernel's word on how many wait in a listener's queue. */
+struct queue_question {
+	uint64_t cookie;
+	int64_t length;
+};
+
+static void look(void *ctx, const struct sockdiag_entry *e)
+{
+	struct queue_question *q = ctx;
+
+	if (e->cookie == q->cookie)
+		q->length = e->receive_queue;
+}
+
+static bool has_room(struct sup *s, struct vsk *listener)
+{
+	struct queue_question q = { .cookie = listener->cookie, .length = -1 };
+
+	if (listener->n_arrivals <= listener->backlog)
+		return true;
+	/* Some of those may have left without being accepted, and the kernel dropped them. */
+	return sockdiag_tcp6(&s->diag, look, &q) == 0 && q.length <= (int64_t)listener->backlog;
+}
+
+static int64_t finish(struct call *c, struct target *t, struct vsk *listener)
+{
+	struct vsk *v = t->row;
+	struct sockaddr_in6 at = { 0 };
+	socklen_t len = sizeof at;
+	int rc = fabric_connect(t->fd, v->to, v->remote_port);
+
+	if (rc < 0 && rc != -EINPROGRESS) {
+		v->to = NULL;
+		return rc;
+	}
+	if (getsockname(t->fd, (struct sockaddr *)&at, &len) == 0)
+		v->local_port = ntohs(at.sin6_port);
+	vsk_set_status(&c->sup->table, v, rc == 0 ? VSK_CONNECTED : VSK_CONNECTING);
+	if (listener)
+		(void)vsk_arrive(listener, v);
+	return rc;
+}
+
+static int64_t attempt(struct call *c, struct target *t, bool may_wait)
+{
+	struct vsk *v = t->row, *listener;
+	struct domain *d = domain_owns(c->domain, &v->remote) ? c->domain :
+								domain_find(c->sup, &v->remote);
+
+	if (!d)
+		return -ENETUNREACH;
+	listener = vsk_find_listener(&c->sup->table, d, &v->remote, v->remote_port);
+	if (listener && may_wait && !has_room(c->sup, listener))
+		return -EAGAIN;
+	/* Without a listener the kernel says what it says anywhere, of an address where nobody can be. */
+	v->to = listener ? listener->at : &c->sup->fabric.own;
+	return finish(c, t, listener);
+}
+
+static int64_t retry(struct wait *w)
+{
+	struct target t = { .fd = w->fd };
+	socklen_t len = sizeof t.cookie;
+
+	if (getsockopt(w->fd, SOL_SOCKET, SO_COOKIE, &t.cookie, &len) < 0)
+		return -errno;
+	t.row = vsk_find(&w->call.sup->table, t.cookie);
+	if (!t.row || t.row->to)
+		return -EALREADY; /* another thread connected it meanwhile */
+	return attempt(&w->call, &t, true);
+}
+
+static int64_t connect_stream(struct call *c, struct target *t, const struct destination *to)
+{
+	struct vsk *v = t->row, *listener;
+	int64_t rc = decide(c, v, to);
+
+	if (rc != 0)
+		return rc;
+	if (!to->domain)
+		return -ENETUNREACH; /* allowed, but nothing leaves the fabric */
+	rc = bind_source(c, t, to);
+	if (rc != 0)
+		return rc;
+	v->remote = to->addr;
+	v->remote_port = to->port;
+	/* Or only a duplicate of ours keeps the listener there. Not while waits are gone through. */
+	listener = vsk_find_listener(&c->sup->table, to->domain, &to->addr, to->port);
+	if (listener)
+		sup_sweep(c->sup, listener->cookie);
+	rc = attempt(c, t, !socket_nonblocking(t->fd));
+	if (rc != -EAGAIN)
+		return rc;
+	rc = call_wait(c, &t->fd, listener ? listener->cookie : 0, false, socket_timeout(t->fd, SO_SNDTIMEO),
+		       EINPROGRESS, retry);
+	return rc < 0 ? -ECONNREFUSED : CALL_ANSWERED;
+}
+
+/* connect() with AF_UNSPEC: the kernel takes the connection away, and a port that bind did not give. */
+static int64_t disconnect(struct call *c, struct target *t)
+{
+	const struct sockaddr sa = { .sa_family = AF_UNSPEC };
+	struct vsk *v = t->row;
+
+	if (connect(t->fd, &sa, sizeof sa) < 0)
+		return -errno;
+	v->remote = (struct addr){ 0 };
+	v->remote_port = 0;
+	v->to = NULL;
+	if (!v->bound_port) {
+		v->local = (struct addr){ 0 };
+		v->local_port = 0;
+		v->at = NULL;
+	}
+	vsk_set_status(&c->sup->table, v, v->bound_port ? VSK_BOUND : VSK_UNCONNECTED);
+	return 0;
+}
+
+static int64_t connect_other(struct target *t, struct sockaddr_storage *sa, size_t len)
+{
+	const struct sockaddr_nl *nl = (const struct sockaddr_nl *)sa;
+
+	if (t->family == AF_UNIX)
+		return -EACCES;
+	if (sa->ss_family == AF_NETLINK && (nl->nl_pid || nl->nl_groups))
+		return -EPERM; /* the kernel, and nobody else */
+	return connect(t->fd, (struct sockaddr *)sa, (socklen_t)len) < 0 ? -errno : 0;
+}
+
+static int64_t connect_virtual(struct call *c, struct target *t, const struct sockaddr_storage *sa, size_t len)
+{
+	struct vsk *v = t->row;
+	struct destination to;
+	int64_t rc;
+
+	if (len < sizeof sa->ss_family)
+		return -EINVAL;
+	if (sa->ss_family == AF_UNSPEC)
+		return disconnect(c, t);
+	if (v->status == VSK_LISTENING)
+		return -EISCONN;
+	if (v->to) { /* the same again: EISCONN, EALREADY, or how it went */
+		rc = fabric_connect(t->fd, v->to, v->remote_port);
+		if (rc == 0)
+			vsk_set_status(&c->sup->table, v, VSK_CONNECTED);
+		else if (rc != -EISCONN && rc != -EALREADY && rc != -EINPROGRESS) {
+			v->to = NULL;
+			vsk_set_status(&c->sup->table, v, v->bound_port ? VSK_BOUND : VSK_UNCONNECTED);
+		}
+		return rc;
+	}
+	if (v->status == VSK_CONNECTED)
+		return -EISCONN; /* to a domain that is gone */
+	rc = read_destination(c, v, sa, len, &to);
+	return rc < 0 ? rc : connect_stream(c, t, &to);
+}
+
+int64_t handle_connect(struct call *c)
+{
+	struct sockaddr_storage sa;
+	AUTO_TARGET struct target t = { .fd = -1 };
+	size_t len;
+	int64_t rc = call_target(c, &t);
+
+	if (rc < 0)
+		return rc;
+	rc = call_read_address(c, 1, &sa, &len);
+	if (rc < 0)
+		return rc;
+	if (!call_valid(c))
+		return CALL_ANSWERED;
+	rc = t.row ? connect_virtual(c, &t, &sa, len) : connect_other(&t, &sa, len);
+	if (rc != CALL_ANSWERED)
+		call_reply(c, rc, t.cookie);
+	return CALL_ANSWERED;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* socket(2). */
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "sup/sup.h"
+
+#define TYPE_BITS 0xf
+
+int64_t handle_socket(struct call *c)
+{
+	int family = (int)c->args[0], type = (int)c->args[1], protocol = (int)c->args[2];
+	const struct fabric_mark mark = { .domain = c->domain->number, .v6 = family == AF_INET6 };
+	uint64_t cookie, most = c->domain->policy.limits.sockets ?: POLICY_SOCKETS_DEFAULT;
+	socklen_t len = sizeof cookie;
+	AUTO_FD int fd = -1;
+	struct vsk *v;
+	int rc;
+
+	if (type & ~(TYPE_BITS | SOCK_CLOEXEC | SOCK_NONBLOCK))
+		return -EINVAL;
+	/* The filter traps no other; a bundle's own filter may. */
+	if ((family != AF_INET && family != AF_INET6) || (type & TYPE_BITS) != SOCK_STREAM)
+		return -EACCES;
+	if (protocol != 0 && protocol != IPPROTO_TCP)
+		return -EPROTONOSUPPORT;
+	if (c->domain->n_rows >= most)
+		sup_collect(c->sup);
+	if (c->domain->n_rows >= most)
+		return -ENFILE;
+	rc = fabric_socket(&c->sup->fabric, &mark, type & SOCK_NONBLOCK, &fd);
+	if (rc < 0)
+		return rc == -EMFILE ? -ENFILE : rc;
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
+		return -errno;
+	v = vsk_new(&c->sup->table, c->domain, cookie, mark.v6);
+	if (!v)
+		return -ENOMEM;
+	v->generation = 1;
+	rc = notify_reply_fd(&c->domain->notify, c->id, fd, type & SOCK_CLOEXEC);
+	if (rc == 0)
+		return CALL_ANSWERED;
+	vsk_free(&c->sup->table, v);
+	return rc == -EMFILE ? -EMFILE : CALL_ANSWERED;
+}

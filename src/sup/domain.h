@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A protection domain: one container, its policy, its names and virtual addresses. */
+#ifndef VRUN_SUP_DOMAIN_H
+#define VRUN_SUP_DOMAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/queue.h>
+
+#include "base/addr.h"
+#include "kern/notify.h"
+#include "model/policy.h"
+#include "model/policy_decide.h"
+#include "sup/fabric.h"
+#include "sup/loop.h"
+#include "sup/vsk.h"
+
+struct sup;
+
+struct domain {
+	LIST_ENTRY(domain) link;
+	struct watch watch; /* of the listener */
+	struct sup *sup;
+	uint16_t number; /* from 1; no two living ones have the same */
+	char *id;        /* owned; the container's */
+	struct policy policy;
+	const char **names; /* owned; the first is what the domain is called */
+	size_t n_names;
+	struct addr *virtual; /* owned; its addresses, at least one */
+	size_t n_virtual;
+	struct notify notify;
+	struct vsk_list rows;
+	size_t n_rows;
+	struct faddr_list addrs;
+	size_t n_addrs;
+	size_t n_waits;
+	uint64_t n_traps, n_denied;
+};
+LIST_HEAD(domain_list, domain);
+
+/*
+ * A domain of a policy, which is taken over (emptied) on success, as the
+ * listener is. What the policy leaves out is given: the container's id as the
+ * name, when it can be one; an address of each family. -EEXIST: another domain
+ * has one of its names or addresses. The caller calls domain_free().
+ */
+int domain_new(struct sup *s, const char *id, struct policy *policy, int listener,
+	       struct domain **ret, struct err *e);
+void domain_free(struct domain *d);
+
+/* The domain that has the address, or NULL. */
+struct domain *domain_find(struct sup *s, const struct addr *a);
+
+/* Loopback, a wildcard, or one of the domain's addresses. */
+bool domain_owns(const struct domain *d, const struct addr *a);
+/* The address that its connections to `to` come from; NULL when it has none of that family. */
+const struct addr *domain_source(const struct domain *d, const struct addr *to);
+
+struct policy_party domain_party(const struct domain *d, const struct addr *at);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/fabric.h"
+
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/kernel.h"
+#include "kern/netlink.h"
+#include "sup/domain.h"
+
+#define MARK_OURS 0x5600U
+#define MARK_V6 1U
+#define MARK_V6ONLY 2U
+
+static int set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+/* fd00::/8 and 120 random bits. A clash needs no thought: it would be noticed by nobody in 2^60 tries. */
+static int make_random(struct in6_addr *ret)
+{
+	if (getrandom(ret, sizeof *ret, 0) != sizeof *ret)
+		return -errno;
+	ret->s6_addr[0] = 0xfd;
+	return 0;
+}
+
+static struct faddr_list *bucket_of(struct fabric *f, const struct in6_addr *a)
+{
+	return &f->buckets[a->s6_addr[15] % FABRIC_BUCKETS];
+}
+
+int fabric_init(struct fabric *f, struct err *e)
+{
+	AUTO_FD int fd = -1;
+	socklen_t len = sizeof f->cookie;
+	int rc;
+
+	memset(f, 0, sizeof *f);
+	if (unshare(CLONE_NEWNET) < 0) {
+		(void)err_sys(e, "making a network namespace");
+		return err_hint(e, "a supervisor needs root, or a user namespace that is the parent of its "
+				   "containers'");
+	}
+	rc = netlink_loopback_up(NULL, 0, e);
+	if (rc == 0)
+		rc = netlink_route_everything_local(e);
+	if (rc < 0)
+		return rc;
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &f->cookie, &len) < 0) {
+		(void)err_sys(e, "sockets in the supervisor's network namespace");
+		return err_hint(e, "the kernel has to have IPv6 (not switched off by ipv6.disable=1)");
+	}
+	rc = make_random(&f->own.addr);
+	if (rc == 0)
+		rc = make_random(&f->limbo.addr);
+	if (rc < 0)
+		return err_num(e, -rc, "random numbers");
+	LIST_INSERT_HEAD(bucket_of(f, &f->own.addr), &f->own, by_addr);
+	return 0;
+}
+
+struct faddr *fabric_addr(struct fabric *f, struct domain *d, const struct addr *virtual)
+{
+	struct faddr *a;
+
+	LIST_FOREACH(a, &d->addrs, in_domain)
+		if (addr_equal(&a->virtual, virtual))
+			return a;
+	if (d->n_addrs >= FABRIC_ADDRS_MAX)
+		return NULL;
+	a = calloc(1, sizeof *a);
+	if (!a || make_random(&a->addr) < 0) {
+		free(a);
+		return NULL;
+	}
+	a->domain = d;
+	a->virtual = *virtual;
+	LIST_INSERT_HEAD(bucket_of(f, &a->addr), a, by_addr);
+	LIST_INSERT_HEAD(&d->addrs, a, in_domain);
+	d->n_addrs++;
+	return a;
+}
+
+struct faddr *fabric_find(struct fabric *f, const struct in6_addr *addr)
+{
+	struct faddr *a;
+
+	LIST_FOREACH(a, bucket_of(f, addr), by_addr)
+		if (memcmp(&a->addr, addr, sizeof *addr) == 0)
+			return a;
+	return NULL;
+}
+
+void fabric_forget(struct domain *d)
+{
+	while (!LIST_EMPTY(&d->addrs)) {
+		struct faddr *a = LIST_FIRST(&d->addrs);
+
+		LIST_REMOVE(a, by_addr);
+		LIST_REMOVE(a, in_domain);
+		free(a);
+	}
+	d->n_addrs = 0;
+}
+
+int fabric_set_mark(int fd, const struct fabric_mark *m)
+{
+	unsigned v = (unsigned)m->domain << 16 | MARK_OURS | (m->v6 ? MARK_V6 : 0) |
+		     (m->v6only ? MARK_V6ONLY : 0);
+
+	return set_int(fd, SOL_SOCKET, SO_MARK, (int)v);
+}
+
+bool fabric_get_mark(const struct fabric *f, int fd, struct fabric_mark *ret)
+{
+	uint64_t cookie = 0;
+	unsigned v = 0;
+	socklen_t len = sizeof cookie, mark_len = sizeof v;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0 || cookie != f->cookie ||
+	    getsockopt(fd, SOL_SOCKET, SO_MARK, &v, &mark_len) < 0 || (v & 0xff00) != MARK_OURS)
+		return false;
+	*ret = (struct fabric_mark){ .domain = (uint16_t)(v >> 16),
+				     .v6 = v & MARK_V6,
+				     .v6only = v & MARK_V6ONLY };
+	return true;
+}
+
+static struct sockaddr_in6 place(const struct faddr *a, uint16_t port)
+{
+	return (struct sockaddr_in6){ .sin6_family = AF_INET6,
+				      .sin6_addr = a->addr,
+				      .sin6_port = htons(port) };
+}
+
+int fabric_bind(int fd, const struct faddr *a, uint16_t port)
+{
+	const struct sockaddr_in6 sa = place(a, port);
+
+	return bind(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
+}
+
+int fabric_socket(const struct fabric *f, const struct fabric_mark *m, bool nonblock, int *ret_fd)
+{
+	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0), 0);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = fabric_set_mark(fd, m);
+	if (rc == 0)
+		rc = set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
+	if (rc == 0) /* a client's port is chosen at connect, and may serve many destinations */
+		rc = set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+	if (rc == 0) /* takes no port, so it can be bound again */
+		rc = fabric_bind(fd, &f->limbo, 0);
+	if (rc < 0)
+		return rc;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int fabric_connect(int fd, const struct faddr *a, uint16_t port)
+{
+	const struct sockaddr_in6 sa = place(a, port);
+
+	return connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
+}
+
+bool fabric_in_use(const struct faddr *a, uint16_t port)
+{
+	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	/* With SO_REUSEADDR what is left of closed connections is no hindrance, but a listener is;
+	 * a bound one is with it off. */
+	return fd >= 0 && set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) == 0 &&
+	       fabric_bind(fd, a, port) == -EADDRINUSE;
+}

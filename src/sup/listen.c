@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* listen(2): here a policy is asked whether the domain may serve. */
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "sup/bind.h"
+
+#define BACKLOG_MAX 4096 /* net.core.somaxconn as the kernel sets it */
+
+static int64_t decide(struct call *c, struct vsk *v)
+{
+	const struct policy_attempt a = { .kind = ATTEMPT_LISTEN,
+					  .proto = POLICY_TCP,
+					  .port = v->local_port,
+					  .peer = { .kind = PARTY_OWN },
+					  .local = &v->local };
+	struct policy_verdict verdict;
+
+	policy_decide(&c->domain->policy, &a, &verdict);
+	v->rule = verdict.rule;
+	return call_verdict(c, &a, &verdict);
+}
+
+static int64_t start(struct call *c, struct target *t, unsigned backlog)
+{
+	struct vsk *v = t->row;
+	const struct addr any4 = addr_v4(0, 0, 0, 0), any6 = { { 0 } };
+	int64_t rc = 0;
+
+	if (v->status == VSK_UNCONNECTED)
+		rc = bind_stream(c, t, v->v6 ? &any6 : &any4, 0);
+	if (rc == 0 && v->status == VSK_BOUND)
+		rc = decide(c, v);
+	if (rc != 0)
+		return rc;
+	if (v->status == VSK_BOUND && bind_conflicts(c, v))
+		return -EADDRINUSE;
+	if (listen(t->fd, (int)backlog) < 0)
+		return -errno;
+	v->backlog = backlog;
+	if (v->status == VSK_BOUND)
+		vsk_set_status(&c->sup->table, v, VSK_LISTENING);
+	sup_retry(c->sup, t->cookie); /* the queue may have become longer */
+	return 0;
+}
+
+int64_t handle_listen(struct call *c)
+{
+	unsigned backlog = (unsigned)c->args[1]; /* negative ones are large, as in the kernel */
+	AUTO_TARGET struct target t = { .fd = -1 };
+	int64_t rc = call_target(c, &t);
+
+	if (rc < 0)
+		return rc;
+	/* It makes nobody reachable: connections are made by the table. */
+	if (!t.row)
+		return CALL_CONTINUE;
+	if (t.row->status != VSK_UNCONNECTED && t.row->status != VSK_BOUND &&
+	    t.row->status != VSK_LISTENING)
+		return -EINVAL;
+	if (!call_valid(c))
+		return CALL_ANSWERED;
+	rc = start(c, &t, backlog > BACKLOG_MAX ? BACKLOG_MAX : backlog);
+	if (rc != CALL_ANSWERED)
+		call_reply(c, rc, t.cookie);
+	return CALL_ANSWERED;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one loop: epoll(7) with what to call. Everything that waits is a watch in it. */
+#ifndef VRUN_SUP_LOOP_H
+#define VRUN_SUP_LOOP_H
+
+#include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "base/err.h"
+
+/* Embedded in whatever waits. */
+struct watch {
+	void (*ready)(struct watch *w, uint32_t events);
+};
+
+#define LOOP_BATCH 32
+
+struct loop {
+	int ep; /* owned */
+	const sigset_t *mask; /* borrowed; signals that are blocked while it waits, or NULL: as they are */
+	int n_left;
+	struct epoll_event *left; /* of the batch in work, those still to come */
+	struct epoll_event batch[LOOP_BATCH];
+};
+
+int loop_init(struct loop *l, struct err *e);
+void loop_fini(struct loop *l);
+
+/* Level-triggered. The watch must live until loop_remove(). 0 or -errno. */
+int loop_add(struct loop *l, int fd, uint32_t events, struct watch *w);
+/* Comes before the close of fd. No event of the watch is delivered after it, so it may be freed. */
+void loop_remove(struct loop *l, int fd, const struct watch *w);
+
+/* Waits at most that many milliseconds (-1: for ever) and calls what is ready. 0 or -errno. */
+int loop_turn(struct loop *l, int timeout);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* getsockopt(2) and setsockopt(2) for the few options that the row answers. */
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "kern/guestmem.h"
+#include "sup/sup.h"
+
+/* Level and option are what the filter traps; a bundle's own filter may trap more. */
+static bool trapped(const struct call *c, bool set)
+{
+	return syscalls_option(set, (int)c->args[1], (int)c->args[2]) == OPTION_TRAPPED;
+}
+
+static int64_t write_int(struct call *c, int value)
+{
+	int room;
+
+	if (guestmem_read(c->tid, c->args[4], &room, sizeof room) < 0)
+		return -EFAULT;
+	if (room < 0)
+		return -EINVAL;
+	if (room > (int)sizeof value)
+		room = sizeof value;
+	if (!call_valid(c))
+		return CALL_ANSWERED;
+	if (guestmem_write(c->tid, c->args[3], &value, (size_t)room) < 0 ||
+	    guestmem_write(c->tid, c->args[4], &room, sizeof room) < 0)
+		return -EFAULT;
+	return 0;
+}
+
+int64_t handle_getsockopt(struct call *c)
+{
+	AUTO_TARGET struct target t = { .fd = -1 };
+	int64_t rc = call_target(c, &t);
+
+	if (rc < 0)
+		return rc;
+	if (!trapped(c, false))
+		return -ENOPROTOOPT;
+	if ((int)c->args[1] == SOL_SOCKET)
+		return write_int(c, !t.row ? t.family : t.row->v6 ? AF_INET6 : AF_INET);
+	if (!t.row || !t.row->v6)
+		return t.row ? -ENOPROTOOPT : -EOPNOTSUPP;
+	return write_int(c, t.row->v6only);
+}
+
+int64_t handle_setsockopt(struct call *c)
+{
+	struct fabric_mark mark;
+	AUTO_TARGET struct target t = { .fd = -1 };
+	int64_t rc = call_target(c, &t);
+	int value;
+
+	if (rc < 0)
+		return rc;
+	if (!trapped(c, true))
+		return -ENOPROTOOPT;
+	if (!t.row || !t.row->v6)
+		return t.row ? -ENOPROTOOPT : -EOPNOTSUPP;
+	if ((int)c->args[4] < (int)sizeof value)
+		return -EINVAL;
+	if (guestmem_read(c->tid, c->args[3], &value, sizeof value) < 0)
+		return -EFAULT;
+	if (t.row->status != VSK_UNCONNECTED || t.row->at)
+		return -EINVAL;
+	if (!call_valid(c))
+		return CALL_ANSWERED;
+	mark = (struct fabric_mark){ c->domain->number, true, value != 0 };
+	rc = fabric_set_mark(t.fd, &mark);
+	if (rc == 0)
+		t.row->v6only = mark.v6only;
+	return rc;
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/sup.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+static int64_t (*const handlers[])(struct call *) = {
+	[TRAP_SOCKET] = handle_socket,
+	[TRAP_BIND] = handle_bind,
+	[TRAP_LISTEN] = handle_listen,
+	[TRAP_ACCEPT] = handle_accept,
+	[TRAP_ACCEPT4] = handle_accept,
+	[TRAP_CONNECT] = handle_connect,
+	[TRAP_GETSOCKNAME] = handle_getsockname,
+	[TRAP_GETPEERNAME] = handle_getpeername,
+	[TRAP_GETSOCKOPT] = handle_getsockopt,
+	[TRAP_SETSOCKOPT] = handle_setsockopt,
+};
+static_assert(sizeof handlers / sizeof *handlers == TRAP_COUNT, "every trap has a handler");
+
+#define SWEEP_MS 500
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+int sup_init(struct sup *s, struct err *e)
+{
+	int rc;
+
+	memset(s, 0, sizeof *s);
+	LIST_INIT(&s->domains);
+	TAILQ_INIT(&s->waits);
+	s->next_look = INT64_MAX;
+	procs_init(&s->procs);
+	rc = fabric_init(&s->fabric, e);
+	if (rc == 0)
+		rc = sockdiag_init(&s->diag, e);
+	if (rc < 0)
+		return rc;
+	rc = vsk_table_init(&s->table);
+	if (rc < 0)
+		rc = err_num(e, -rc, "socket table");
+	else
+		rc = loop_init(&s->loop, e);
+	if (rc < 0) {
+		vsk_table_fini(&s->table);
+		sockdiag_fini(&s->diag);
+	}
+	return rc;
+}
+
+/* --- answers ------------------------------------------------------------------- */
+
+static void replay_keep(const struct call *c, int64_t result, uint64_t cookie)
+{
+	struct replay *r = &c->sup->replays[(unsigned)c->tid % REPLAY_SLOTS];
+
+	if (r->tid == 0)
+		c->sup->n_replays++;
+	*r = (struct replay){ .tid = c->tid, .trap = c->trap, .cookie = cookie, .result = result };
+	memcpy(r->args, c->args, sizeof r->args);
+}
+
+/* A call that was interrupted after it had its effect gets the same result when it is repeated. */
+static bool replay_give(struct call *c)
+{
+	struct replay *r = &c->sup->replays[(unsigned)c->tid % REPLAY_SLOTS];
+	AUTO_TARGET struct target t = { .fd = -1 };
+	bool same;
+
+	if (r->tid != c->tid)
+		return false;
+	r->tid = 0; /* whatever the thread does now, that call is over */
+	c->sup->n_replays--;
+	if (r->trap != c->trap || memcmp(r->args, c->args, sizeof r->args) != 0)
+		return false;
+	same = call_target(c, &t) == 0 && t.cookie == r->cookie;
+	if (same)
+		call_reply(c, r->result, r->cookie);
+	return same;
+}
+
+bool call_valid(const struct call *c)
+{
+	return notify_valid(&c->domain->notify, c->id);
+}
+
+void call_reply(struct call *c, int64_t result, uint64_t cookie)
+{
+	int rc = notify_reply(&c->domain->notify, c->id, result, result < 0 ? (int)-result : 0);
+
+	if (rc == -ENOENT && cookie &&
+	    (c->trap == TRAP_CONNECT || c->trap == TRAP_BIND || c->trap == TRAP_LISTEN))
+		replay_keep(c, result, cookie);
+}
+
+/* --- waits --------------------------------------------------------------------- */
+
+static void wait_free(struct wait *w)
+{
+	struct sup *s = w->call.sup;
+
+	if (w->watched)
+		loop_remove(&s->loop, w->fd, &w->watch);
+	TAILQ_REMOVE(&s->waits, w, link);
+	w->call.domain->n_waits--;
+	fd_close(&w->fd);
+	free(w);
+}
+
+static void wait_retry(struct wait *w)
+{
+	int64_t result;
+
+	if (!call_valid(&w->call)) {
+		wait_free(w);
+		return;
+	}
+	result = w->retry(w);
+	if (result == -EAGAIN)
+		return;
+	if (result != CALL_ANSWERED)
+		call_reply(&w->call, result, w->cookie);
+	wait_free(w);
+}
+
+static void wait_ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	wait_retry((struct wait *)((char *)watch - offsetof(struct wait, watch)));
+}
+
+int call_wait(struct call *c, int *fd, uint64_t cookie, bool watch, int64_t timeout, int timeout_error,
+	      int64_t (*retry)(struct wait *w))
+{
+	struct sup *s = c->sup;
+	uint64_t most = c->domain->policy.limits.pending ?: POLICY_PENDING_DEFAULT;
+	struct wait *w = c->domain->n_waits < most ? calloc(1, sizeof *w) : NULL;
+	int64_t now = now_ms(), look = now + SWEEP_MS;
+
+	if (!w)
+		return -EAGAIN;
+	*w = (struct wait){ .call = *c,
+			    .watch = { wait_ready },
+			    .cookie = cookie,
+			    .deadline = timeout < 0 ? INT64_MAX : now + timeout,
+			    .retry = retry,
+			    .timeout_error = timeout_error };
+	w->fd = fd_take(fd);
+	TAILQ_INSERT_TAIL(&s->waits, w, link);
+	c->domain->n_waits++;
+	if (watch && loop_add(&s->loop, w->fd, EPOLLIN, &w->watch) < 0) {
+		wait_free(w);
+		return -EAGAIN;
+	}
+	w->watched = watch;
+	if (w->deadline < look)
+		look = w->deadline;
+	if (look < s->next_look)
+		s->next_look = look;
+	return 0;
+}
+
+void sup_retry(struct sup *s, uint64_t cookie)
+{
+	struct wait *w = TAILQ_FIRST(&s->waits), *next;
+
+	for (; w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (w->cookie == cookie && !w->watched)
+			wait_retry(w);
+	}
+}
+
+void sup_sweep(struct sup *s, uint64_t cookie)
+{
+	struct wait *w = TAILQ_FIRST(&s->waits), *next;
+
+	for (; w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if ((cookie == 0 || w->cookie == cookie) && !call_valid(&w->call))
+			wait_free(w);
+	}
+}
+
+static void look_at_waits(struct sup *s, int64_t now)
+{
+	struct wait *w = TAILQ_FIRST(&s->waits), *next;
+	int64_t first = now + SWEEP_MS;
+
+	for (; w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (w->deadline <= now) {
+			call_reply(&w->call, -w->timeout_error, 0);
+			wait_free(w);
+			continue;
+		}
+		if (!w->watched) /* for a queue that the kernel may have shortened by itself */
+			wait_retry(w);
+		else if (!call_valid(&w->call))
+			wait_free(w);
+	}
+	TAILQ_FOREACH(w, &s->waits, link)
+		if (w->deadline < first)
+			first = w->deadline;
+	s->next_look = TAILQ_EMPTY(&s->waits) ? INT64_MAX : first;
+}
+
+/* --- domains ------------------------------------------------------------------- */
+
+static void remove_domain(struct sup *s, struct domain *d)
+{
+	struct wait *w = TAILQ_FIRST(&s->waits), *next;
+
+	for (; w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (w->call.domain == d)
+			wait_free(w);
+	}
+	while (!LIST_EMPTY(&d->rows))
+		vsk_free(&s->table, LIST_FIRST(&d->rows));
+	/* Others may still have arrivals and peers at addresses of this domain. */
+	struct domain *o;
+
+	LIST_FOREACH(o, &s->domains, link) {
+		struct vsk *v;
+
+		LIST_FOREACH(v, &o->rows, in_domain) {
+			struct vsk_arrival *a, *after;
+
+			if (v->to && v->to->domain == d)
+				v->to = NULL;
+			for (a = TAILQ_FIRST(&v->arrivals); a; a = after) {
+				after = TAILQ_NEXT(a, link);
+				if (a->from->domain != d)
+					continue;
+				TAILQ_REMOVE(&v->arrivals, a, link);
+				v->n_arrivals--;
+				free(a);
+			}
+		}
+	}
+	loop_remove(&s->loop, d->notify.fd, &d->watch);
+	LIST_REMOVE(d, link);
+	domain_free(d);
+}
+
+static void serve(struct call *c)
+{
+	int64_t result;
+
+	if (c->sup->n_replays && replay_give(c))
+		return;
+	result = handlers[c->trap](c);
+	if (result == CALL_CONTINUE)
+		(void)notify_continue(&c->domain->notify, c->id);
+	else if (result != CALL_ANSWERED)
+		call_reply(c, result, 0);
+}
+
+static void domain_ready(struct watch *watch, uint32_t events)
+{
+	struct domain *d = (struct domain *)((char *)watch - offsetof(struct domain, watch));
+	struct seccomp_notif q;
+	struct call c;
+	int trap;
+
+	if (!(events & EPOLLIN)) {
+		if (events & (EPOLLHUP | EPOLLERR))
+			remove_domain(d->sup, d);
+		return;
+	}
+	if (notify_receive(&d->notify, &q) < 0)
+		return;
+	d->n_traps++;
+	c = (struct call){ .sup = d->sup, .domain = d, .id = q.id, .tid = (pid_t)q.pid };
+	trap = trap_find((uint32_t)q.data.nr);
+	if (trap < 0 || c.tid == 0) { /* a filter of others; or out of our sight */
+		call_reply(&c, trap < 0 ? -ENOSYS : -EPERM, 0);
+		return;
+	}
+	c.trap = (enum trap)trap;
+	for (unsigned i = 0; i < 6; i++)
+		c.args[i] = q.data.args[i];
+	serve(&c);
+}
+
+int sup_add(struct sup *s, struct domain *d, struct err *e)
+{
+	int rc;
+
+	d->watch = (struct watch){ domain_ready };
+	rc = loop_add(&s->loop, d->notify.fd, EPOLLIN, &d->watch);
+	if (rc < 0)
+		return err_num(e, -rc, "container %s", d->id);
+	LIST_INSERT_HEAD(&s->domains, d, link);
+	s->served = true;
+	return 0;
+}
+
+void sup_fini(struct sup *s)
+{
+	while (!LIST_EMPTY(&s->domains))
+		remove_domain(s, LIST_FIRST(&s->domains));
+	vsk_table_fini(&s->table);
+	procs_fini(&s->procs);
+	sockdiag_fini(&s->diag);
+	loop_fini(&s->loop);
+}
+
+int sup_turn(struct sup *s, struct err *e)
+{
+	int64_t now, left = -1;
+	int rc;
+
+	if (s->next_look != INT64_MAX) {
+		now = now_ms();
+		if (now >= s->next_look)
+			look_at_waits(s, now);
+		if (s->next_look != INT64_MAX)
+			left = s->next_look > now ? s->next_look - now : 0;
+	}
+	rc = loop_turn(&s->loop, (int)left);
+	if (s->table.n > s->table.collect_at)
+		sup_collect(s);
+	return rc < 0 ? err_num(e, -rc, "epoll") : 0;
+}
+
+/* --- collecting ---------------------------------------------------------------- */
+
+static void saw(void *ctx, const struct sockdiag_entry *entry)
+{
+	struct vsk *v = vsk_find(ctx, entry->cookie);
+
+	if (v)
+		v->seen = true;
+}
+
+static void collect_domain(struct sup *s, struct domain *d)
+{
+	struct vsk *v = LIST_FIRST(&d->rows), *next;
+
+	for (; v; v = next) {
+		bool gone = v->status != VSK_UNCONNECTED && !v->seen;
+
+		next = LIST_NEXT(v, in_domain);
+		/* Kernels before 6.8 do not list what is only bound. */
+		if (gone && v->status == VSK_BOUND && fabric_in_use(v->at, v->local_port))
+			gone = false;
+		v->seen = false;
+		if (gone)
+			vsk_free(&s->table, v);
+	}
+}
+
+void sup_collect(struct sup *s)
+{
+	struct domain *d;
+
+	if (sockdiag_tcp6(&s->diag, saw, &s->table) == 0)
+		LIST_FOREACH(d, &s->domains, link)
+			collect_domain(s, d);
+	s->table.collect_at = s->table.n * 2 > VSK_COLLECT_MIN ? s->table.n * 2 : VSK_COLLECT_MIN;
+}

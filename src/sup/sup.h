@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor: answers the socket calls of containers under their policies.
+ *
+ * Theory of operation
+ *
+ * A trapped call comes as a notification of its container's listener. It is
+ * looked up in the table of trapped calls and handed to its handler, which
+ * reads what it needs once, asks whether the call is still there, decides, and
+ * acts itself on a duplicate of the app's socket: never through the app's
+ * descriptor, which another thread may exchange at any time. Only listen() of
+ * a socket that is not virtual is continued: it can reach nobody.
+ *
+ * The loop never waits on an app. A call that has to wait (accept, connect to
+ * a full queue) becomes a `struct wait`, which keeps the duplicate, and is
+ * finished by an event, a deadline, or the sweep that finds that its thread
+ * does not wait any more: the kernel does not tell.
+ *
+ * An interrupted call is repeated by the app's kernel. When it had its effect
+ * already, its result is kept and given to the repetition.
+ */
+#ifndef VRUN_SUP_SUP_H
+#define VRUN_SUP_SUP_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "kern/procs.h"
+#include "kern/sockdiag.h"
+#include "model/policy_decide.h"
+#include "model/syscalls.h"
+#include "sup/audit.h"
+#include "sup/domain.h"
+#include "sup/fabric.h"
+#include "sup/loop.h"
+#include "sup/vsk.h"
+
+/* A trapped call. Copied: it outlives the notification. */
+struct call {
+	struct sup *sup;
+	struct domain *domain;
+	uint64_t id;
+	pid_t tid;
+	enum trap trap;
+	uint64_t args[6];
+};
+
+/* What a handler returns beside a value (>= 0) or -errno. */
+#define CALL_ANSWERED INT64_MIN        /* answered already, waiting, or nobody is there any more */
+#define CALL_CONTINUE (INT64_MIN + 1)  /* the kernel may do it: harmless with any memory and any socket */
+
+int64_t handle_socket(struct call *c);
+int64_t handle_bind(struct call *c);
+int64_t handle_listen(struct call *c);
+int64_t handle_accept(struct call *c); /* accept4, too */
+int64_t handle_connect(struct call *c);
+int64_t handle_getsockname(struct call *c);
+int64_t handle_getpeername(struct call *c);
+int64_t handle_getsockopt(struct call *c);
+int64_t handle_setsockopt(struct call *c);
+
+struct wait {
+	TAILQ_ENTRY(wait) link;
+	struct watch watch; /* of the duplicate, when it waits for the socket */
+	struct call call;
+	int fd;           /* owned; the duplicate */
+	bool watched;
+	uint64_t cookie;  /* of the socket waited for: the listener */
+	int64_t deadline; /* milliseconds of the monotonic clock; INT64_MAX: none */
+	/* Tries again: a result, or -EAGAIN to wait on. */
+	int64_t (*retry)(struct wait *w);
+	int timeout_error; /* positive errno at the deadline */
+};
+
+#define REPLAY_SLOTS 64
+struct replay {
+	pid_t tid; /* 0: free */
+	enum trap trap;
+	uint64_t args[6];
+	uint64_t cookie;
+	int64_t result;
+};
+
+struct sup {
+	struct loop loop;
+	struct fabric fabric;
+	struct sockdiag diag;
+	struct procs procs;
+	struct vsk_table table;
+	struct domain_list domains;
+	TAILQ_HEAD(, wait) waits;
+	int64_t next_look; /* when the waits are looked through, INT64_MAX: not at all */
+	struct replay replays[REPLAY_SLOTS];
+	unsigned n_replays;
+	void (*audit)(void *ctx, const struct audit_record *r);
+	void *audit_ctx;
+	bool served; /* there was a container */
+};
+
+/* Moves the calling thread into its own network namespace. No fini on failure. */
+int sup_init(struct sup *s, struct err *e);
+void sup_fini(struct sup *s);
+
+/* Serves a domain of domain_new() from now on. 0 or -errno, and then it stays the caller's. */
+int sup_add(struct sup *s, struct domain *d, struct err *e);
+
+/* One turn: what is ready, what is due. Waits for events at most until something is due. */
+int sup_turn(struct sup *s, struct err *e);
+
+/* --- for the handlers ---------------------------------------------------------- */
+
+/* The app's socket behind args[0]. */
+struct target {
+	int fd; /* owned */
+	uint64_t cookie;
+	int family;      /* of a socket that is not virtual: AF_UNIX, AF_NETLINK */
+	struct vsk *row; /* NULL: not virtual */
+};
+
+void target_fini(struct target *t);
+#define AUTO_TARGET __attribute__((cleanup(target_fini)))
+
+/*
+ * 0 or what the call gets: -EBADF, -ENOTSOCK, -EPERM for a socket that is not
+ * the domain's. An AUTO_TARGET holds the duplicate, also then.
+ */
+int64_t call_target(struct call *c, struct target *ret);
+
+/* A socket address argument, as the kernel would take it: -EINVAL, -EFAULT. Zeroed behind its length. */
+int call_read_address(struct call *c, unsigned arg, struct sockaddr_storage *ret, size_t *ret_len);
+/* Writes one back through pointer and length, as the kernel would. */
+int call_write_address(struct call *c, uint64_t at, uint64_t len_at, const void *sa, size_t len);
+/* As above for a virtual address, in the family of the row. */
+int call_write_name(struct call *c, uint64_t at, uint64_t len_at, const struct vsk *v,
+		    const struct addr *a, uint16_t port);
+
+/* The call still waits for its answer. To be asked after reading and before acting. */
+bool call_valid(const struct call *c);
+void call_reply(struct call *c, int64_t result, uint64_t cookie);
+
+/* Turns the call into a wait. Takes the duplicate. -EAGAIN: too many wait; 0: the caller returns
+ * CALL_ANSWERED. `timeout` is in milliseconds, negative: none. */
+int call_wait(struct call *c, int *fd, uint64_t cookie, bool watch, int64_t timeout, int timeout_error,
+	      int64_t (*retry)(struct wait *w));
+
+/* Tries again whatever waits for the socket, such as connections to a listener with room. */
+void sup_retry(struct sup *s, uint64_t cookie);
+/*
+ * Drops waits whose thread does not wait any more, and the duplicates they
+ * hold: of the socket with that cookie, or all (0).
+ */
+void sup_sweep(struct sup *s, uint64_t cookie);
+/* Looks which streams the kernel still knows and frees the rows of the others. */
+void sup_collect(struct sup *s);
+
+/* Writes the audit record that the policy wants of a decision; returns the call's result: 0 or -errno. */
+int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struct policy_verdict *v);
+
+/* Milliseconds of SO_RCVTIMEO or SO_SNDTIMEO; negative: for ever. */
+int64_t socket_timeout(int fd, int option);
+bool socket_nonblocking(int fd);
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Virtual sockets: the table's rows.
+ *
+ * The socket itself is the app's; the supervisor keeps no descriptor of it. A
+ * row is found by the socket's cookie (SO_COOKIE), which the kernel never
+ * gives to another one. Nothing says that a socket was closed, so rows are
+ * collected: streams that the kernel does not know any more when the table has
+ * grown to twice its size after the last collection, and rows of unconnected
+ * sockets, which the kernel lists nowhere, oldest first beyond a bound. Those
+ * can be made anew from the socket's mark (fabric.h).
+ */
+#ifndef VRUN_SUP_VSK_H
+#define VRUN_SUP_VSK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/addr.h"
+#include "model/policy.h"
+
+struct domain;
+struct faddr;
+
+enum vsk_status {
+	VSK_UNCONNECTED,
+	VSK_BOUND,
+	VSK_LISTENING,
+	VSK_CONNECTING,
+	VSK_CONNECTED,
+	VSK_STATUSES
+};
+
+/* A connection that was made and not yet accepted: what the peers call each other. */
+struct vsk_arrival {
+	TAILQ_ENTRY(vsk_arrival) link;
+	struct faddr *from;      /* where the client is in F */
+	struct addr peer, local; /* virtual: the client's address, and the one that it connected to */
+	uint16_t port;           /* the client's, the same in F and outside */
+};
+
+/* A connection that was accepted for a call that was given up meanwhile. */
+struct vsk_parked {
+	TAILQ_ENTRY(vsk_parked) link;
+	int fd; /* owned */
+};
+
+struct vsk {
+	LIST_ENTRY(vsk) by_cookie;
+	LIST_ENTRY(vsk) by_port;     /* bound and listening ones */
+	TAILQ_ENTRY(vsk) in_loose;   /* unconnected ones */
+	LIST_ENTRY(vsk) in_domain;
+	struct domain *domain;
+	struct faddr *at;            /* where it is bound in F; NULL: nowhere */
+	const struct policy_rule *rule; /* that allowed it, or NULL: the domain's own */
+	uint64_t cookie, id;
+	struct addr local, remote;
+	uint16_t local_port, remote_port;
+	uint8_t status; /* enum vsk_status */
+	bool v6;        /* the app asked for AF_INET6 */
+	bool v6only;
+	bool seen;      /* while collecting */
+	bool reuse_addr, reuse_port;     /* when it was bound */
+	bool bound_port;                 /* bind gave it its port */
+	uint32_t backlog, n_arrivals;    /* listening */
+	uint32_t generation;             /* of the policy */
+	struct faddr *to;                /* where its peer is in F */
+	TAILQ_HEAD(, vsk_arrival) arrivals;
+	TAILQ_HEAD(, vsk_parked) parked;
+};
+
+LIST_HEAD(vsk_list, vsk);
+TAILQ_HEAD(vsk_queue, vsk);
+
+#define VSK_PORT_BUCKETS 1024
+#define VSK_LOOSE_MAX 4096 /* rows of unconnected sockets, all domains together */
+#define VSK_COLLECT_MIN 1024
+
+struct vsk_table {
+	struct vsk_list *buckets; /* by cookie */
+	size_t n_buckets, n, collect_at;
+	uint64_t next_id;
+	struct vsk_list ports[VSK_PORT_BUCKETS];
+	struct vsk_queue loose;
+	size_t n_loose;
+};
+
+int vsk_table_init(struct vsk_table *t);
+/* Frees every row. */
+void vsk_table_fini(struct vsk_table *t);
+
+/* A row for an unconnected socket, or NULL without memory. May collect the oldest of that kind. */
+struct vsk *vsk_new(struct vsk_table *t, struct domain *d, uint64_t cookie, bool v6);
+void vsk_free(struct vsk_table *t, struct vsk *v);
+struct vsk *vsk_find(struct vsk_table *t, uint64_t cookie);
+
+/* Changes the status, and with it the lists that the row is in. Set local and local_port before. */
+void vsk_set_status(struct vsk_table *t, struct vsk *v, enum vsk_status status);
+
+/* The listening row that a connection to an address and port of the domain reaches, or NULL. */
+struct vsk *vsk_find_listener(struct vsk_table *t, const struct domain *d, const struct addr *a,
+			      uint16_t port);
+
+/*
+ * A row that is in the way of binding `v` to local and local_port, as
+ * inet_csk_get_port() in the kernel sees it, or NULL. `for_listen`: asked
+ * again when it is to listen.
+ */
+struct vsk *vsk_find_conflict(struct vsk_table *t, const struct vsk *v, bool for_listen);
+
+/* Adds what a client is called to a listener's queue; the oldest go when it is longer than it can be. */
+int vsk_arrive(struct vsk *listener, const struct vsk *client);
+/* Takes out what is known of the client at that place in F. False when nothing is. */
+bool vsk_take_arrival(struct vsk *listener, const struct faddr *from, uint16_t port,
+		      struct vsk_arrival *ret);
+
+/* "unconnected", "bound" ...; never NULL. */
+const char *vsk_status_name(enum vsk_status s);
+
+#endif
