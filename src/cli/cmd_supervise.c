@@ -5,13 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "cli/command.h"
-#include "sup/agent.h"
-#include "sup/confine.h"
+#include "sup/serve.h"
 
 static const char help[] =
 	"Usage: vrun supervise --listen PATH [-p POLICY]\n\n"
@@ -41,29 +41,27 @@ static void write_record(void *ctx, const struct audit_record *r)
 
 static int serve(const char *path, const char *policy, struct err *e)
 {
-	static struct sup s;
+	struct serve_params p = { .launcher = -1,
+				  .path = path,
+				  .users = -1,
+				  .policy = policy,
+				  .stop = &ended,
+				  .complain = log_err,
+				  .audit = write_record };
 	sigset_t ends, before;
-	struct agent a;
-	int rc = sup_init(&s, e);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	s.audit = write_record;
 	/* Only while it waits, or one between the question and the wait would be missed. */
 	(void)sigemptyset(&ends);
 	(void)sigaddset(&ends, SIGINT);
 	(void)sigaddset(&ends, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &ends, &before);
-	s.loop.mask = &before;
-	rc = agent_init(&a, &s, path, policy, log_err, e);
-	if (rc == 0) {
-		rc = confine_supervisor(e);
-		while (rc == 0 && !ended && !(s.served && LIST_EMPTY(&s.domains) && a.n_peers == 0))
-			rc = sup_turn(&s, e);
-		agent_fini(&a);
-	}
-	sup_fini(&s);
-	return rc;
+	p.mask = &before;
+	p.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (p.listener < 0)
+		return err_sys(e, "socket");
+	rc = agent_bind(p.listener, path, e);
+	return rc < 0 ? rc : serve_run(&p, e);
 }
 
 int cmd_supervise(int argc, char **argv)

@@ -11,122 +11,62 @@
 
 #include "base/fd.h"
 #include "model/json.h"
+#include "sup/admit.h"
 
 struct agent_peer {
 	LIST_ENTRY(agent_peer) link;
 	struct watch watch;
 	struct agent *agent;
 	int fd; /* owned */
-	size_t len, n_fds;
-	int fds[FD_PASS_MAX]; /* owned */
-	char text[AGENT_STATE_MAX];
+	size_t len, room, n_fds;
+	int fds[FD_PASS_MAX];  /* owned */
+	char *text;            /* owned */
+	struct domain *domain; /* of a launcher that stays until its end; then nothing more is read */
 };
 
-/* --- the state ------------------------------------------------------------------ */
+/* --- what launchers are told ------------------------------------------------------- */
 
-int agent_parse(const struct json_doc *doc, size_t n_fds, struct agent_state *ret, struct err *e)
+/* Small, to a socket that holds nothing yet: it fits, or the launcher is gone. Takes the answer. */
+static void tell(const struct agent_peer *p, json_t *answer, const int *fd)
 {
-	struct agent_state s = { .listener = SIZE_MAX };
-	struct jat root = json_root(doc), fds, state, notes, name;
-	int rc = json_expect_object(&root, e);
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} ctl = { 0 };
+	AUTO_FREE char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+	struct iovec iov[] = { { text, text ? strlen(text) : 0 }, { (char[]){ '\n' }, 1 } };
+	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
 
-	if (rc == 0)
-		rc = json_get_array(&root, "fds", &fds, e);
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; rc == 1 && json_element(&fds, i, &name); i++) {
-		const char *text;
+	json_decref(answer);
+	if (fd) {
+		struct cmsghdr *h = &ctl.align;
 
-		if (json_as_string(&name, &text, e) < 0)
-			return -EINVAL;
-		if (strcmp(text, "seccompFd") == 0)
-			s.listener = i;
+		m.msg_control = ctl.buf;
+		m.msg_controllen = sizeof ctl.buf;
+		*h = (struct cmsghdr){ CMSG_LEN(sizeof *fd), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(h), fd, sizeof *fd);
 	}
-	if (s.listener >= n_fds)
-		return json_error(&root, e, "no seccompFd among the %zu descriptors", n_fds);
-	rc = json_get_object(&root, "state", &state, e);
-	if (rc == 1)
-		rc = json_get_string(&state, "id", &s.id, e);
-	if (rc < 0)
-		return rc;
-	if (rc == 0 || !*s.id)
-		return json_error(&root, e, "state.id is missing");
-	if (json_get_string(&state, "bundle", &s.bundle, e) < 0)
-		return -EINVAL;
-	rc = json_get_object(&state, "annotations", &notes, e);
-	if (rc == 1)
-		rc = json_get_string(&notes, POLICY_ANNOTATION, &s.annotation, e);
-	if (rc < 0)
-		return rc;
-	*ret = s;
-	return 0;
+	if (text)
+		(void)sendmsg(p->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static int load_policy(const struct agent *a, const struct agent_state *s, struct policy *ret,
-		       struct err *e)
+static void tell_error(const struct agent_peer *p, const struct err *e)
 {
-	AUTO_FD int dir = -1;
-	struct policy_sources from = { .option = a->policy,
-				       .bundle_fd = -1,
-				       .bundle_dir = s->bundle,
-				       .annotation = s->annotation };
-
-	if (s->bundle && !a->policy) {
-		dir = open(s->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (dir < 0)
-			return err_sys(e, "bundle of container %s", s->id);
-	}
-	from.bundle_fd = dir;
-	if (dir < 0)
-		from.annotation = NULL; /* it names a file of the bundle */
-	return policy_find(ret, &from, NULL, NULL, e);
+	tell(p, json_pack("{s:s, s:s, s:i}", "error", e->text, "hint", e->hint, "number", e->num), NULL);
 }
 
-/* What this supervisor cannot give is refused now; a policy is never carried out in part. */
-static int check_needs(const struct agent_state *s, const struct policy *p, struct err *e)
+static void tell_taken(const struct agent_peer *p)
 {
-	static const struct {
-		unsigned bit;
-		const char *what;
-	} missing[] = {
-		{ POLICY_NEEDS_WIRE, "the transport \"wire\"" },
-		{ POLICY_NEEDS_UDP, "rules for UDP" },
-		{ POLICY_NEEDS_PUBLISH, "\"publish\"" },
-		{ POLICY_NEEDS_RELAY, "\"rate\", \"maxBytes\", \"record\" or \"tls\"" },
-		{ POLICY_NEEDS_FORWARD, "\"forward\"" },
-	};
-	unsigned needs = policy_needs(p);
+	const struct domain *d = p->domain;
+	json_t *names = json_array(), *addresses = json_array();
+	char text[ADDR_TEXT_MAX];
 
-	for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
-		if (needs & missing[i].bit)
-			return err_set(e, ENOTSUP, "container %s: its policy asks for %s, which is not served",
-				       s->id, missing[i].what);
-	return 0;
-}
-
-static int take_container(struct agent *a, struct agent_peer *p, const struct json_doc *doc,
-			  struct err *e)
-{
-	struct agent_state s;
-	struct policy policy;
-	struct domain *d;
-	int rc = agent_parse(doc, p->n_fds, &s, e);
-
-	if (rc == 0)
-		rc = load_policy(a, &s, &policy, e);
-	if (rc == 0) {
-		rc = check_needs(&s, &policy, e);
-		if (rc == 0)
-			rc = domain_new(a->sup, s.id, &policy, p->fds[s.listener], &d, e);
-		policy_fini(&policy); /* empty when it was taken */
-	}
-	if (rc == 0) {
-		p->fds[s.listener] = -1;
-		rc = sup_add(a->sup, d, e);
-		if (rc < 0)
-			domain_free(d);
-	}
-	return rc;
+	for (size_t i = 0; i < d->n_names; i++)
+		(void)json_array_append_new(names, json_string(d->names[i]));
+	for (size_t i = 0; i < d->n_virtual; i++)
+		(void)json_array_append_new(addresses,
+					    json_string(addr_format(&d->virtual[i], text, sizeof text)));
+	tell(p, json_pack("{s:b, s:o, s:o}", "taken", 1, "names", names, "addresses", addresses), NULL);
 }
 
 /* --- connections ------------------------------------------------------------------ */
@@ -141,7 +81,53 @@ static void peer_free(struct agent_peer *p)
 	fd_close(&p->fd);
 	for (size_t i = 0; i < p->n_fds; i++)
 		fd_close(&p->fds[i]);
+	if (p->domain)
+		p->domain->ended = NULL;
+	free(p->text);
 	free(p);
+}
+
+/* The container has ended: its launcher hears how that went, and the connection ends. */
+static void ended(struct domain *d, void *ctx)
+{
+	struct agent_peer *p = ctx;
+
+	tell(p, json_pack("{s:b, s:I}", "ended", 1, "denied", (json_int_t)d->n_denied), NULL);
+	peer_free(p);
+}
+
+static int take_container(struct agent_peer *p, const struct json_doc *doc, struct err *e)
+{
+	struct agent *a = p->agent;
+	struct admit_state s;
+	struct domain *d;
+	int rc = admit_parse(doc, p->n_fds, &s, e);
+
+	if (rc == 0)
+		rc = admit_container(a->sup, &s, a->policy, p->fds, &d, e);
+	if (rc < 0 || !s.own)
+		return rc;
+	p->domain = d;
+	d->ended = ended;
+	d->ended_ctx = p;
+	tell_taken(p);
+	return 0;
+}
+
+/*
+ * {"join": true}: a launcher that is about to make a container wants to make
+ * it in the supervisor's user namespace. The connection stays for the state.
+ */
+static bool wants_to_join(struct agent_peer *p, const struct json_doc *doc)
+{
+	struct jat root = json_root(doc);
+	bool join = false;
+
+	if (json_expect_object(&root, NULL) < 0 || json_get_bool(&root, "join", &join, NULL) != 1 || !join)
+		return false;
+	tell(p, json_pack("{s:b}", "join", 1), p->agent->users >= 0 ? &p->agent->users : NULL);
+	p->len = 0;
+	return true;
 }
 
 /* Keeps the descriptors of a message; those beyond the room for them are closed. */
@@ -164,18 +150,38 @@ static void keep_fds(struct agent_peer *p, struct msghdr *m)
 	}
 }
 
+static int make_room(struct agent_peer *p)
+{
+	size_t room = p->room ? p->room * 2 : 4096;
+	char *text;
+
+	if (p->len < p->room)
+		return 0;
+	text = realloc(p->text, room);
+	if (!text)
+		return -ENOMEM;
+	p->text = text;
+	p->room = room;
+	return 0;
+}
+
 static ssize_t receive(struct agent_peer *p)
 {
 	union {
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(FD_PASS_MAX * sizeof(int))];
 	} ctl;
-	struct iovec iov = { p->text + p->len, sizeof p->text - p->len };
+	struct iovec iov;
 	struct msghdr m = { .msg_iov = &iov,
 			    .msg_iovlen = 1,
 			    .msg_control = ctl.buf,
 			    .msg_controllen = sizeof ctl.buf };
-	ssize_t n = recvmsg(p->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	ssize_t n;
+
+	if (make_room(p) < 0)
+		return -ENOMEM;
+	iov = (struct iovec){ p->text + p->len, p->room - p->len };
+	n = recvmsg(p->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
 	if (n > 0)
 		p->len += (size_t)n;
@@ -185,15 +191,39 @@ static ssize_t receive(struct agent_peer *p)
 }
 
 /* Whether all has come. runc keeps the connection open, so that is when the JSON is whole. */
-static bool complete(struct agent_peer *p, bool end, struct json_doc *doc, struct err *e)
+static bool complete(const struct agent_peer *p, struct json_doc *doc, struct err *e)
 {
 	size_t len = p->len;
 
 	while (len && strchr(" \t\r\n", p->text[len - 1]))
 		len--;
-	if (!end && (len == 0 || p->text[len - 1] != '}'))
+	if (len == 0 || p->text[len - 1] != '}')
 		return false;
 	return json_doc_parse(doc, "container state", p->text, p->len, e) == 0;
+}
+
+/* vrun's launcher says itself why it failed. */
+static void refuse(const struct agent_peer *p, const struct json_doc *doc, const struct err *e)
+{
+	struct jat root = json_root(doc), own;
+
+	if (json_expect_object(&root, NULL) == 0 && json_member(&root, "vrun", &own))
+		tell_error(p, e);
+	else
+		p->agent->complain(e);
+}
+
+/* A whole message: the connection ends with it, unless its sender waits for more. */
+static void heard(struct agent_peer *p, const struct json_doc *doc)
+{
+	struct err e = { 0 };
+
+	if (wants_to_join(p, doc))
+		return;
+	if (take_container(p, doc, &e) < 0)
+		refuse(p, doc, &e);
+	if (!p->domain)
+		peer_free(p);
 }
 
 static void peer_ready(struct watch *w, uint32_t events)
@@ -201,20 +231,29 @@ static void peer_ready(struct watch *w, uint32_t events)
 	struct agent_peer *p = (struct agent_peer *)((char *)w - offsetof(struct agent_peer, watch));
 	struct json_doc doc;
 	struct err e = { 0 };
-	ssize_t n = receive(p);
+	ssize_t n;
 
 	(void)events;
+	if (p->domain) { /* whatever it says, or that it is gone: the container is served to its end */
+		peer_free(p);
+		return;
+	}
+	n = receive(p);
 	if (n == -EAGAIN || n == -EINTR)
 		return;
-	if (n >= 0 && complete(p, n == 0, &doc, &e)) {
-		e = (struct err){ 0 };
-		(void)take_container(p->agent, p, &doc, &e);
+	if (n > 0 && complete(p, &doc, &e)) {
+		heard(p, &doc);
 		json_doc_fini(&doc);
-	} else if (n > 0 && p->len < sizeof p->text) {
 		return;
-	} else if (n > 0) {
-		(void)err_set(&e, E2BIG, "container state: longer than %d bytes", AGENT_STATE_MAX);
 	}
+	if (n > 0 && p->len < AGENT_STATE_MAX)
+		return;
+	if (n > 0)
+		(void)err_set(&e, E2BIG, "container state: longer than %d bytes", AGENT_STATE_MAX);
+	if (n == 0 && p->len == 0)
+		e.num = 0; /* it only looked whether somebody is here */
+	else if (n == 0 && !e.num)
+		(void)err_set(&e, EINVAL, "container state: ended in the middle");
 	if (e.num)
 		p->agent->complain(&e);
 	peer_free(p);
@@ -229,31 +268,41 @@ static bool may_speak(int fd)
 	       (who.uid == geteuid() || who.uid == 0);
 }
 
+int agent_adopt(struct agent *a, int fd)
+{
+	struct agent_peer *p = calloc(1, sizeof *p);
+	int rc;
+
+	if (!p) {
+		(void)close(fd);
+		return -ENOMEM;
+	}
+	p->agent = a;
+	p->fd = fd;
+	p->watch = (struct watch){ peer_ready };
+	LIST_INSERT_HEAD(&a->peers, p, link);
+	a->n_peers++;
+	rc = loop_add(&a->sup->loop, fd, EPOLLIN, &p->watch);
+	if (rc < 0)
+		peer_free(p);
+	return rc;
+}
+
 static void agent_ready(struct watch *w, uint32_t events)
 {
 	struct agent *a = (struct agent *)((char *)w - offsetof(struct agent, watch));
-	struct agent_peer *p;
 	int fd = accept4(a->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
 	if (fd < 0)
 		return;
-	p = a->n_peers < AGENT_PEERS_MAX && may_speak(fd) ? malloc(sizeof *p) : NULL;
-	if (!p) {
+	if (a->n_peers < AGENT_PEERS_MAX && may_speak(fd))
+		(void)agent_adopt(a, fd);
+	else
 		(void)close(fd);
-		return;
-	}
-	p->agent = a;
-	p->fd = fd;
-	p->watch = (struct watch){ peer_ready };
-	p->len = p->n_fds = 0;
-	LIST_INSERT_HEAD(&a->peers, p, link);
-	a->n_peers++;
-	if (loop_add(&a->sup->loop, fd, EPOLLIN, &p->watch) < 0)
-		peer_free(p);
 }
 
-static int bind_path(int fd, const char *path, struct err *e)
+int agent_bind(int fd, const char *path, struct err *e)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	AUTO_FD int probe = -1;
@@ -277,37 +326,32 @@ static int bind_path(int fd, const char *path, struct err *e)
 	return rc < 0 ? err_sys(e, "%s", path) : 0;
 }
 
-int agent_init(struct agent *a, struct sup *s, const char *path, const char *policy,
+int agent_init(struct agent *a, struct sup *s, int fd, const char *path, const char *policy,
 	       void (*complain)(const struct err *e), struct err *e)
 {
-	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int rc;
 
-	if (fd < 0)
-		return err_sys(e, "socket");
-	rc = bind_path(fd, path, e);
-	if (rc < 0)
-		return rc;
 	*a = (struct agent){ .watch = { agent_ready },
 			     .sup = s,
+			     .fd = -1,
+			     .users = -1,
 			     .path = path,
 			     .policy = policy,
 			     .complain = complain };
 	LIST_INIT(&a->peers);
 	rc = listen(fd, AGENT_PEERS_MAX) < 0 ? -errno : loop_add(&s->loop, fd, EPOLLIN, &a->watch);
-	if (rc < 0) {
-		(void)unlink(path);
+	if (rc < 0)
 		return err_num(e, -rc, "%s", path);
-	}
-	a->fd = fd_take(&fd);
+	a->fd = fd;
 	return 0;
 }
 
 void agent_fini(struct agent *a)
 {
-	while (!LIST_EMPTY(&a->peers))
-		peer_free(LIST_FIRST(&a->peers));
+	/* First, so that nobody believes to have been heard. */
 	loop_remove(&a->sup->loop, a->fd, &a->watch);
 	fd_close(&a->fd);
+	while (!LIST_EMPTY(&a->peers))
+		peer_free(LIST_FIRST(&a->peers));
 	(void)unlink(a->path);
 }

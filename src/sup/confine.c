@@ -30,7 +30,8 @@ static const uint16_t allowed[] = {
 	__NR_pidfd_open, __NR_pidfd_getfd, __NR_kcmp, __NR_kill,
 	/* sockets; socket itself is below */
 	__NR_bind, __NR_listen, __NR_accept4, __NR_connect, __NR_getsockname, __NR_getpeername,
-	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvfrom, __NR_sendto, __NR_ppoll,
+	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvfrom, __NR_sendto, __NR_sendmsg,
+	__NR_ppoll,
 	/* policies, /proc, the audit stream */
 	__NR_openat, __NR_openat2, __NR_read, __NR_write, __NR_writev, __NR_lseek, __NR_fstat,
 	__NR_newfstatat, __NR_readlinkat, __NR_close, __NR_fcntl, __NR_unlinkat,

@@ -53,10 +53,12 @@ static int64_t decide(struct call *c, struct vsk *v, const struct destination *t
 
 	if (to->domain && to->domain != c->domain) {
 		const struct policy_side client = { .policy = &c->domain->policy,
+						    .ceiling = domain_ceiling(c->domain),
 						    .addr = source,
 						    .names = c->domain->names,
 						    .n_names = c->domain->n_names };
 		const struct policy_side server = { .policy = &to->domain->policy,
+						    .ceiling = domain_ceiling(to->domain),
 						    .addr = &to->addr,
 						    .names = to->domain->names,
 						    .n_names = to->domain->n_names };
@@ -73,7 +75,7 @@ static int64_t decide(struct call *c, struct vsk *v, const struct destination *t
 	} else {
 		a.peer = (struct policy_party){ .kind = to->domain ? PARTY_OWN : PARTY_ADDR,
 						.addr = &to->addr };
-		policy_decide(&c->domain->policy, &a, &verdict);
+		policy_decide_bounded(&c->domain->policy, domain_ceiling(c->domain), &a, &verdict);
 	}
 	v->rule = verdict.policy == &c->domain->policy ? verdict.rule : NULL;
 	return call_verdict(c, &a, &verdict);

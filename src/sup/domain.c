@@ -193,5 +193,7 @@ void domain_free(struct domain *d)
 	free(d->virtual);
 	free(d->id);
 	policy_fini(&d->policy);
+	if (d->has_ceiling)
+		policy_fini(&d->ceiling);
 	free(d);
 }

@@ -24,6 +24,11 @@ struct domain {
 	uint16_t number; /* from 1; no two living ones have the same */
 	char *id;        /* owned; the container's */
 	struct policy policy;
+	struct policy ceiling; /* allowed is what both allow */
+	bool has_ceiling;
+	bool walled;           /* Landlock holds the app's TCP and abstract sockets */
+	void (*ended)(struct domain *d, void *ctx); /* called before it is freed, or NULL */
+	void *ended_ctx;
 	const char **names; /* owned; the first is what the domain is called */
 	size_t n_names;
 	struct addr *virtual; /* owned; its addresses, at least one */
@@ -55,6 +60,11 @@ struct domain *domain_find(struct sup *s, const struct addr *a);
 bool domain_owns(const struct domain *d, const struct addr *a);
 /* The address that its connections to `to` come from; NULL when it has none of that family. */
 const struct addr *domain_source(const struct domain *d, const struct addr *to);
+
+static inline const struct policy *domain_ceiling(const struct domain *d)
+{
+	return d->has_ceiling ? &d->ceiling : NULL;
+}
 
 struct policy_party domain_party(const struct domain *d, const struct addr *at);
 

@@ -16,7 +16,7 @@ static int64_t decide(struct call *c, struct vsk *v)
 					  .local = &v->local };
 	struct policy_verdict verdict;
 
-	policy_decide(&c->domain->policy, &a, &verdict);
+	policy_decide_bounded(&c->domain->policy, domain_ceiling(c->domain), &a, &verdict);
 	v->rule = verdict.rule;
 	return call_verdict(c, &a, &verdict);
 }

@@ -252,6 +252,8 @@ static void remove_domain(struct sup *s, struct domain *d)
 	}
 	loop_remove(&s->loop, d->notify.fd, &d->watch);
 	LIST_REMOVE(d, link);
+	if (d->ended)
+		d->ended(d, d->ended_ctx);
 	domain_free(d);
 }
 

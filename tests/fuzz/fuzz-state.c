@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "model/json.h"
-#include "sup/agent.h"
+#include "sup/admit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct agent_state s = { 0 };
+	struct admit_state s = { 0 };
 	struct err e = { 0 };
 	struct json_doc doc;
 	size_t n_fds = size ? data[0] % 4 : 0;
@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (json_doc_parse(&doc, "state", (const char *)data, size, &e) < 0)
 		return 0;
-	rc = agent_parse(&doc, n_fds, &s, &e);
+	rc = admit_parse(&doc, n_fds, &s, &e);
 	/* An error says what is wrong; a state has an id and a listener that came. */
 	if (rc == 0 ? !s.id || !*s.id || s.listener >= n_fds : !*e.text)
 		abort();

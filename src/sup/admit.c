@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/admit.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "model/json.h"
+
+#define LANDLOCK_SCOPES 6 /* the ABI from which a wall holds TCP and abstract sockets (landlock(7)) */
+
+/* --- the message ----------------------------------------------------------------- */
+
+static int find_listener(const struct jat *root, size_t n_fds, size_t *ret, struct err *e)
+{
+	struct jat fds, name;
+	int rc = json_get_array(root, "fds", &fds, e);
+
+	*ret = SIZE_MAX;
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; rc == 1 && json_element(&fds, i, &name); i++) {
+		const char *text;
+
+		if (json_as_string(&name, &text, e) < 0)
+			return -EINVAL;
+		if (strcmp(text, "seccompFd") == 0)
+			*ret = i;
+	}
+	return *ret < n_fds ? 0 : json_error(root, e, "no seccompFd among the %zu descriptors", n_fds);
+}
+
+static int read_text(const struct jat *at, const char *key, struct admit_text *ret, struct err *e)
+{
+	struct jat obj;
+	int rc = json_get_object(at, key, &obj, e);
+
+	if (rc <= 0)
+		return rc;
+	rc = json_get_string(&obj, "name", &ret->name, e);
+	if (rc == 1)
+		rc = json_get_string(&obj, "text", &ret->text, e);
+	return rc == 0 ? json_error(&obj, e, "name or text is missing") : rc < 0 ? rc : 1;
+}
+
+static int read_own(const struct jat *root, struct admit_state *s, struct err *e)
+{
+	struct jat own;
+	int rc = json_get_object(root, "vrun", &own, e);
+
+	if (rc <= 0)
+		return rc;
+	s->own = true;
+	rc = read_text(&own, "policy", &s->policy, e);
+	if (rc == 0)
+		return json_error(&own, e, "policy is missing");
+	if (rc > 0)
+		rc = read_text(&own, "ceiling", &s->ceiling, e);
+	if (rc >= 0)
+		rc = json_get_int(&own, "landlock", 0, INT32_MAX, &s->landlock, e);
+	return rc < 0 ? rc : 0;
+}
+
+static int read_state(const struct jat *root, struct admit_state *s, struct err *e)
+{
+	struct jat state, notes;
+	int rc = json_get_object(root, "state", &state, e);
+
+	if (rc == 1)
+		rc = json_get_string(&state, "id", &s->id, e);
+	if (rc < 0)
+		return rc;
+	if (rc == 0 || !*s->id)
+		return json_error(root, e, "state.id is missing");
+	if (json_get_string(&state, "bundle", &s->bundle, e) < 0 ||
+	    json_get_int(&state, "pid", 1, INT32_MAX, &s->pid, e) < 0)
+		return -EINVAL;
+	rc = json_get_object(&state, "annotations", &notes, e);
+	if (rc == 1)
+		rc = json_get_string(&notes, POLICY_ANNOTATION, &s->annotation, e);
+	return rc < 0 ? rc : 0;
+}
+
+int admit_parse(const struct json_doc *doc, size_t n_fds, struct admit_state *ret, struct err *e)
+{
+	struct admit_state s = { 0 };
+	struct jat root = json_root(doc);
+	int rc = json_expect_object(&root, e);
+
+	if (rc == 0)
+		rc = find_listener(&root, n_fds, &s.listener, e);
+	if (rc == 0)
+		rc = read_state(&root, &s, e);
+	if (rc == 0)
+		rc = read_own(&root, &s, e);
+	if (rc < 0)
+		return rc;
+	*ret = s;
+	return 0;
+}
+
+/* --- its policy ------------------------------------------------------------------ */
+
+static int read_policy(const struct admit_text *t, struct policy *ret, struct err *e)
+{
+	struct json_doc doc;
+	int rc = json_doc_parse(&doc, t->name, t->text, strlen(t->text), e);
+
+	if (rc < 0)
+		return rc;
+	rc = policy_read(ret, &doc, NULL, e);
+	json_doc_fini(&doc);
+	return rc;
+}
+
+static int find_policy(const struct admit_state *s, const char *option, struct policy *ret,
+		       struct err *e)
+{
+	AUTO_FD int dir = -1;
+	struct policy_sources from = { .option = option, .bundle_dir = s->bundle };
+
+	if (s->own)
+		return read_policy(&s->policy, ret, e);
+	if (s->bundle && !option) {
+		dir = open(s->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (dir < 0)
+			return err_sys(e, "bundle of container %s", s->id);
+		from.annotation = s->annotation; /* it names a file of the bundle */
+	}
+	from.bundle_fd = dir;
+	return policy_find(ret, &from, NULL, NULL, e);
+}
+
+/* What this supervisor cannot give is refused now; a policy is never carried out in part. */
+static int check_needs(const struct admit_state *s, const struct policy *p, struct err *e)
+{
+	static const struct {
+		unsigned bit;
+		const char *what;
+	} missing[] = {
+		{ POLICY_NEEDS_WIRE, "the transport \"wire\"" },
+		{ POLICY_NEEDS_UDP, "rules for UDP" },
+		{ POLICY_NEEDS_PUBLISH, "\"publish\"" },
+		{ POLICY_NEEDS_RELAY, "\"rate\", \"maxBytes\", \"record\" or \"tls\"" },
+		{ POLICY_NEEDS_FORWARD, "\"forward\"" },
+	};
+	unsigned needs = policy_needs(p);
+
+	for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
+		if (needs & missing[i].bit)
+			return err_set(e, ENOTSUP, "container %s: its policy asks for %s, which is not served",
+				       s->id, missing[i].what);
+	return 0;
+}
+
+int admit_container(struct sup *s, const struct admit_state *a, const char *policy, int *fds,
+		    struct domain **ret, struct err *e)
+{
+	struct policy own, ceiling;
+	struct domain *d = NULL;
+	int rc = find_policy(a, policy, &own, e);
+
+	if (rc < 0)
+		return rc;
+	policy_init_none(&ceiling);
+	if (a->ceiling.text)
+		rc = read_policy(&a->ceiling, &ceiling, e);
+	if (rc == 0)
+		rc = check_needs(a, &own, e);
+	if (rc == 0)
+		rc = domain_new(s, a->id, &own, fds[a->listener], &d, e);
+	policy_fini(&own); /* empty when it was taken */
+	if (rc == 0) {
+		fds[a->listener] = -1;
+		if (a->ceiling.text) {
+			d->ceiling = ceiling;
+			d->has_ceiling = true;
+		}
+		d->walled = a->landlock >= LANDLOCK_SCOPES;
+		rc = sup_add(s, d, e);
+		if (rc < 0)
+			domain_free(d);
+		else
+			*ret = d;
+	} else {
+		policy_fini(&ceiling);
+	}
+	return rc;
+}

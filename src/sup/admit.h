@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taking a container in: from what a launcher says of it to a domain that is
+ * served.
+ *
+ * The message is the OCI "Container Process State" (runtime-spec,
+ * config-linux.md). vrun's own launcher adds a member "vrun", with which the
+ * policy comes as text: it was found and checked where the caller's files can be
+ * read, and the supervisor need not open any.
+ *
+ *   "vrun": { "policy":  { "name": "/b/policy.json", "text": "{...}" },
+ *             "ceiling": { "name": ..., "text": ... },     left out: none
+ *             "landlock": 7 }                              the ABI of the app's wall, 0: none
+ */
+#ifndef VRUN_SUP_ADMIT_H
+#define VRUN_SUP_ADMIT_H
+
+#include "sup/sup.h"
+
+struct json_doc;
+
+/* A policy as text. Both NULL: not given. */
+struct admit_text {
+	const char *name, *text;
+};
+
+/* What a message says. Strings belong to the document. */
+struct admit_state {
+	const char *id, *bundle; /* bundle: NULL when it is left out */
+	const char *annotation;  /* org.vrun.policy, or NULL */
+	size_t listener;         /* which descriptor is the filter's listener */
+	int64_t pid;             /* of the container's process, where the launcher is; 0: not said */
+	bool own;                /* it comes from vrun's own launcher */
+	struct admit_text policy, ceiling;
+	int64_t landlock;
+};
+
+/* -EINVAL with what is wrong; n_fds is how many descriptors came. */
+int admit_parse(const struct json_doc *doc, size_t n_fds, struct admit_state *ret, struct err *e);
+
+/*
+ * Serves the container from now on. `policy` is the file for every container,
+ * or NULL: the message's, else its bundle's. Takes the listener out of fds (-1
+ * is left there). The domain belongs to the supervisor.
+ */
+int admit_container(struct sup *s, const struct admit_state *a, const char *policy, int *fds,
+		    struct domain **ret, struct err *e);
+
+#endif

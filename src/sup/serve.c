@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/serve.h"
+
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "sup/confine.h"
+
+/* A launcher that came with the start may leave without ever bringing a container. */
+static bool is_over(const struct serve_params *p, const struct sup *s, const struct agent *a)
+{
+	return (s->served || p->launcher >= 0) && LIST_EMPTY(&s->domains) && a->n_peers == 0;
+}
+
+static int take_launchers(const struct serve_params *p, struct sup *s, struct agent *a, struct err *e)
+{
+	int rc = agent_init(a, s, p->listener, p->path, p->policy, p->complain, e);
+
+	if (rc < 0)
+		return rc;
+	a->users = p->users;
+	rc = p->launcher >= 0 ? agent_adopt(a, p->launcher) : 0;
+	if (rc < 0)
+		agent_fini(a);
+	return rc < 0 ? err_num(e, -rc, "connection of the launcher") : 0;
+}
+
+int serve_run(const struct serve_params *p, struct err *e)
+{
+	static struct sup s;
+	struct agent a;
+	int rc = sup_init(&s, e);
+
+	if (rc < 0)
+		return rc;
+	s.audit = p->audit;
+	s.loop.mask = p->mask;
+	rc = take_launchers(p, &s, &a, e);
+	if (rc == 0) {
+		rc = confine_supervisor(e);
+		while (rc == 0 && !(p->stop && *p->stop) && !is_over(p, &s, &a))
+			rc = sup_turn(&s, e);
+		agent_fini(&a);
+	}
+	sup_fini(&s);
+	return rc;
+}
