@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,17 @@ static bool remove_if_dead(int root_fd, const char *name)
 	return unlinkat(root_fd, name, 0) == 0 || errno == ENOENT;
 }
 
+/* By its path: the descriptor says nothing to whoever has to make room or change a mode. */
+static int record_failed(int root_fd, const char *id, int num, struct err *e)
+{
+	char link[PATH_FD_SIZE], dir[PATH_MAX];
+	ssize_t n = readlink(path_of_fd(root_fd, link), dir, sizeof dir - 1);
+
+	dir[n < 0 ? 0 : n] = '\0';
+	(void)err_num(e, num, "record of container %s in the state directory %s", id, dir);
+	return err_hint(e, "set XDG_RUNTIME_DIR to a directory of yours, or give --root DIR");
+}
+
 static int link_record(int root_fd, int fd, const char *id, struct err *e)
 {
 	char name[NAME_SIZE], path[PATH_FD_SIZE];
@@ -149,7 +161,7 @@ static int link_record(int root_fd, int fd, const char *id, struct err *e)
 		if (linkat(AT_FDCWD, path, root_fd, name, AT_SYMLINK_FOLLOW) == 0)
 			return 0;
 		if (errno != EEXIST)
-			return err_sys(e, "record of container %s", id);
+			return record_failed(root_fd, id, errno, e);
 		if (!remove_if_dead(root_fd, name))
 			break;
 	}
@@ -164,12 +176,12 @@ int state_publish(int root_fd, const struct state_record *r, int *ret_lock, stru
 	int rc;
 
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return err_sys(e, "record of container %s", r->id);
+		return record_failed(root_fd, r->id, errno, e);
 	if (!text)
 		return err_num(e, ENOMEM, "record of container %s", r->id);
 	rc = fd_write_all(fd, text, strlen(text));
 	if (rc < 0)
-		return err_num(e, -rc, "record of container %s", r->id);
+		return record_failed(root_fd, r->id, -rc, e);
 	rc = link_record(root_fd, fd, r->id, e);
 	if (rc == 0)
 		*ret_lock = fd_take(&fd);
