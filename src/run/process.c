@@ -207,17 +207,23 @@ static int await_go(int sync, struct err *e)
 	return rc < 0 ? err_num(e, -rc, "waiting for the monitor") : 0;
 }
 
-/* With the app's rights. It was found inside the root before, but a link may have taken its place since:
- * no magic link is followed, which could lead out of the root. */
-static int enter_cwd(const char *cwd, struct err *e)
+/* With the app's rights, which may not reach into the root filesystem at all. The directory was found
+ * inside the root before, but a link may have taken its place since: no magic link is followed, which
+ * could lead out of the root. */
+static int enter_cwd(const struct launch *l, struct err *e)
 {
+	const char *cwd = l->bundle->process.cwd;
 	AUTO_FD int fd = sys_openat2(AT_FDCWD, cwd, O_PATH | O_DIRECTORY | O_CLOEXEC, 0,
 				     RESOLVE_NO_MAGICLINKS);
 	char quoted[256];
 
-	if (fd < 0 || fchdir(fd) < 0)
-		return err_sys(e, "working directory %s", log_quote(quoted, sizeof quoted, cwd));
-	return 0;
+	if (fd >= 0 && fchdir(fd) == 0)
+		return 0;
+	(void)err_sys(e, "working directory %s", log_quote(quoted, sizeof quoted, cwd));
+	if (e->num != EACCES || faccessat(AT_FDCWD, "/", X_OK, AT_EACCESS) == 0)
+		return -e->num;
+	(void)err_num(e, EACCES, "root filesystem %s", l->root_dir);
+	return err_hint(e, "the app's user %u may not enter it: chmod a+rx", l->bundle->process.user.uid);
 }
 
 static int become_unprivileged(const struct launch *l, int sync, struct err *e)
@@ -237,9 +243,9 @@ static int become_unprivileged(const struct launch *l, int sync, struct err *e)
 	if (rc == 0)
 		rc = set_identity(l, e);
 	if (rc == 0)
-		rc = enter_cwd(p->cwd, e);
-	if (rc == 0)
 		rc = caps_apply(&p->caps, e);
+	if (rc == 0)
+		rc = enter_cwd(l, e);
 	if (rc == 0)
 		rc = die_with_monitor(sync, e);
 	if (rc == 0 && p->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -583,7 +583,7 @@ teardown()
 	chmod 644 "$T/b/config.json"
 	chmod 000 "$T/b/rootfs"
 	run --separate-stderr vrun run "$T/b"
-	assert_status 125
+	assert_vrun_error "root filesystem $T/b/rootfs: Permission denied"
 	chmod 755 "$T/b/rootfs"
 	assert_nothing_left
 }
