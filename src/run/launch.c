@@ -539,6 +539,10 @@ static int prepare(struct monitor *m, struct err *e)
 	if (rc == 0)
 		rc = l->opt->detached ? streams_prepare_detached(&m->streams, l->opt->output, e) :
 					streams_prepare(&m->streams, l->bundle->process.terminal, e);
+	/* A root caller's app has other ids than the caller. */
+	if (rc == 0 && l->map_writer == MAP_PARENT)
+		streams_give(&m->streams, (uid_t)ids_to_outside(&l->uids, l->bundle->process.user.uid),
+			     (gid_t)ids_to_outside(&l->gids, l->bundle->process.user.gid));
 	if (rc == 0)
 		rc = streams_check_preserved(l->opt->preserve_fds, e);
 	if (rc == 0)

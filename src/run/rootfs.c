@@ -295,7 +295,7 @@ static int shape(const struct launch *l, int fd, const struct bundle_mount *m, s
 	if (rc == 0)
 		return 0;
 	(void)err_num(e, -rc, "mount options of %s", m->destination);
-	return rc == -EPERM ? err_hint(e, "an option may not take back what the host's own mount has (nosuid, nodev, ro ...)") : rc;
+	return rc == -EPERM ? err_hint(e, "a caller without privileges may not take back what the host's own mount has (nosuid, nodev, ro ...), nor change how it keeps access times") : rc;
 }
 
 static int mount_one(struct launch *l, int root, size_t i, struct err *e)

@@ -2,9 +2,11 @@
 #include "run/streams.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -118,6 +120,19 @@ int streams_check_preserved(int n, struct err *e)
 		return err_hint(e, "close it, or give a smaller number to --preserve-fds");
 	}
 	return 0;
+}
+
+void streams_give(const struct streams *s, uid_t uid, gid_t gid)
+{
+	struct statfs fs;
+
+	for (int i = 0; i < 3; i++) {
+		int fd = s->child[i] < 0 ? i : s->child[i];
+
+		/* Should it fail, the app still has the descriptor. */
+		if (fstatfs(fd, &fs) == 0 && fs.f_type == PIPEFS_MAGIC)
+			(void)!fchown(fd, uid, gid);
+	}
 }
 
 int streams_enter(const struct streams *s, struct err *e)

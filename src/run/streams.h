@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 #include <termios.h>
 
 #include "base/err.h"
@@ -53,6 +54,13 @@ void streams_leave(void);
 
 /* Refuses what may not be handed on among the caller's descriptors 3 to 3+n-1: sockets, directories, O_PATH. */
 int streams_check_preserved(int n, struct err *e);
+
+/*
+ * Pipes that the app gets belong to the app's user from now on, so that it can
+ * open them by name (/dev/stdout) as any process can its own. Nothing else is
+ * given away: files and FIFOs that have a name stay their owner's.
+ */
+void streams_give(const struct streams *s, uid_t uid, gid_t gid);
 
 /* In the container: puts the app's ends in place. */
 int streams_enter(const struct streams *s, struct err *e);
