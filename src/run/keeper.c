@@ -36,7 +36,8 @@ static int make_network(const struct keeper_params *p, struct err *e)
 
 	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)p->pid);
 	if (p->own_users) {
-		users = open(path, O_RDONLY | O_CLOEXEC);
+		/* A container that joins namespaces is not dumpable: /proc shows its own to nobody. */
+		users = p->users_fd >= 0 ? fcntl(p->users_fd, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
 		if (users < 0 || setns(users, CLONE_NEWUSER) < 0)
 			return err_sys(e, "user namespace of the container");
 	}
@@ -119,8 +120,7 @@ static void keeper_main(const struct keeper_params *p, int sock)
 		answer_apart(p, sock);
 	else
 		answer(p, sock);
-	/* Out of reach of the terminal's signals, and of every one that can be held off. */
-	(void)setsid();
+	/* Out of reach of every signal that can be held off. */
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
 	(void)prctl(PR_SET_NAME, "vrun-keeper", 0, 0, 0);
@@ -130,6 +130,17 @@ static void keeper_main(const struct keeper_params *p, int sock)
 	if (read(sock, &farewell, 1) != 1)
 		clean_up(p);
 	_exit(0);
+}
+
+/*
+ * Out of the caller's process group, to which terminals and timeout(1) send
+ * signals: one that kills the monitor must not kill whoever cleans up after it.
+ * Monitor and keeper both do it, as shells do, so that it is done before
+ * either goes on: there is no record yet.
+ */
+static void leave_job(pid_t pid)
+{
+	(void)setpgid(pid, pid);
 }
 
 int keeper_start(struct keeper *k, const struct keeper_params *p, struct err *e)
@@ -152,6 +163,7 @@ int keeper_start(struct keeper *k, const struct keeper_params *p, struct err *e)
 	if (pid == 0) {
 		struct termios modes;
 
+		leave_job(0);
 		own.tty = p->tty < 0 ? -1 : fcntl(p->tty, F_DUPFD_CLOEXEC, 3);
 		if (!p->tty_modes && own.tty >= 0 && tcgetattr(own.tty, &modes) < 0)
 			own.tty = -1;
@@ -164,6 +176,7 @@ int keeper_start(struct keeper *k, const struct keeper_params *p, struct err *e)
 			(void)close(p->not_kept[i]);
 		keeper_main(&own, pair[1]);
 	}
+	leave_job(pid);
 	fd_close(&pair[1]);
 	*k = (struct keeper){ pid, pair[0] };
 	return 0;

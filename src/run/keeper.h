@@ -37,7 +37,8 @@ struct keeper_params {
 	const char *id;
 	struct cgroup *cgroup;
 	bool make_network;
-	bool own_users;   /* the container has a new user namespace, which is to own the network's */
+	bool own_users;   /* the container's user namespace is not the caller's; it is to own the network's */
+	int users_fd;     /* that namespace when it was joined by path; -1: a new one */
 	int network_sock; /* where SYNC_NETWORK goes */
 	/* The monitor's ends of the app's streams and of the container's socket: in the keeper they
 	 * would keep end of file from being seen. */

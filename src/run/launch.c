@@ -189,6 +189,7 @@ static int start_keeper(struct monitor *m, struct err *e)
 		.cgroup = l->cgroup,
 		.make_network = m->network_sock >= 0,
 		.own_users = l->own_users,
+		.users_fd = m->ns_fds[NS_USER],
 		.network_sock = m->network_sock,
 		.not_kept = own,
 		.n_not_kept = 3 + streams_own(&m->streams, own + 3),

@@ -246,7 +246,9 @@ cut_short() # SIGNAL COMMAND...
 @test "SIGKILL at any moment of a command's launch leaves nothing" {
 	mkdir work
 	cd work
-	cut_short KILL "$VRUN" run -T -- sleep 1000
+	new_id
+	# With an id by which its record is known to be this test's.
+	cut_short KILL "$VRUN" run -T --id "$REPLY" -- sleep 1000
 }
 
 @test "when the keeper is killed the sandbox still ends with vrun" {
