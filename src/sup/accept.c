@@ -8,33 +8,15 @@
  * still, so a token, a connection of the supervisor's own, takes its place in
  * the kernel's queue.
  */
-#include <netinet/in.h>
-#include <poll.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "kern/guestmem.h"
 #include "sup/sup.h"
-
-static bool readable(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return poll(&p, 1, 0) == 1;
-}
-
-static void send_token(struct sup *s, const struct vsk *listener)
-{
-	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int on = 1;
-
-	if (fd >= 0 && setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on) == 0 &&
-	    fabric_bind(fd, &s->fabric.own, 0) == 0)
-		(void)fabric_connect(fd, listener->at, listener->local_port);
-}
+#include "sup/transport.h"
 
 static void park(struct call *c, struct vsk *listener, int *fd)
 {
@@ -44,39 +26,33 @@ static void park(struct call *c, struct vsk *listener, int *fd)
 		return; /* the client sees a reset */
 	p->fd = fd_take(fd);
 	TAILQ_INSERT_TAIL(&listener->parked, p, link);
-	send_token(c->sup, listener);
+	transport_of(listener)->send_token(c->sup, listener);
 }
 
-static int unpark(struct vsk *listener)
+static int unpark(struct vsk *listener, int flags)
 {
 	struct vsk_parked *p = TAILQ_FIRST(&listener->parked);
 	int fd = p->fd;
 
+	(void)fcntl(fd, F_SETFL, flags & SOCK_NONBLOCK ? O_NONBLOCK : 0); /* nobody has it yet */
 	TAILQ_REMOVE(&listener->parked, p, link);
 	free(p);
 	return fd;
 }
 
-/* The row of a connection: what the client said at its connect, else what F's addresses tell. */
-static struct vsk *new_row(struct call *c, struct vsk *listener, const struct sockaddr_in6 *peer,
-			   uint64_t cookie)
+static struct vsk *new_row(struct call *c, struct vsk *listener, const struct vsk_arrival *a, uint64_t cookie)
 {
-	struct faddr *from = fabric_find(&c->sup->fabric, &peer->sin6_addr);
-	struct vsk_arrival a = { .from = from, .local = listener->local, .port = ntohs(peer->sin6_port) };
 	struct vsk *v = vsk_new(&c->sup->table, c->domain, cookie, listener->v6);
 
 	if (!v)
 		return NULL;
-	if (from)
-		a.peer = from->virtual;
-	(void)vsk_take_arrival(listener, from, a.port, &a);
 	v->v6only = listener->v6only;
-	v->local = a.local;
+	v->local = a->local;
 	v->local_port = listener->local_port;
-	v->remote = a.peer;
-	v->remote_port = a.port;
+	v->remote = a->peer;
+	v->remote_port = a->port;
 	v->at = listener->at;
-	v->to = from;
+	v->to = a->from;
 	v->rule = listener->rule;
 	v->generation = listener->generation;
 	vsk_set_status(&c->sup->table, v, VSK_CONNECTED);
@@ -86,31 +62,21 @@ static struct vsk *new_row(struct call *c, struct vsk *listener, const struct so
 /* The next connection of a virtual listener, or -errno; -EAGAIN: none. */
 static int take(struct call *c, struct target *t, int flags, struct vsk **ret)
 {
-	struct sockaddr_in6 peer;
+	struct vsk_arrival who;
 	uint64_t cookie;
-	socklen_t len = sizeof peer, cookie_len = sizeof cookie;
+	socklen_t len = sizeof cookie;
+	bool parked = !TAILQ_EMPTY(&t->row->parked);
 	AUTO_FD int fd = -1;
 
-	if (!TAILQ_EMPTY(&t->row->parked)) {
-		fd = unpark(t->row);
-		if (getpeername(fd, (struct sockaddr *)&peer, &len) < 0)
-			peer = (struct sockaddr_in6){ 0 };
-	}
-	while (fd < 0) {
-		if (!readable(t->fd))
-			return -EAGAIN;
-		len = sizeof peer;
-		fd = accept4(t->fd, (struct sockaddr *)&peer, &len, flags | SOCK_CLOEXEC);
-		if (fd < 0)
-			return errno == EMFILE ? -ENFILE : -errno;
-		if (memcmp(&peer.sin6_addr, &c->sup->fabric.own.addr, sizeof peer.sin6_addr) == 0)
-			fd_close(&fd); /* a token whose connection was delivered before */
-	}
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &cookie_len) < 0)
+	if (parked)
+		fd = unpark(t->row, flags);
+	else
+		fd = transport_of(t->row)->accept(c->sup, t->fd, t->row, flags, &who);
+	if (fd < 0)
+		return fd;
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
 		return -errno;
-	*ret = vsk_find(&c->sup->table, cookie); /* a parked one has its row */
-	if (!*ret)
-		*ret = new_row(c, t->row, &peer, cookie);
+	*ret = parked ? vsk_find(&c->sup->table, cookie) : new_row(c, t->row, &who, cookie);
 	return *ret ? fd_take(&fd) : -ENOMEM;
 }
 
@@ -146,7 +112,7 @@ static int64_t accept_other(struct call *c, struct target *t, int flags)
 
 	if (t->family != AF_UNIX)
 		return -EOPNOTSUPP;
-	if (!readable(t->fd))
+	if (!socket_readable(t->fd))
 		return -EAGAIN;
 	fd = accept4(t->fd, (struct sockaddr *)&sa, &len, flags | SOCK_CLOEXEC);
 	if (fd < 0)

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "sup/bind.h"
+#include "sup/transport.h"
 
 #define EPHEMERAL_FIRST 32768 /* net.ipv4.ip_local_port_range as the kernel sets it */
 #define EPHEMERAL_LAST 60999
@@ -31,7 +32,7 @@ static bool in_the_way(struct sup *s, const struct vsk *v, bool for_listen)
 	struct vsk *o;
 
 	while ((o = vsk_find_conflict(&s->table, v, for_listen))) {
-		if (!o->at || fabric_in_use(o->at, o->local_port))
+		if (!o->at || transport_of(o)->in_use(o))
 			return true;
 		vsk_free(&s->table, o);
 	}
@@ -45,12 +46,12 @@ static int bind_once(struct call *c, struct target *t)
 
 	if (in_the_way(c->sup, v, false))
 		return -EADDRINUSE;
-	rc = fabric_bind(t->fd, v->at, v->local_port);
+	rc = transport_of(v)->bind(t->fd, v);
 	if (rc != -EADDRINUSE)
 		return rc;
 	/* A wait that nobody waits in any more may hold the last duplicate of the socket in the way. */
 	sup_sweep(c->sup, 0);
-	return fabric_bind(t->fd, v->at, v->local_port);
+	return transport_of(v)->bind(t->fd, v);
 }
 
 static int bind_any_port(struct call *c, struct target *t)
@@ -65,7 +66,7 @@ static int bind_any_port(struct call *c, struct target *t)
 	for (unsigned i = 0; i < 4096 && rc == -EADDRINUSE; i++) {
 		t->row->local_port = (uint16_t)(EPHEMERAL_FIRST + (start + i) % n);
 		if (!vsk_find_conflict(&c->sup->table, t->row, false))
-			rc = fabric_bind(t->fd, t->row->at, t->row->local_port);
+			rc = transport_of(t->row)->bind(t->fd, t->row);
 	}
 	return rc;
 }

@@ -2,6 +2,7 @@
 /* What the handlers have in common: the app's socket, its memory, decisions. */
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -9,6 +10,7 @@
 #include "base/fd.h"
 #include "kern/guestmem.h"
 #include "sup/sup.h"
+#include "sup/transport.h"
 
 /* A row that was collected while its socket was unconnected, or never was there. */
 static int64_t row_anew(struct call *c, struct target *t)
@@ -33,7 +35,7 @@ static int64_t row_anew(struct call *c, struct target *t)
 	t->row = vsk_new(&c->sup->table, c->domain, t->cookie, m.v6);
 	if (!t->row)
 		return -ENOMEM;
-	t->row->v6only = m.v6only;
+	transport_of(t->row)->describe(c->sup, t->fd, t->row);
 	return 0;
 }
 
@@ -131,6 +133,13 @@ int64_t socket_timeout(int fd, int option)
 	if (getsockopt(fd, SOL_SOCKET, option, &t, &len) < 0 || (t.tv_sec == 0 && t.tv_usec == 0))
 		return -1;
 	return t.tv_sec * INT64_C(1000) + (t.tv_usec + 999) / 1000;
+}
+
+bool socket_readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
 }
 
 bool socket_nonblocking(int fd)

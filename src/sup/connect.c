@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "sup/sup.h"
+#include "sup/transport.h"
 
 /* What is connected to, after Linux's rules for wildcards. */
 struct destination {
@@ -107,53 +108,23 @@ static int64_t bind_source(struct call *c, struct target *t, const struct destin
 	v->at = fabric_addr(&c->sup->fabric, c->domain, source);
 	if (!v->at)
 		return -EADDRNOTAVAIL;
-	rc = fabric_bind(t->fd, v->at, 0);
-	if (rc < 0 && rc != -EINVAL) /* EINVAL: bound by a connect that failed */
+	rc = transport_of(v)->bind_source(c->sup, t->fd, v);
+	if (rc < 0)
 		return rc;
 	v->local = *source;
 	return 0;
 }
 
-/* The kernel's word on how many wait in a listener's queue. */
-struct queue_question {
-	uint64_t cookie;
-	int64_t length;
-};
-
-static void look(void *ctx, const struct sockdiag_entry *e)
-{
-	struct queue_question *q = ctx;
-
-	if (e->cookie == q->cookie)
-		q->length = e->receive_queue;
-}
-
-static bool has_room(struct sup *s, struct vsk *listener)
-{
-	struct queue_question q = { .cookie = listener->cookie, .length = -1 };
-
-	if (listener->n_arrivals <= listener->backlog)
-		return true;
-	/* Some of those may have left without being accepted, and the kernel dropped them. */
-	return sockdiag_tcp6(&s->diag, look, &q) == 0 && q.length <= (int64_t)listener->backlog;
-}
-
 static int64_t finish(struct call *c, struct target *t, struct vsk *listener)
 {
 	struct vsk *v = t->row;
-	struct sockaddr_in6 at = { 0 };
-	socklen_t len = sizeof at;
-	int rc = fabric_connect(t->fd, v->to, v->remote_port);
+	int rc = transport_of(v)->connect(t->fd, v, listener);
 
 	if (rc < 0 && rc != -EINPROGRESS) {
 		v->to = NULL;
 		return rc;
 	}
-	if (getsockname(t->fd, (struct sockaddr *)&at, &len) == 0)
-		v->local_port = ntohs(at.sin6_port);
 	vsk_set_status(&c->sup->table, v, rc == 0 ? VSK_CONNECTED : VSK_CONNECTING);
-	if (listener)
-		(void)vsk_arrive(listener, v);
 	return rc;
 }
 
@@ -166,7 +137,7 @@ static int64_t attempt(struct call *c, struct target *t, bool may_wait)
 	if (!d)
 		return -ENETUNREACH;
 	listener = vsk_find_listener(&c->sup->table, d, &v->remote, v->remote_port);
-	if (listener && may_wait && !has_room(c->sup, listener))
+	if (listener && may_wait && !transport_of(v)->has_room(c->sup, listener))
 		return -EAGAIN;
 	/* Without a listener the kernel says what it says anywhere, of an address where nobody can be. */
 	v->to = listener ? listener->at : &c->sup->fabric.own;
@@ -215,11 +186,11 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 /* connect() with AF_UNSPEC: the kernel takes the connection away, and a port that bind did not give. */
 static int64_t disconnect(struct call *c, struct target *t)
 {
-	const struct sockaddr sa = { .sa_family = AF_UNSPEC };
 	struct vsk *v = t->row;
+	int rc = transport_of(v)->disconnect(t->fd, v);
 
-	if (connect(t->fd, &sa, sizeof sa) < 0)
-		return -errno;
+	if (rc < 0)
+		return rc;
 	v->remote = (struct addr){ 0 };
 	v->remote_port = 0;
 	v->to = NULL;
@@ -256,7 +227,7 @@ static int64_t connect_virtual(struct call *c, struct target *t, const struct so
 	if (v->status == VSK_LISTENING)
 		return -EISCONN;
 	if (v->to) { /* the same again: EISCONN, EALREADY, or how it went */
-		rc = fabric_connect(t->fd, v->to, v->remote_port);
+		rc = transport_of(v)->connect_again(t->fd, v);
 		if (rc == 0)
 			vsk_set_status(&c->sup->table, v, VSK_CONNECTED);
 		else if (rc != -EISCONN && rc != -EALREADY && rc != -EINPROGRESS) {

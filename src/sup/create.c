@@ -5,13 +5,13 @@
 
 #include "base/fd.h"
 #include "sup/sup.h"
+#include "sup/transport.h"
 
 #define TYPE_BITS 0xf
 
 int64_t handle_socket(struct call *c)
 {
 	int family = (int)c->args[0], type = (int)c->args[1], protocol = (int)c->args[2];
-	const struct fabric_mark mark = { .domain = c->domain->number, .v6 = family == AF_INET6 };
 	uint64_t cookie, most = c->domain->policy.limits.sockets ?: POLICY_SOCKETS_DEFAULT;
 	socklen_t len = sizeof cookie;
 	AUTO_FD int fd = -1;
@@ -29,12 +29,12 @@ int64_t handle_socket(struct call *c)
 		sup_collect(c->sup);
 	if (c->domain->n_rows >= most)
 		return -ENFILE;
-	rc = fabric_socket(&c->sup->fabric, &mark, type & SOCK_NONBLOCK, &fd);
+	rc = transport_tcp.create(c->sup, c->domain, family == AF_INET6, type & SOCK_NONBLOCK, &fd);
 	if (rc < 0)
 		return rc == -EMFILE ? -ENFILE : rc;
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
 		return -errno;
-	v = vsk_new(&c->sup->table, c->domain, cookie, mark.v6);
+	v = vsk_new(&c->sup->table, c->domain, cookie, family == AF_INET6);
 	if (!v)
 		return -ENOMEM;
 	v->generation = 1;

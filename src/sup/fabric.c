@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/fabric.h"
 
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +16,6 @@
 #define MARK_OURS 0x5600U
 #define MARK_V6 1U
 #define MARK_V6ONLY 2U
-
-static int set_int(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
-}
 
 /* fd00::/8 and 120 random bits. A clash needs no thought: it would be noticed by nobody in 2^60 tries. */
 static int make_random(struct in6_addr *ret)
@@ -117,7 +111,7 @@ int fabric_set_mark(int fd, const struct fabric_mark *m)
 	unsigned v = (unsigned)m->domain << 16 | MARK_OURS | (m->v6 ? MARK_V6 : 0) |
 		     (m->v6only ? MARK_V6ONLY : 0);
 
-	return set_int(fd, SOL_SOCKET, SO_MARK, (int)v);
+	return setsockopt(fd, SOL_SOCKET, SO_MARK, &v, sizeof v) < 0 ? -errno : 0;
 }
 
 bool fabric_get_mark(const struct fabric *f, int fd, struct fabric_mark *ret)
@@ -133,55 +127,4 @@ bool fabric_get_mark(const struct fabric *f, int fd, struct fabric_mark *ret)
 				     .v6 = v & MARK_V6,
 				     .v6only = v & MARK_V6ONLY };
 	return true;
-}
-
-static struct sockaddr_in6 place(const struct faddr *a, uint16_t port)
-{
-	return (struct sockaddr_in6){ .sin6_family = AF_INET6,
-				      .sin6_addr = a->addr,
-				      .sin6_port = htons(port) };
-}
-
-int fabric_bind(int fd, const struct faddr *a, uint16_t port)
-{
-	const struct sockaddr_in6 sa = place(a, port);
-
-	return bind(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
-}
-
-int fabric_socket(const struct fabric *f, const struct fabric_mark *m, bool nonblock, int *ret_fd)
-{
-	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0), 0);
-	int rc;
-
-	if (fd < 0)
-		return -errno;
-	rc = fabric_set_mark(fd, m);
-	if (rc == 0)
-		rc = set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
-	if (rc == 0) /* a client's port is chosen at connect, and may serve many destinations */
-		rc = set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-	if (rc == 0) /* takes no port, so it can be bound again */
-		rc = fabric_bind(fd, &f->limbo, 0);
-	if (rc < 0)
-		return rc;
-	*ret_fd = fd_take(&fd);
-	return 0;
-}
-
-int fabric_connect(int fd, const struct faddr *a, uint16_t port)
-{
-	const struct sockaddr_in6 sa = place(a, port);
-
-	return connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
-}
-
-bool fabric_in_use(const struct faddr *a, uint16_t port)
-{
-	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	/* With SO_REUSEADDR what is left of closed connections is no hindrance, but a listener is;
-	 * a bound one is with it off. */
-	return fd >= 0 && set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) == 0 &&
-	       fabric_bind(fd, a, port) == -EADDRINUSE;
 }

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * F, the supervisor's own network namespace: empty but for lo, and every IPv6
- * address is local there. Streams of all domains live in it as AF_INET6 TCP
- * sockets, whatever family the app asked for.
+ * address is local there. Streams of all domains live in it (transport.h).
  *
  * Each virtual address of each domain, wildcards and loopback too, has an
  * address in F of its own, so domains cannot collide and the kernel keeps the
  * ports. Those addresses are random and are shown to nobody.
- *
- * A socket begins in limbo: bound to an address that nothing is ever connected
- * to. So a listen() that reached it without the supervisor, in a race for the
- * descriptor, would not open it to anybody.
  *
  * A socket carries a mark (SO_MARK) that says whose it is; an app can neither
  * set nor read it.
@@ -64,16 +59,8 @@ struct fabric_mark {
 	bool v6, v6only;
 };
 
-/* A new stream for an app, close-on-exec. 0 or -errno. */
-int fabric_socket(const struct fabric *f, const struct fabric_mark *m, bool nonblock, int *ret_fd);
 int fabric_set_mark(int fd, const struct fabric_mark *m);
 /* False when the socket is not one of F's. */
 bool fabric_get_mark(const struct fabric *f, int fd, struct fabric_mark *ret);
-
-int fabric_bind(int fd, const struct faddr *a, uint16_t port);
-int fabric_connect(int fd, const struct faddr *a, uint16_t port);
-
-/* Whether the kernel still knows of a socket bound there that would be in the way of another. */
-bool fabric_in_use(const struct faddr *a, uint16_t port);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/fd.h"
 #include "sup/bind.h"
+#include "sup/transport.h"
 
 #define BACKLOG_MAX 4096 /* net.core.somaxconn as the kernel sets it */
 
@@ -35,8 +36,9 @@ static int64_t start(struct call *c, struct target *t, unsigned backlog)
 		return rc;
 	if (v->status == VSK_BOUND && bind_conflicts(c, v))
 		return -EADDRINUSE;
-	if (listen(t->fd, (int)backlog) < 0)
-		return -errno;
+	rc = transport_of(v)->listen(t->fd, v, backlog);
+	if (rc < 0)
+		return rc;
 	v->backlog = backlog;
 	if (v->status == VSK_BOUND)
 		vsk_set_status(&c->sup->table, v, VSK_LISTENING);

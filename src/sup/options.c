@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "kern/guestmem.h"
 #include "sup/sup.h"
+#include "sup/transport.h"
 
 /* Level and option are what the filter traps; a bundle's own filter may trap more. */
 static bool trapped(const struct call *c, bool set)
@@ -49,7 +50,6 @@ int64_t handle_getsockopt(struct call *c)
 
 int64_t handle_setsockopt(struct call *c)
 {
-	struct fabric_mark mark;
 	AUTO_TARGET struct target t = { .fd = -1 };
 	int64_t rc = call_target(c, &t);
 	int value;
@@ -68,9 +68,8 @@ int64_t handle_setsockopt(struct call *c)
 		return -EINVAL;
 	if (!call_valid(c))
 		return CALL_ANSWERED;
-	mark = (struct fabric_mark){ c->domain->number, true, value != 0 };
-	rc = fabric_set_mark(t.fd, &mark);
+	rc = transport_of(t.row)->set_v6only(t.fd, t.row, value != 0);
 	if (rc == 0)
-		t.row->v6only = mark.v6only;
+		t.row->v6only = value != 0;
 	return rc;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "sup/transport.h"
 
 static int64_t (*const handlers[])(struct call *) = {
 	[TRAP_SOCKET] = handle_socket,
@@ -340,25 +341,14 @@ int sup_turn(struct sup *s, struct err *e)
 
 /* --- collecting ---------------------------------------------------------------- */
 
-static void saw(void *ctx, const struct sockdiag_entry *entry)
-{
-	struct vsk *v = vsk_find(ctx, entry->cookie);
-
-	if (v)
-		v->seen = true;
-}
-
 static void collect_domain(struct sup *s, struct domain *d)
 {
 	struct vsk *v = LIST_FIRST(&d->rows), *next;
 
 	for (; v; v = next) {
-		bool gone = v->status != VSK_UNCONNECTED && !v->seen;
+		bool gone = !v->seen && transport_of(v)->is_gone(v);
 
 		next = LIST_NEXT(v, in_domain);
-		/* Kernels before 6.8 do not list what is only bound. */
-		if (gone && v->status == VSK_BOUND && fabric_in_use(v->at, v->local_port))
-			gone = false;
 		v->seen = false;
 		if (gone)
 			vsk_free(&s->table, v);
@@ -369,7 +359,7 @@ void sup_collect(struct sup *s)
 {
 	struct domain *d;
 
-	if (sockdiag_tcp6(&s->diag, saw, &s->table) == 0)
+	if (transport_tcp.look(s) == 0)
 		LIST_FOREACH(d, &s->domains, link)
 			collect_domain(s, d);
 	s->table.collect_at = s->table.n * 2 > VSK_COLLECT_MIN ? s->table.n * 2 : VSK_COLLECT_MIN;

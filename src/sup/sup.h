@@ -161,5 +161,6 @@ int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struc
 /* Milliseconds of SO_RCVTIMEO or SO_SNDTIMEO; negative: for ever. */
 int64_t socket_timeout(int fd, int option);
 bool socket_nonblocking(int fd);
+bool socket_readable(int fd); /* has something to accept, or an error */
 
 #endif

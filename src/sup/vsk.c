@@ -102,7 +102,7 @@ static void drop_queues(struct vsk *v)
 		TAILQ_REMOVE(&v->arrivals, a, link);
 		free(a);
 	}
-	v->n_arrivals = 0;
+	v->n_arrivals = v->n_tokens = 0;
 	while (!TAILQ_EMPTY(&v->parked)) {
 		struct vsk_parked *p = TAILQ_FIRST(&v->parked);
 

@@ -64,6 +64,7 @@ struct vsk {
 	bool reuse_addr, reuse_port;     /* when it was bound */
 	bool bound_port;                 /* bind gave it its port */
 	uint32_t backlog, n_arrivals;    /* listening */
+	uint32_t n_tokens;               /* in its queue, of the supervisor's own */
 	uint32_t generation;             /* of the policy */
 	struct faddr *to;                /* where its peer is in F */
 	TAILQ_HEAD(, vsk_arrival) arrivals;

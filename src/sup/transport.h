@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What carries a stream inside F. A transport makes the sockets and knows how
+ * places are named there; virtual addresses, rules, conflicts and waits are
+ * the table's, and the same for all of them.
+ *
+ * Nothing here may wait on an app. `fd` is a duplicate of the app's socket,
+ * `v` its row.
+ */
+#ifndef VRUN_SUP_TRANSPORT_H
+#define VRUN_SUP_TRANSPORT_H
+
+#include "sup/vsk.h"
+
+struct sup;
+
+struct transport {
+	/* A new stream for an app of the domain, close-on-exec. 0 or -errno. */
+	int (*create)(struct sup *s, const struct domain *d, bool v6, bool nonblock, int *ret_fd);
+	/* The row of a socket of ours that has none any more: fills what the socket itself can say. */
+	void (*describe)(struct sup *s, int fd, struct vsk *v);
+	/* IPV6_V6ONLY was set. 0 or -errno. */
+	int (*set_v6only)(int fd, struct vsk *v, bool v6only);
+
+	/* Binds to v->at and v->local_port, which is not 0. -EADDRINUSE. */
+	int (*bind)(int fd, struct vsk *v);
+	/* Whether the socket of a bound row is still there, in the way of another. */
+	bool (*in_use)(const struct vsk *v);
+	int (*listen)(int fd, struct vsk *v, unsigned backlog);
+
+	/* Gives an unbound socket the place v->at before it connects, and any port. */
+	int (*bind_source)(struct sup *s, int fd, struct vsk *v);
+	/* A connection more would not have to wait for the listener. */
+	bool (*has_room)(struct sup *s, struct vsk *listener);
+	/*
+	 * To v->remote_port at v->to, where `listener` is; NULL: where nobody can
+	 * be. Sets v->local_port. 0, -EINPROGRESS or what connect(2) says; with the
+	 * first two the listener knows what the client is called.
+	 */
+	int (*connect)(int fd, struct vsk *v, struct vsk *listener);
+	/* Once more, with v->to set: -EISCONN, -EALREADY, 0, or how it went. */
+	int (*connect_again)(int fd, struct vsk *v);
+	/* Takes the connection away, as connect(2) with AF_UNSPEC. */
+	int (*disconnect)(int fd, struct vsk *v);
+
+	/*
+	 * The listener's next connection: a descriptor and who is at its other
+	 * end. -EAGAIN: none; what accept4(2) says. `flags` are those of accept4.
+	 */
+	int (*accept)(struct sup *s, int fd, struct vsk *listener, int flags, struct vsk_arrival *ret);
+	/* Makes the listener readable, for a connection that is parked: the next accept skips this one. */
+	void (*send_token)(struct sup *s, struct vsk *listener);
+
+	/* Sets `seen` in the rows of the sockets that there are. 0 or -errno. */
+	int (*look)(struct sup *s);
+	/* Beyond that: whether a row that was not seen has lost its socket. */
+	bool (*is_gone)(const struct vsk *v);
+};
+
+extern const struct transport transport_tcp;
+
+const struct transport *transport_of(const struct vsk *v);
+
+#endif

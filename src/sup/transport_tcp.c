@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * AF_INET6 TCP sockets of F, whatever family the app asked for. A place is an
+ * address of F and the port. The kernel keeps the ports, chooses those of
+ * clients, and says who connected by the address that it comes from.
+ *
+ * A socket begins in limbo: bound to an address that nothing is ever connected
+ * to. So a listen() that reached it without the supervisor, in a race for the
+ * descriptor, would not open it to anybody.
+ */
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "sup/sup.h"
+#include "sup/transport.h"
+
+static int set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+static struct sockaddr_in6 place(const struct faddr *a, uint16_t port)
+{
+	return (struct sockaddr_in6){ .sin6_family = AF_INET6,
+				      .sin6_addr = a->addr,
+				      .sin6_port = htons(port) };
+}
+
+static int bind_to(int fd, const struct faddr *a, uint16_t port)
+{
+	const struct sockaddr_in6 sa = place(a, port);
+
+	return bind(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
+}
+
+static int connect_to(int fd, const struct faddr *a, uint16_t port)
+{
+	const struct sockaddr_in6 sa = place(a, port);
+
+	return connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
+}
+
+/* --- sockets ------------------------------------------------------------------- */
+
+static int create(struct sup *s, const struct domain *d, bool v6, bool nonblock, int *ret_fd)
+{
+	const struct fabric_mark mark = { .domain = d->number, .v6 = v6 };
+	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0), 0);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = fabric_set_mark(fd, &mark);
+	if (rc == 0)
+		rc = set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
+	if (rc == 0) /* a client's port is chosen at connect, and may serve many destinations */
+		rc = set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+	if (rc == 0) /* takes no port, so it can be bound again */
+		rc = bind_to(fd, &s->fabric.limbo, 0);
+	if (rc < 0)
+		return rc;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+static void describe(struct sup *s, int fd, struct vsk *v)
+{
+	struct fabric_mark m;
+
+	if (fabric_get_mark(&s->fabric, fd, &m))
+		v->v6only = m.v6only;
+}
+
+static int set_v6only(int fd, struct vsk *v, bool v6only)
+{
+	const struct fabric_mark m = { .domain = v->domain->number, .v6 = v->v6, .v6only = v6only };
+
+	return fabric_set_mark(fd, &m);
+}
+
+static int bind_row(int fd, struct vsk *v)
+{
+	return bind_to(fd, v->at, v->local_port);
+}
+
+static bool in_use(const struct vsk *v)
+{
+	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	/* With SO_REUSEADDR what is left of closed connections is no hindrance, but a listener is;
+	 * a bound one is with it off. */
+	return fd >= 0 && set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) == 0 &&
+	       bind_to(fd, v->at, v->local_port) == -EADDRINUSE;
+}
+
+static int listen_row(int fd, struct vsk *v, unsigned backlog)
+{
+	(void)v;
+	return listen(fd, (int)backlog) < 0 ? -errno : 0;
+}
+
+/* --- connections ----------------------------------------------------------------- */
+
+static int bind_source(struct sup *s, int fd, struct vsk *v)
+{
+	int rc = bind_to(fd, v->at, 0);
+
+	(void)s;
+	return rc == -EINVAL ? 0 : rc; /* bound by a connect that failed */
+}
+
+/* The kernel's word on how many wait in a listener's queue. */
+struct queue_question {
+	uint64_t cookie;
+	int64_t length;
+};
+
+static void find_length(void *ctx, const struct sockdiag_entry *e)
+{
+	struct queue_question *q = ctx;
+
+	if (e->cookie == q->cookie)
+		q->length = e->receive_queue;
+}
+
+static bool has_room(struct sup *s, struct vsk *listener)
+{
+	struct queue_question q = { .cookie = listener->cookie, .length = -1 };
+
+	if (listener->n_arrivals + listener->n_tokens <= listener->backlog)
+		return true;
+	/* Some of those may have left without being accepted, and the kernel dropped them. */
+	return sockdiag_tcp6(&s->diag, find_length, &q) == 0 && q.length <= (int64_t)listener->backlog;
+}
+
+static int connect_row(int fd, struct vsk *v, struct vsk *listener)
+{
+	struct sockaddr_in6 at = { 0 };
+	socklen_t len = sizeof at;
+	int rc = connect_to(fd, v->to, v->remote_port);
+
+	if (rc < 0 && rc != -EINPROGRESS)
+		return rc;
+	if (getsockname(fd, (struct sockaddr *)&at, &len) == 0)
+		v->local_port = ntohs(at.sin6_port);
+	if (listener)
+		(void)vsk_arrive(listener, v);
+	return rc;
+}
+
+static int connect_again(int fd, struct vsk *v)
+{
+	return connect_to(fd, v->to, v->remote_port);
+}
+
+static int disconnect(int fd, struct vsk *v)
+{
+	const struct sockaddr sa = { .sa_family = AF_UNSPEC };
+
+	(void)v;
+	return connect(fd, &sa, sizeof sa) < 0 ? -errno : 0;
+}
+
+/* Who it is: what the client said at its connect, else what F's addresses tell. */
+static void identify(struct sup *s, struct vsk *listener, const struct sockaddr_in6 *peer,
+		     struct vsk_arrival *ret)
+{
+	*ret = (struct vsk_arrival){ .from = fabric_find(&s->fabric, &peer->sin6_addr),
+				     .local = listener->local,
+				     .port = ntohs(peer->sin6_port) };
+	if (ret->from)
+		ret->peer = ret->from->virtual;
+	(void)vsk_take_arrival(listener, ret->from, ret->port, ret);
+}
+
+static int accept_next(struct sup *s, int fd, struct vsk *listener, int flags, struct vsk_arrival *ret)
+{
+	struct sockaddr_in6 peer;
+	AUTO_FD int got = -1;
+
+	while (got < 0) {
+		socklen_t len = sizeof peer;
+
+		if (!socket_readable(fd))
+			return -EAGAIN;
+		got = accept4(fd, (struct sockaddr *)&peer, &len, flags | SOCK_CLOEXEC);
+		if (got < 0)
+			return errno == EMFILE ? -ENFILE : -errno;
+		if (memcmp(&peer.sin6_addr, &s->fabric.own.addr, sizeof peer.sin6_addr) == 0) {
+			fd_close(&got); /* a token whose connection was delivered before */
+			listener->n_tokens -= listener->n_tokens > 0;
+		}
+	}
+	identify(s, listener, &peer, ret);
+	return fd_take(&got);
+}
+
+static void send_token(struct sup *s, struct vsk *listener)
+{
+	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc;
+
+	if (fd < 0 || set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) < 0 || bind_to(fd, &s->fabric.own, 0) < 0)
+		return;
+	rc = connect_to(fd, listener->at, listener->local_port);
+	if (rc == 0 || rc == -EINPROGRESS)
+		listener->n_tokens++;
+}
+
+/* --- collecting ------------------------------------------------------------------ */
+
+static void saw(void *ctx, const struct sockdiag_entry *entry)
+{
+	struct vsk *v = vsk_find(ctx, entry->cookie);
+
+	if (v)
+		v->seen = true;
+}
+
+static int look(struct sup *s)
+{
+	return sockdiag_tcp6(&s->diag, saw, &s->table);
+}
+
+static bool is_gone(const struct vsk *v)
+{
+	if (v->status == VSK_UNCONNECTED) /* the kernel lists those nowhere */
+		return false;
+	/* Kernels before 6.8 do not list what is only bound. */
+	return v->status != VSK_BOUND || !in_use(v);
+}
+
+const struct transport transport_tcp = {
+	.create = create,
+	.describe = describe,
+	.set_v6only = set_v6only,
+	.bind = bind_row,
+	.in_use = in_use,
+	.listen = listen_row,
+	.bind_source = bind_source,
+	.has_room = has_room,
+	.connect = connect_row,
+	.connect_again = connect_again,
+	.disconnect = disconnect,
+	.accept = accept_next,
+	.send_token = send_token,
+	.look = look,
+	.is_gone = is_gone,
+};
+
+const struct transport *transport_of(const struct vsk *v)
+{
+	(void)v; /* there is but one */
+	return &transport_tcp;
+}
