@@ -33,12 +33,12 @@ static unsigned convert(const struct syscall_cond *c, struct bpf_cond *to)
 	return 2;
 }
 
-void traps_rules(struct traps *ret)
+void traps_rules(unsigned needs, struct traps *ret)
 {
 	struct syscall_rules from;
 	struct bpf_cond *next = ret->conds;
 
-	syscalls_rules(&from);
+	syscalls_rules(needs, &from);
 	ret->n = from.n;
 	for (size_t i = 0; i < from.n; i++) {
 		struct bpf_rule *to = &ret->rules[i];

@@ -12,7 +12,8 @@ struct traps {
 	struct bpf_cond conds[SYSCALL_RULES_MAX * SYSCALL_CONDS_MAX * 2]; /* what the rules point to */
 };
 
-/* Fills *ret, for profile_params.extra; it must stay where it is while the rules are used. */
-void traps_rules(struct traps *ret);
+/* Fills *ret for what a policy needs (policy_needs()), for profile_params.extra; it must stay where
+ * it is while the rules are used. */
+void traps_rules(unsigned needs, struct traps *ret);
 
 #endif

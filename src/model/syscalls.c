@@ -108,8 +108,9 @@ static_assert(TCP_NODELAY == 1 && TCP_QUICKACK == 12, "no later option in the ro
 static_assert(TCP_CC_INFO == TCP_NOTSENT_LOWAT + 1, "neighbours");
 static_assert(SO_LINGER == SO_PRIORITY + 1 && SO_OOBINLINE == 10, "no SO_NO_CHECK, no SO_BSDCOMPAT");
 
-enum option_use syscalls_option(bool set, int level, int option)
+enum option_use syscalls_option(unsigned needs, bool set, int level, int option)
 {
+	(void)needs; /* streams of every kind have the same options so far */
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		const struct option *o = &options[i];
 
@@ -164,13 +165,13 @@ static void add(struct syscall_rules *r, const struct syscall_rule *rule)
 	r->v[r->n++] = *rule;
 }
 
-static void add_options(struct syscall_rules *r, bool set)
+static void add_options(struct syscall_rules *r, unsigned needs, bool set)
 {
 	uint32_t nr = set ? __NR_setsockopt : __NR_getsockopt;
 
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		const struct option *o = &options[i];
-		enum option_use use = syscalls_option(set, o->level, o->lo);
+		enum option_use use = syscalls_option(needs, set, o->level, o->lo);
 		struct syscall_rule rule = { .nr = nr,
 					     .verdict = use == OPTION_TRAPPED ? SYSCALL_TRAP :
 									       SYSCALL_ALLOW,
@@ -183,13 +184,13 @@ static void add_options(struct syscall_rules *r, bool set)
 	add(r, &(struct syscall_rule){ .nr = nr, .verdict = SYSCALL_REFUSE, .error = ENOPROTOOPT });
 }
 
-void syscalls_rules(struct syscall_rules *ret)
+void syscalls_rules(unsigned needs, struct syscall_rules *ret)
 {
 	ret->n = 0;
 	for (size_t i = 0; i < sizeof judged / sizeof *judged; i++)
 		add(ret, &judged[i]);
-	add_options(ret, false);
-	add_options(ret, true);
+	add_options(ret, needs, false);
+	add_options(ret, needs, true);
 	for (int t = TRAP_BIND; t <= TRAP_GETPEERNAME; t++)
 		add(ret, &(struct syscall_rule){ .nr = traps[t].nr, .verdict = SYSCALL_TRAP });
 }

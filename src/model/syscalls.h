@@ -48,8 +48,8 @@ enum option_use {
 	OPTION_NATIVE,  /* the kernel answers, nobody is asked */
 	OPTION_TRAPPED, /* the supervisor answers from the socket's row */
 };
-/* `set`: setsockopt, else getsockopt. */
-enum option_use syscalls_option(bool set, int level, int option);
+/* `set`: setsockopt, else getsockopt. `needs`: policy_needs() of the domain's policy. */
+enum option_use syscalls_option(unsigned needs, bool set, int level, int option);
 
 enum syscall_verdict { SYSCALL_ALLOW, SYSCALL_TRAP, SYSCALL_REFUSE };
 
@@ -76,7 +76,10 @@ struct syscall_rules {
 	struct syscall_rule v[SYSCALL_RULES_MAX]; /* the first that fits decides */
 };
 
-/* The table as rules, in the order in which they have to be tried. They come before a profile's. */
-void syscalls_rules(struct syscall_rules *ret);
+/*
+ * The table as rules for a domain whose policy needs that (policy_needs()), in
+ * the order in which they have to be tried. They come before a profile's.
+ */
+void syscalls_rules(unsigned needs, struct syscall_rules *ret);
 
 #endif

@@ -11,7 +11,8 @@
 /* Level and option are what the filter traps; a bundle's own filter may trap more. */
 static bool trapped(const struct call *c, bool set)
 {
-	return syscalls_option(set, (int)c->args[1], (int)c->args[2]) == OPTION_TRAPPED;
+	return syscalls_option(policy_needs(&c->domain->policy), set, (int)c->args[1], (int)c->args[2]) ==
+	       OPTION_TRAPPED;
 }
 
 static int64_t write_int(struct call *c, int value)

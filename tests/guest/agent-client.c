@@ -3,7 +3,7 @@
  * agent-client SOCKET ID BUNDLE PROGRAM [ARGS]: what an OCI runtime does with
  * a container whose seccomp filter has a listenerPath, and no more: runs the
  * program in its own user and network namespace under the filter of trapped
- * calls, and hands the listener with the container's state to the agent.
+ * calls that the bundle's policy needs, and hands the listener with the container's state to the agent.
  * Exits as the program does (128+signal), 125 when it fails itself.
  */
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 #include "kern/netlink.h"
 #include "kern/profile.h"
 #include "kern/traps.h"
+#include "model/policy.h"
 
 static void die(const char *what)
 {
@@ -39,7 +40,22 @@ static void write_map(const char *file, unsigned outside)
 		die(file);
 }
 
-static void become_app(int sock, char **argv)
+/* What the bundle's own policy needs; without one, no more than any. */
+static unsigned needs_of(const char *bundle)
+{
+	char path[4096];
+	struct policy p;
+	unsigned needs = 0;
+
+	(void)snprintf(path, sizeof path, "%s/policy.json", bundle);
+	if (policy_load(&p, AT_FDCWD, path, NULL, NULL) == 0) {
+		needs = policy_needs(&p);
+		policy_fini(&p);
+	}
+	return needs;
+}
+
+static void become_app(int sock, const char *bundle, char **argv)
 {
 	static struct traps traps;
 	struct profile_params params = { .net = PROFILE_NET_NONE };
@@ -54,7 +70,7 @@ static void become_app(int sock, char **argv)
 	(void)fd_write_file(AT_FDCWD, "/proc/self/setgroups", "deny");
 	write_map("/proc/self/uid_map", uid);
 	write_map("/proc/self/gid_map", gid);
-	traps_rules(&traps);
+	traps_rules(needs_of(bundle), &traps);
 	params.extra = traps.rules;
 	params.n_extra = traps.n;
 	if (netlink_loopback_up(NULL, 0, &e) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
@@ -114,7 +130,7 @@ int main(int argc, char **argv)
 		return 125;
 	pid = fork();
 	if (pid == 0)
-		become_app(sock[1], argv + 4);
+		become_app(sock[1], argv[3], argv + 4);
 	(void)close(sock[1]);
 	if (fd_recv(sock[0], &kind, &listener, 1) != 1)
 		return 125;

@@ -55,7 +55,7 @@ static void build(void)
 	struct profile_params with = params;
 	struct err e = { 0 };
 
-	traps_rules(&traps);
+	traps_rules(0, &traps);
 	with.extra = traps.rules;
 	with.n_extra = traps.n;
 	TAP_INT(profile_default_build(&with, &prog, &e), 0, "the filter compiles: %s", e.text);
@@ -112,7 +112,7 @@ static void test_options(void)
 	for (size_t l = 0; l < sizeof levels / sizeof *levels; l++)
 		for (unsigned o = 0; o < 300; o++)
 			for (int set = 0; set < 2; set++) {
-				enum option_use use = syscalls_option(set, levels[l], (int)o);
+				enum option_use use = syscalls_option(0, set, levels[l], (int)o);
 
 				open += use != OPTION_SHUT;
 				wrong += verdict(set ? __NR_setsockopt : __NR_getsockopt, 0,
@@ -120,21 +120,21 @@ static void test_options(void)
 			}
 	TAP_INT(wrong, 0, "filter and table agree");
 	TAP_OK(open > 60 && open < 160, "%u of 4200 are open", open);
-	TAP_INT(syscalls_option(true, IPPROTO_IPV6, IPV6_RTHDR), OPTION_SHUT, "IPV6_RTHDR");
-	TAP_INT(syscalls_option(true, IPPROTO_IPV6, 6), OPTION_SHUT, "IPV6_2292PKTOPTIONS");
-	TAP_INT(syscalls_option(true, IPPROTO_IPV6, 1), OPTION_SHUT, "IPV6_ADDRFORM");
-	TAP_INT(syscalls_option(true, SOL_SOCKET, SO_BINDTODEVICE), OPTION_SHUT, "SO_BINDTODEVICE");
-	TAP_INT(syscalls_option(true, SOL_SOCKET, SO_MARK), OPTION_SHUT, "SO_MARK");
-	TAP_INT(syscalls_option(false, SOL_SOCKET, 71), OPTION_SHUT, "SO_NETNS_COOKIE");
-	TAP_INT(syscalls_option(true, SOL_SOCKET, SO_PASSCRED), OPTION_SHUT, "SO_PASSCRED");
-	TAP_INT(syscalls_option(true, IPPROTO_IP, IP_OPTIONS), OPTION_SHUT, "IP_OPTIONS");
-	TAP_INT(syscalls_option(true, IPPROTO_IP, IP_TRANSPARENT), OPTION_SHUT, "IP_TRANSPARENT");
-	TAP_INT(syscalls_option(true, IPPROTO_TCP, TCP_REPAIR), OPTION_SHUT, "TCP_REPAIR");
-	TAP_INT(syscalls_option(true, IPPROTO_TCP, TCP_ULP), OPTION_SHUT, "TCP_ULP");
-	TAP_INT(syscalls_option(true, IPPROTO_TCP, TCP_FASTOPEN_CONNECT), OPTION_SHUT, "fast open");
-	TAP_INT(syscalls_option(true, IPPROTO_TCP, TCP_MD5SIG), OPTION_SHUT, "TCP_MD5SIG");
-	TAP_INT(syscalls_option(false, SOL_SOCKET, SO_DOMAIN), OPTION_TRAPPED, "SO_DOMAIN");
-	TAP_INT(syscalls_option(true, SOL_SOCKET, SO_DOMAIN), OPTION_SHUT, "not to be set");
+	TAP_INT(syscalls_option(0, true, IPPROTO_IPV6, IPV6_RTHDR), OPTION_SHUT, "IPV6_RTHDR");
+	TAP_INT(syscalls_option(0, true, IPPROTO_IPV6, 6), OPTION_SHUT, "IPV6_2292PKTOPTIONS");
+	TAP_INT(syscalls_option(0, true, IPPROTO_IPV6, 1), OPTION_SHUT, "IPV6_ADDRFORM");
+	TAP_INT(syscalls_option(0, true, SOL_SOCKET, SO_BINDTODEVICE), OPTION_SHUT, "SO_BINDTODEVICE");
+	TAP_INT(syscalls_option(0, true, SOL_SOCKET, SO_MARK), OPTION_SHUT, "SO_MARK");
+	TAP_INT(syscalls_option(0, false, SOL_SOCKET, 71), OPTION_SHUT, "SO_NETNS_COOKIE");
+	TAP_INT(syscalls_option(0, true, SOL_SOCKET, SO_PASSCRED), OPTION_SHUT, "SO_PASSCRED");
+	TAP_INT(syscalls_option(0, true, IPPROTO_IP, IP_OPTIONS), OPTION_SHUT, "IP_OPTIONS");
+	TAP_INT(syscalls_option(0, true, IPPROTO_IP, IP_TRANSPARENT), OPTION_SHUT, "IP_TRANSPARENT");
+	TAP_INT(syscalls_option(0, true, IPPROTO_TCP, TCP_REPAIR), OPTION_SHUT, "TCP_REPAIR");
+	TAP_INT(syscalls_option(0, true, IPPROTO_TCP, TCP_ULP), OPTION_SHUT, "TCP_ULP");
+	TAP_INT(syscalls_option(0, true, IPPROTO_TCP, TCP_FASTOPEN_CONNECT), OPTION_SHUT, "fast open");
+	TAP_INT(syscalls_option(0, true, IPPROTO_TCP, TCP_MD5SIG), OPTION_SHUT, "TCP_MD5SIG");
+	TAP_INT(syscalls_option(0, false, SOL_SOCKET, SO_DOMAIN), OPTION_TRAPPED, "SO_DOMAIN");
+	TAP_INT(syscalls_option(0, true, SOL_SOCKET, SO_DOMAIN), OPTION_SHUT, "not to be set");
 }
 
 static void test_table(void)
