@@ -3,16 +3,24 @@
 
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdbool.h>
+#include <linux/tcp.h>
+#include <linux/unix_diag.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
 
-#define ALL_STATES (~0U & ~(1U << TCP_TIME_WAIT) & ~(1U << TCP_CLOSE))
+/* include/net/tcp_states.h; netinet/tcp.h, which has them too, knows too old a struct tcp_info. */
+#define STATE_TIME_WAIT 6
+#define STATE_CLOSE 7
+#define STATE_ALL (~0U)
+
+#define TIMER_KEEPALIVE 2 /* idiag_timer */
+
+#define SHOW(attribute) (1U << ((attribute) - 1))
+#define DETAILS (SHOW(INET_DIAG_INFO) | SHOW(INET_DIAG_SKMEMINFO) | SHOW(INET_DIAG_CONG))
 
 int sockdiag_init(struct sockdiag *d, struct err *e)
 {
@@ -25,58 +33,224 @@ void sockdiag_fini(struct sockdiag *d)
 	fd_close(&d->fd);
 }
 
-static int ask(const struct sockdiag *d)
+/* --- questions ----------------------------------------------------------------- */
+
+struct tcp_question {
+	struct nlmsghdr head;
+	struct inet_diag_req_v2 req;
+};
+
+static struct tcp_question ask_tcp(unsigned flags, bool details)
+{
+	return (struct tcp_question){
+		.head = { .nlmsg_len = sizeof(struct tcp_question),
+			  .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			  .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags) },
+		.req = { .sdiag_family = AF_INET6,
+			 .sdiag_protocol = IPPROTO_TCP,
+			 .idiag_ext = (uint8_t)(details ? DETAILS : 0),
+			 .idiag_states = STATE_ALL & ~(1U << STATE_CLOSE) &
+					 ~(details ? 0 : 1U << STATE_TIME_WAIT) },
+	};
+}
+
+static int begin_unix(struct sockdiag *d, bool details)
 {
 	struct {
 		struct nlmsghdr head;
-		struct inet_diag_req_v2 req;
+		struct unix_diag_req req;
 	} m = { .head = { .nlmsg_len = sizeof m,
 			  .nlmsg_type = SOCK_DIAG_BY_FAMILY,
 			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
-		.req = { .sdiag_family = AF_INET6,
-			 .sdiag_protocol = IPPROTO_TCP,
-			 .idiag_states = ALL_STATES } };
+		.req = { .sdiag_family = AF_UNIX,
+			 .udiag_states = STATE_ALL,
+			 .udiag_show = UDIAG_SHOW_RQLEN | (details ? UDIAG_SHOW_MEMINFO : 0) } };
 
 	return send(d->fd, &m, sizeof m, 0) < 0 ? -errno : 0;
 }
 
-static void give(struct nlmsghdr *h, void (*each)(void *, const struct sockdiag_entry *),
-		 void *ctx)
+int sockdiag_begin(struct sockdiag *d, enum sockdiag_kind kind, bool details)
 {
-	const struct inet_diag_msg *m = NLMSG_DATA(h);
-	struct sockdiag_entry s = {
-		.cookie = (uint64_t)m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0],
-		.state = m->idiag_state,
-		.receive_queue = m->idiag_rqueue,
-		.send_queue = m->idiag_wqueue,
-	};
+	struct tcp_question m = ask_tcp(NLM_F_DUMP, details);
 
-	each(ctx, &s);
+	if (kind == SOCKDIAG_UNIX)
+		return begin_unix(d, details);
+	return send(d->fd, &m, sizeof m, 0) < 0 ? -errno : 0;
 }
 
-int sockdiag_tcp6(struct sockdiag *d, void (*each)(void *ctx, const struct sockdiag_entry *e), void *ctx)
+/* --- answers ------------------------------------------------------------------- */
+
+static void copy(void *to, size_t size, const struct rtattr *a)
+{
+	size_t have = RTA_PAYLOAD(a);
+
+	memcpy(to, RTA_DATA(a), have < size ? have : size);
+}
+
+static void take_info(struct sockdiag_entry *s, const struct rtattr *a)
+{
+	struct tcp_info info = { 0 };
+
+	copy(&info, sizeof info, a);
+	/* Not those acknowledged: with them the kernel counts SYN and FIN as a byte each. */
+	s->counted = RTA_PAYLOAD(a) >= offsetof(struct tcp_info, tcpi_bytes_retrans) + 8;
+	s->bytes_in = info.tcpi_bytes_received;
+	s->bytes_out = info.tcpi_bytes_sent - info.tcpi_bytes_retrans;
+}
+
+static void take_memory(struct sockdiag_entry *s, const struct rtattr *a)
+{
+	uint32_t m[SK_MEMINFO_VARS] = { 0 };
+
+	copy(m, sizeof m, a);
+	s->receive_buffer = m[SK_MEMINFO_RCVBUF];
+	s->send_buffer = m[SK_MEMINFO_SNDBUF];
+}
+
+static void take_tcp(struct sockdiag_entry *s, const struct nlmsghdr *h)
+{
+	const struct inet_diag_msg *m = NLMSG_DATA(h);
+	const struct rtattr *a = (const struct rtattr *)(m + 1);
+	unsigned left = h->nlmsg_len - NLMSG_LENGTH(sizeof *m);
+
+	s->kind = SOCKDIAG_TCP6;
+	s->cookie = (uint64_t)m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0];
+	s->state = m->idiag_state;
+	s->orphan = m->idiag_inode == 0;
+	s->receive_queue = m->idiag_rqueue;
+	s->send_queue = m->idiag_wqueue;
+	s->keepalive = m->idiag_timer == TIMER_KEEPALIVE;
+	for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
+		switch (a->rta_type) {
+		case INET_DIAG_INFO:
+			take_info(s, a);
+			break;
+		case INET_DIAG_SKMEMINFO:
+			take_memory(s, a);
+			break;
+		case INET_DIAG_CONG:
+			copy(s->congestion, sizeof s->congestion - 1, a);
+			break;
+		default:
+			break;
+		}
+}
+
+static void take_unix(struct sockdiag_entry *s, const struct nlmsghdr *h)
+{
+	const struct unix_diag_msg *m = NLMSG_DATA(h);
+	const struct rtattr *a = (const struct rtattr *)(m + 1);
+	unsigned left = h->nlmsg_len - NLMSG_LENGTH(sizeof *m);
+	struct unix_diag_rqlen queues = { 0 };
+
+	s->kind = SOCKDIAG_UNIX;
+	s->cookie = (uint64_t)m->udiag_cookie[1] << 32 | m->udiag_cookie[0];
+	s->state = m->udiag_state;
+	s->orphan = m->udiag_ino == 0;
+	for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
+		switch (a->rta_type) {
+		case UNIX_DIAG_RQLEN:
+			copy(&queues, sizeof queues, a);
+			break;
+		case UNIX_DIAG_MEMINFO:
+			take_memory(s, a);
+			break;
+		case UNIX_DIAG_SHUTDOWN:
+			copy(&s->shut, sizeof s->shut, a);
+			break;
+		default:
+			break;
+		}
+	s->receive_queue = queues.udiag_rqueue;
+	s->send_queue = queues.udiag_wqueue;
+}
+
+static bool take(const struct nlmsghdr *h, struct sockdiag_entry *ret)
+{
+	const struct inet_diag_msg *m = NLMSG_DATA(h); /* both kinds begin with the family */
+
+	*ret = (struct sockdiag_entry){ 0 };
+	if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY || h->nlmsg_len < NLMSG_LENGTH(sizeof(struct unix_diag_msg)))
+		return false;
+	if (m->idiag_family == AF_UNIX) {
+		const struct unix_diag_msg *u = NLMSG_DATA(h);
+
+		if (u->udiag_type != SOCK_STREAM)
+			return false;
+		take_unix(ret, h);
+	} else {
+		if (h->nlmsg_len < NLMSG_LENGTH(sizeof *m))
+			return false;
+		take_tcp(ret, h);
+	}
+	return true;
+}
+
+static ssize_t receive(struct sockdiag *d, void *buf, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = recv(d->fd, buf, size, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n == 0 ? -EIO : n;
+}
+
+int sockdiag_step(struct sockdiag *d, sockdiag_each *each, void *ctx)
 {
 	_Alignas(struct nlmsghdr) char buf[32768];
-	int rc = ask(d);
+	ssize_t n = receive(d, buf, sizeof buf);
+	struct sockdiag_entry s;
+	unsigned left = n < 0 ? 0 : (unsigned)n;
 
-	while (rc == 0) {
-		ssize_t n = recv(d->fd, buf, sizeof buf, 0);
-		int left;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		left = (int)n;
-		for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, (unsigned)left); h = NLMSG_NEXT(h, left)) {
-			if (h->nlmsg_type == NLMSG_DONE)
-				return 0;
-			if (h->nlmsg_type == NLMSG_ERROR)
-				return ((const struct nlmsgerr *)NLMSG_DATA(h))->error ?: -EIO;
-			if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
-			    h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
-				give(h, each, ctx);
-		}
+	if (n < 0)
+		return (int)n;
+	for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+		if (h->nlmsg_type == NLMSG_DONE)
+			return 0;
+		if (h->nlmsg_type == NLMSG_ERROR)
+			return ((const struct nlmsgerr *)NLMSG_DATA(h))->error ?: -EIO;
+		if (take(h, &s))
+			each(ctx, &s);
 	}
+	return 1;
+}
+
+int sockdiag_tcp6(struct sockdiag *d, sockdiag_each *each, void *ctx)
+{
+	int rc = sockdiag_begin(d, SOCKDIAG_TCP6, false);
+
+	if (rc == 0)
+		do
+			rc = sockdiag_step(d, each, ctx);
+		while (rc == 1);
 	return rc;
+}
+
+int sockdiag_find_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
+		       const struct sockaddr_in6 *remote, uint64_t cookie, struct sockdiag_entry *ret)
+{
+	_Alignas(struct nlmsghdr) char buf[4096];
+	struct tcp_question m = ask_tcp(0, false);
+	const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
+	ssize_t n;
+
+	memcpy(m.req.id.idiag_src, &local->sin6_addr, sizeof m.req.id.idiag_src);
+	m.req.id.idiag_sport = local->sin6_port;
+	if (remote) {
+		memcpy(m.req.id.idiag_dst, &remote->sin6_addr, sizeof m.req.id.idiag_dst);
+		m.req.id.idiag_dport = remote->sin6_port;
+	}
+	m.req.id.idiag_cookie[0] = (uint32_t)cookie;
+	m.req.id.idiag_cookie[1] = (uint32_t)(cookie >> 32);
+	if (send(d->fd, &m, sizeof m, 0) < 0)
+		return -errno;
+	n = receive(d, buf, sizeof buf);
+	if (n < 0)
+		return (int)n;
+	if (!NLMSG_OK(h, (unsigned)n))
+		return -EIO;
+	if (h->nlmsg_type == NLMSG_ERROR)
+		return ((const struct nlmsgerr *)NLMSG_DATA(h))->error ?: -EIO;
+	return take(h, ret) ? 0 : -EIO;
 }

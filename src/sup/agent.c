@@ -75,7 +75,8 @@ static void peer_free(struct agent_peer *p)
 {
 	struct agent *a = p->agent;
 
-	loop_remove(&a->sup->loop, p->fd, &p->watch);
+	if (p->fd >= 0)
+		loop_remove(&a->sup->loop, p->fd, &p->watch);
 	LIST_REMOVE(p, link);
 	a->n_peers--;
 	fd_close(&p->fd);
@@ -218,6 +219,12 @@ static void heard(struct agent_peer *p, const struct json_doc *doc)
 {
 	struct err e = { 0 };
 
+	if (query_is(doc)) { /* no peer any more */
+		loop_remove(&p->agent->sup->loop, p->fd, &p->watch);
+		query_serve(p->agent->sup, fd_take(&p->fd), doc);
+		peer_free(p);
+		return;
+	}
 	if (wants_to_join(p, doc))
 		return;
 	if (take_container(p, doc, &e) < 0)

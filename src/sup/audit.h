@@ -16,6 +16,7 @@ struct audit_record {
 	const char *call; /* "connect" */
 	const struct policy_attempt *attempt;
 	const struct policy_verdict *verdict;
+	const char *line; /* audit_json() of it, for those who are told; NULL before */
 };
 
 /*

@@ -101,20 +101,38 @@ int call_write_name(struct call *c, uint64_t at, uint64_t len_at, const struct v
 	return call_write_address(c, at, len_at, &sa, len);
 }
 
+void sup_audit(struct domain *d, struct audit_record *r)
+{
+	const struct policy_audit *wanted = &d->policy.audit;
+	bool allow = r->verdict->allow;
+	AUTO_FREE char *line = NULL;
+
+	if (!allow) {
+		d->n_denied++;
+		summary_add(&d->summary, r);
+	}
+	if (allow ? wanted->allowed : wanted->denied)
+		line = audit_json(r);
+	if (!line)
+		return;
+	trail_add(&d->trail, line, strlen(line));
+	query_record(d->sup, d, line, strlen(line));
+	r->line = line;
+	if (d->sup->audit)
+		d->sup->audit(d->sup->audit_ctx, r);
+	r->line = NULL;
+}
+
 int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struct policy_verdict *v)
 {
-	const struct policy_audit *wanted = &c->domain->policy.audit;
-	const struct audit_record r = { .domain = c->domain,
+	struct audit_record r = { .domain = c->domain,
 					.pid = c->tid,
 					.call = trap_info(c->trap)->name,
 					.attempt = a,
 					.verdict = v };
 	int num;
 
-	if (!v->allow)
-		c->domain->n_denied++;
-	if (c->sup->audit && (v->allow ? wanted->allowed : wanted->denied))
-		c->sup->audit(c->sup->audit_ctx, &r);
+	sup_audit(c->domain, &r);
 	if (v->allow)
 		return 0;
 	num = policy_verdict_errno(v);

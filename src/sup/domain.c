@@ -166,6 +166,7 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	if (!d)
 		return err_num(e, ENOMEM, "container %s", id);
 	d->sup = s;
+	trail_init(&d->trail);
 	d->notify.fd = -1;
 	d->number = free_number(s);
 	d->policy = given;
@@ -189,6 +190,8 @@ void domain_free(struct domain *d)
 {
 	notify_fini(&d->notify);
 	fabric_forget(d);
+	trail_fini(&d->trail);
+	summary_fini(&d->summary);
 	free(d->names);
 	free(d->virtual);
 	free(d->id);

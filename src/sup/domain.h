@@ -13,6 +13,8 @@
 #include "model/policy_decide.h"
 #include "sup/fabric.h"
 #include "sup/loop.h"
+#include "sup/summary.h"
+#include "sup/trail.h"
 #include "sup/vsk.h"
 
 struct sup;
@@ -40,6 +42,8 @@ struct domain {
 	size_t n_addrs;
 	size_t n_waits;
 	uint64_t n_traps, n_denied;
+	struct trail trail;     /* of its audit records */
+	struct summary summary; /* of what was denied to it */
 };
 LIST_HEAD(domain_list, domain);
 

@@ -23,6 +23,13 @@ int loop_add(struct loop *l, int fd, uint32_t events, struct watch *w)
 	return epoll_ctl(l->ep, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
+void loop_change(struct loop *l, int fd, uint32_t events, struct watch *w)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = w };
+
+	(void)epoll_ctl(l->ep, EPOLL_CTL_MOD, fd, &ev); /* of a watch that is there, it does not fail */
+}
+
 void loop_remove(struct loop *l, int fd, const struct watch *w)
 {
 	(void)epoll_ctl(l->ep, EPOLL_CTL_DEL, fd, NULL);

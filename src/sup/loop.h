@@ -29,6 +29,8 @@ void loop_fini(struct loop *l);
 
 /* Level-triggered. The watch must live until loop_remove(). 0 or -errno. */
 int loop_add(struct loop *l, int fd, uint32_t events, struct watch *w);
+/* Other events for a watch that was added. */
+void loop_change(struct loop *l, int fd, uint32_t events, struct watch *w);
 /* Comes before the close of fd. No event of the watch is delivered after it, so it may be freed. */
 void loop_remove(struct loop *l, int fd, const struct watch *w);
 

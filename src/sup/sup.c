@@ -48,13 +48,15 @@ int sup_init(struct sup *s, struct err *e)
 		rc = sockdiag_init(&s->diag, e);
 	if (rc < 0)
 		return rc;
-	rc = vsk_table_init(&s->table);
-	if (rc < 0)
-		rc = err_num(e, -rc, "socket table");
-	else
+	query_init(&s->queries);
+	rc = survey_init(&s->survey, &s->table, e);
+	if (rc == 0 && vsk_table_init(&s->table) < 0)
+		rc = err_num(e, ENOMEM, "socket table");
+	if (rc == 0)
 		rc = loop_init(&s->loop, e);
 	if (rc < 0) {
 		vsk_table_fini(&s->table);
+		survey_fini(&s->survey);
 		sockdiag_fini(&s->diag);
 	}
 	return rc;
@@ -251,6 +253,7 @@ static void remove_domain(struct sup *s, struct domain *d)
 			}
 		}
 	}
+	query_forget(s, d);
 	loop_remove(&s->loop, d->notify.fd, &d->watch);
 	LIST_REMOVE(d, link);
 	if (d->ended)
@@ -315,6 +318,10 @@ void sup_fini(struct sup *s)
 {
 	while (!LIST_EMPTY(&s->domains))
 		remove_domain(s, LIST_FIRST(&s->domains));
+	query_fini(s);
+	if (s->collections)
+		survey_remove(&s->survey, &s->collector);
+	survey_fini(&s->survey);
 	vsk_table_fini(&s->table);
 	procs_fini(&s->procs);
 	sockdiag_fini(&s->diag);
@@ -323,7 +330,7 @@ void sup_fini(struct sup *s)
 
 int sup_turn(struct sup *s, struct err *e)
 {
-	int64_t now, left = -1;
+	int64_t now, left = -1, query = query_timeout(s);
 	int rc;
 
 	if (s->next_look != INT64_MAX) {
@@ -333,34 +340,11 @@ int sup_turn(struct sup *s, struct err *e)
 		if (s->next_look != INT64_MAX)
 			left = s->next_look > now ? s->next_look - now : 0;
 	}
+	if (query >= 0 && (left < 0 || query < left))
+		left = query;
 	rc = loop_turn(&s->loop, (int)left);
+	query_step(s);
 	if (s->table.n > s->table.collect_at)
-		sup_collect(s);
+		sup_collect_slowly(s);
 	return rc < 0 ? err_num(e, -rc, "epoll") : 0;
-}
-
-/* --- collecting ---------------------------------------------------------------- */
-
-static void collect_domain(struct sup *s, struct domain *d)
-{
-	struct vsk *v = LIST_FIRST(&d->rows), *next;
-
-	for (; v; v = next) {
-		bool gone = !v->seen && transport_of(v)->is_gone(v);
-
-		next = LIST_NEXT(v, in_domain);
-		v->seen = false;
-		if (gone)
-			vsk_free(&s->table, v);
-	}
-}
-
-void sup_collect(struct sup *s)
-{
-	struct domain *d;
-
-	if (transport_tcp.look(s) == 0)
-		LIST_FOREACH(d, &s->domains, link)
-			collect_domain(s, d);
-	s->table.collect_at = s->table.n * 2 > VSK_COLLECT_MIN ? s->table.n * 2 : VSK_COLLECT_MIN;
 }

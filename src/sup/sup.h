@@ -35,6 +35,8 @@
 #include "sup/domain.h"
 #include "sup/fabric.h"
 #include "sup/loop.h"
+#include "sup/query.h"
+#include "sup/survey.h"
 #include "sup/vsk.h"
 
 /* A trapped call. Copied: it outlives the notification. */
@@ -89,12 +91,16 @@ struct sup {
 	struct sockdiag diag;
 	struct procs procs;
 	struct vsk_table table;
+	struct survey survey;
+	struct survey_job collector;
+	unsigned collections; /* surveys of the collector that are still to come; 0: it rests */
+	struct queries queries;
 	struct domain_list domains;
 	TAILQ_HEAD(, wait) waits;
 	int64_t next_look; /* when the waits are looked through, INT64_MAX: not at all */
 	struct replay replays[REPLAY_SLOTS];
 	unsigned n_replays;
-	void (*audit)(void *ctx, const struct audit_record *r);
+	void (*audit)(void *ctx, const struct audit_record *r); /* with its line */
 	void *audit_ctx;
 	bool served; /* there was a container */
 };
@@ -152,8 +158,14 @@ void sup_retry(struct sup *s, uint64_t cookie);
  * hold: of the socket with that cookie, or all (0).
  */
 void sup_sweep(struct sup *s, uint64_t cookie);
-/* Looks which streams the kernel still knows and frees the rows of the others. */
+/* Looks which streams the kernel still knows and frees the rows of the others: at once. */
 void sup_collect(struct sup *s);
+/* The same in slices, beside whatever else there is to do; for a table that has grown. */
+void sup_collect_slowly(struct sup *s);
+
+/* Tells everybody who is to hear of a decision: the domain's trail and summary, readers, the audit
+ * stream, as its policy wants it. */
+void sup_audit(struct domain *d, struct audit_record *r);
 
 /* Writes the audit record that the policy wants of a decision; returns the call's result: 0 or -errno. */
 int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struct policy_verdict *v);

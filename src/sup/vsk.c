@@ -118,6 +118,7 @@ void vsk_set_status(struct vsk_table *t, struct vsk *v, enum vsk_status status)
 	if (status != VSK_LISTENING)
 		drop_queues(v);
 	v->status = (uint8_t)status;
+	v->missed = false;
 	if (status == VSK_UNCONNECTED) {
 		TAILQ_INSERT_TAIL(&t->loose, v, in_loose);
 		t->n_loose++;

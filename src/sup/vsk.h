@@ -60,12 +60,14 @@ struct vsk {
 	uint8_t status; /* enum vsk_status */
 	bool v6;        /* the app asked for AF_INET6 */
 	bool v6only;
-	bool seen;      /* while collecting */
+	bool seen;      /* while collecting at once */
+	bool missed;    /* the kernel did not list it when it was looked at last */
 	bool reuse_addr, reuse_port;     /* when it was bound */
 	bool bound_port;                 /* bind gave it its port */
 	uint32_t backlog, n_arrivals;    /* listening */
 	uint32_t n_tokens;               /* in its queue, of the supervisor's own */
 	uint32_t generation;             /* of the policy */
+	uint32_t surveyed;               /* by which survey (survey.h) it was seen last */
 	struct faddr *to;                /* where its peer is in F */
 	TAILQ_HEAD(, vsk_arrival) arrivals;
 	TAILQ_HEAD(, vsk_parked) parked;
