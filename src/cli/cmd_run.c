@@ -14,7 +14,9 @@
 #include "base/num.h"
 #include "cli/command.h"
 #include "cli/helper.h"
+#include "cli/supervise.h"
 #include "model/bundle.h"
+#include "model/endpoint.h"
 #include "run/hostrun.h"
 #include "run/launch.h"
 #include "run/policy_apply.h"
@@ -25,9 +27,10 @@ static const char help[] =
 	"Usage: vrun run [OPTIONS] BUNDLE\n"
 	"       vrun run [OPTIONS] -- CMD [ARGS]\n\n"
 	"Runs the OCI bundle in the directory BUNDLE, or the command CMD of this host\n"
-	"with the host's files read-only, in a sandbox without a network.\n\n"
+	"with the host's files read-only, in a sandbox that reaches what its policy allows.\n\n"
 	"  -p, --policy FILE      what the app may reach (default: the bundle's policy.json; none: nothing)\n"
 	"      --ceiling FILE     a policy that bounds the other one\n"
+	"      --fabric NAME      share a network with the other runs that name it\n"
 	"  -d, --detach           go to the background once the app has started; print the id\n"
 	"      --output FILE      with -d: append the app's output to FILE (default: none is kept)\n"
 	"      --id ID            name of the sandbox (default: made up)\n"
@@ -53,17 +56,18 @@ struct run_args {
 	struct launch_options launch;
 	struct hostrun_options host;
 	char id[STATE_ID_MAX + 1];
-	const char *state_root, *pid_file, *policy, *ceiling;
+	const char *state_root, *pid_file, *policy, *ceiling, *fabric;
 	bool detach, verify;
 	int tty; /* -1: not said */
 	const char *bundle; /* NULL with CMD */
 };
 
-enum { OPT_ID = 256, OPT_OUTPUT, OPT_CEILING, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
+enum { OPT_ID = 256, OPT_OUTPUT, OPT_CEILING, OPT_FABRIC, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
 
 static const struct option options[] = {
 	{ "policy", required_argument, NULL, 'p' },
 	{ "ceiling", required_argument, NULL, OPT_CEILING },
+	{ "fabric", required_argument, NULL, OPT_FABRIC },
 	{ "detach", no_argument, NULL, 'd' },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "id", required_argument, NULL, OPT_ID },
@@ -109,6 +113,16 @@ static int parse_preserve(struct run_args *a, const char *text)
 	return 0;
 }
 
+static int parse_fabric(struct run_args *a, const char *text)
+{
+	char name[NAME_TEXT_MAX];
+
+	if (strlen(text) > 63 || name_parse_domain(text, name, NULL) < 0)
+		return command_usage("run", "--fabric takes a name: letters, digits and '-', at most 63");
+	a->fabric = text;
+	return 0;
+}
+
 static void add_path(struct run_args *a, const char *path, bool writable)
 {
 	struct hostrun_path *list = (struct hostrun_path *)(uintptr_t)a->host.paths;
@@ -135,6 +149,8 @@ static int take_option(struct run_args *a, int opt)
 	case 'd':
 		a->detach = a->launch.detached = true;
 		break;
+	case OPT_FABRIC:
+		return parse_fabric(a, optarg);
 	case OPT_OUTPUT:
 		a->launch.output = optarg;
 		break;
@@ -322,6 +338,8 @@ static int prepare(struct run_args *a, char **ret_root, struct err *e)
 	a->launch.id = a->id;
 	a->launch.state_root = a->state_root = *ret_root;
 	a->launch.pid_file = a->pid_file;
+	a->launch.fabric = a->fabric;
+	a->launch.supervise = supervise_for_launch;
 	a->launch.started_fd = -1;
 	a->launch.subordinate = a->bundle != NULL;
 	return 0;
@@ -334,6 +352,7 @@ int cmd_run(int argc, char **argv)
 	AUTO_FREE const char **env = calloc((size_t)argc + 1, sizeof *env);
 	AUTO_FREE char *root = NULL;
 	struct err e = { 0 };
+	struct policy_applied policy;
 	struct launch l;
 	struct bundle b;
 	int rc, code;
@@ -349,11 +368,12 @@ int cmd_run(int argc, char **argv)
 		return rc;
 	if (prepare(&a, &root, &e) < 0 || load_bundle(&a, &b, &e) < 0)
 		return command_fail(&e);
-	rc = policy_apply(&b, a.policy, a.ceiling, &a.launch.net, &e);
+	rc = policy_apply(&b, a.policy, a.ceiling, &policy, &e);
 	if (rc < 0) {
 		bundle_fini(&b);
 		return command_fail(&e);
 	}
+	a.launch.policy = &policy;
 	rc = launch_plan(&l, &b, &a.launch, &e);
 	if (rc == 0)
 		rc = protect(&l, argc, argv, &e);
@@ -364,6 +384,7 @@ int cmd_run(int argc, char **argv)
 	else
 		code = a.detach ? run_detached(&a, &l) : run_here(&l);
 	launch_fini(&l);
+	policy_applied_fini(&policy);
 	bundle_fini(&b);
 	return code;
 }

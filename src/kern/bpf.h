@@ -11,6 +11,7 @@
 #define VRUN_KERN_BPF_H
 
 #include <linux/filter.h>
+#include <linux/audit.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,7 +48,17 @@ struct bpf_rule {
 	uint32_t nr;     /* system call number */
 	uint32_t action; /* SECCOMP_RET_* with its data */
 	const struct bpf_cond *conds; /* borrowed; all must hold; NULL when there are none */
-	unsigned n_conds;             /* at most BPF_CONDS_MAX */
+	unsigned n_conds;             /* The architecture that vrun is made for, of whose numbers its tables are. */
+#if defined __x86_64__
+#define BPF_NATIVE_ARCH AUDIT_ARCH_X86_64
+#elif defined __aarch64__
+#define BPF_NATIVE_ARCH AUDIT_ARCH_AARCH64
+#else
+/* cppcheck-suppress preprocessorErrorDirective */
+#error "the system-call tables know x86_64 and aarch64"
+#endif
+
+/* at most BPF_CONDS_MAX */
 };
 
 #define BPF_RULES_MAX 768

@@ -17,7 +17,6 @@
  * which is what kernels without x32 do, as Debian's by default.
  */
 #include <errno.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
@@ -29,15 +28,6 @@
 
 #include "base/kernel.h"
 #include "kern/profile.h"
-
-#if defined __x86_64__
-#define NATIVE_ARCH AUDIT_ARCH_X86_64
-#elif defined __aarch64__
-#define NATIVE_ARCH AUDIT_ARCH_AARCH64
-#else
-/* cppcheck-suppress preprocessorErrorDirective */
-#error "the system-call tables know x86_64 and aarch64"
-#endif
 
 #define CAP(name) (UINT64_C(1) << (CAP_##name))
 #define EVERYBODY (UINT64_C(1) << 63) /* no capability has this number */
@@ -442,7 +432,7 @@ int profile_default_table(const struct profile_params *p, struct bpf_table *ret,
 
 	if ((unsigned)p->net > PROFILE_NET_HOST)
 		return err_set(e, EINVAL, "seccomp profile: no such kind of network (%d)", (int)p->net);
-	ret->arch = NATIVE_ARCH;
+	ret->arch = BPF_NATIVE_ARCH;
 	ret->foreign_action = SECCOMP_RET_KILL_PROCESS;
 	ret->x32_action = FAIL(ENOSYS);
 	ret->default_action = FAIL(ENOSYS);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kern/traps.h"
 
+#include <errno.h>
 #include <linux/seccomp.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+#include "base/fd.h"
 
 static uint32_t action_of(const struct syscall_rule *r)
 {
@@ -50,4 +55,25 @@ void traps_rules(unsigned needs, struct traps *ret)
 			to->n_conds += convert(&from.v[i].conds[c], &next[to->n_conds]);
 		next += to->n_conds;
 	}
+}
+
+int traps_build(const struct traps *t, struct bpf_prog *ret, struct err *e)
+{
+	/* A ring would make the app's socket calls without the filter being asked. */
+	static const uint32_t shut[] = { __NR_io_uring_setup, __NR_io_uring_enter, __NR_io_uring_register };
+	AUTO_FREE struct bpf_table *table = calloc(1, sizeof *table);
+	int rc = 0;
+
+	if (!table)
+		return err_num(e, ENOMEM, "the supervisor's rules");
+	table->arch = BPF_NATIVE_ARCH;
+	table->foreign_action = SECCOMP_RET_KILL_PROCESS;
+	table->x32_action = SECCOMP_RET_ERRNO | ENOSYS;
+	table->default_action = SECCOMP_RET_ALLOW;
+	for (size_t i = 0; i < t->n && rc == 0; i++)
+		rc = bpf_table_add(table, t->rules[i].nr, t->rules[i].action, t->rules[i].conds,
+				   t->rules[i].n_conds);
+	for (size_t i = 0; i < sizeof shut / sizeof *shut && rc == 0; i++)
+		rc = bpf_table_add(table, shut[i], SECCOMP_RET_ERRNO | EPERM, NULL, 0);
+	return rc < 0 ? err_num(e, -rc, "the supervisor's rules") : bpf_compile(table, ret, e);
 }

@@ -16,4 +16,11 @@ struct traps {
  * it is while the rules are used. */
 void traps_rules(unsigned needs, struct traps *ret);
 
+/*
+ * A filter of these rules alone, for an app whose profile is its bundle's own:
+ * it shuts what would get round them (io_uring, calls of other architectures)
+ * and leaves the rest to that filter. bpf_prog_fini() after success.
+ */
+int traps_build(const struct traps *t, struct bpf_prog *ret, struct err *e);
+
 #endif

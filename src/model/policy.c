@@ -63,29 +63,14 @@ const char *policy_record_name(enum policy_record r)
 
 /* --- where a policy comes from --------------------------------------------------- */
 
-static int load_fd(struct policy *p, int fd, const char *name, struct policy_warnings *warnings,
-		   struct err *e)
-{
-	AUTO_FREE char *text = NULL;
-	struct json_doc doc;
-	size_t len;
-	int rc = fd_read_all(fd, name, JSON_FILE_MAX, &text, &len, e);
-
-	if (rc == 0)
-		rc = json_doc_parse(&doc, name, text, len, e);
-	if (rc < 0)
-		return rc;
-	rc = policy_read(p, &doc, warnings, e);
-	json_doc_fini(&doc);
-	return rc;
-}
-
 /* A file that the bundle names must lie in the bundle: its links were made by whoever made it. */
-static int load_from_bundle(struct policy *p, const struct policy_sources *s, const char *path,
-			    struct policy_warnings *warnings, struct err *e)
+static int read_from_bundle(struct json_doc *ret, const struct policy_sources *s, const char *path,
+			    struct err *e)
 {
-	AUTO_FREE char *name = NULL;
+	AUTO_FREE char *name = NULL, *text = NULL;
 	AUTO_FD int fd = -1;
+	size_t len;
+	int rc;
 
 	if (asprintf(&name, "%s/%s", s->bundle_dir, path) < 0) {
 		name = NULL;
@@ -99,33 +84,51 @@ static int load_from_bundle(struct policy *p, const struct policy_sources *s, co
 		(void)err_num(e, num, "%s", name);
 		return num == EXDEV ? err_hint(e, "a bundle's policy must lie inside the bundle") : -num;
 	}
-	return load_fd(p, fd, name, warnings, e);
+	rc = fd_read_all(fd, name, JSON_FILE_MAX, &text, &len, e);
+	return rc < 0 ? rc : json_doc_parse(ret, name, text, len, e);
+}
+
+int policy_find_text(struct json_doc *ret, const struct policy_sources *s,
+		     enum policy_source *ret_source, struct err *e)
+{
+	enum policy_source source = POLICY_FROM_NOWHERE;
+	int rc = 0;
+
+	if (s->option) {
+		source = POLICY_FROM_OPTION;
+		rc = json_doc_load(ret, AT_FDCWD, s->option, NULL, e);
+	} else if (s->bundle_fd >= 0) {
+		rc = read_from_bundle(ret, s, POLICY_BUNDLE_FILE, e);
+		source = rc == -ENOENT ? POLICY_FROM_NOWHERE : POLICY_FROM_BUNDLE;
+	}
+	if (source == POLICY_FROM_NOWHERE && s->annotation && s->bundle_fd >= 0) {
+		source = POLICY_FROM_ANNOTATION;
+		rc = read_from_bundle(ret, s, s->annotation, e);
+		if (rc < 0)
+			(void)err_wrap(e, "annotation %s", POLICY_ANNOTATION);
+	}
+	if (source != POLICY_FROM_NOWHERE && rc < 0)
+		return rc;
+	*ret_source = source;
+	return 0;
 }
 
 int policy_find(struct policy *p, const struct policy_sources *s, enum policy_source *ret_source,
 		struct policy_warnings *warnings, struct err *e)
 {
-	enum policy_source source = POLICY_FROM_NOWHERE;
-	int rc = -ENOENT;
+	enum policy_source source;
+	struct json_doc doc;
+	int rc = policy_find_text(&doc, s, &source, e);
 
-	if (s->option) {
-		source = POLICY_FROM_OPTION;
-		rc = policy_load(p, AT_FDCWD, s->option, warnings, e);
-	} else if (s->bundle_fd >= 0) {
-		source = POLICY_FROM_BUNDLE;
-		rc = load_from_bundle(p, s, POLICY_BUNDLE_FILE, warnings, e);
-		if (rc == -ENOENT)
-			source = POLICY_FROM_NOWHERE;
-	}
-	if (source == POLICY_FROM_NOWHERE && s->annotation && s->bundle_fd >= 0) {
-		source = POLICY_FROM_ANNOTATION;
-		rc = load_from_bundle(p, s, s->annotation, warnings, e);
-		if (rc < 0)
-			(void)err_wrap(e, "annotation %s", POLICY_ANNOTATION);
-	}
+	if (rc < 0)
+		return rc;
 	if (source == POLICY_FROM_NOWHERE) {
 		policy_init_none(p);
-		rc = 0;
+	} else {
+		rc = policy_read(p, &doc, warnings, e);
+		if (rc < 0 && source == POLICY_FROM_ANNOTATION)
+			(void)err_wrap(e, "annotation %s", POLICY_ANNOTATION);
+		json_doc_fini(&doc);
 	}
 	if (rc == 0 && ret_source)
 		*ret_source = source;

@@ -192,6 +192,13 @@ enum policy_source {
 int policy_find(struct policy *p, const struct policy_sources *sources,
 		enum policy_source *ret_source, struct policy_warnings *warnings, struct err *e);
 
+/*
+ * The first half of that: the text, for policy_read(). The caller calls
+ * json_doc_fini(), unless it is from nowhere: then there is no document.
+ */
+int policy_find_text(struct json_doc *ret, const struct policy_sources *sources,
+		     enum policy_source *ret_source, struct err *e);
+
 /* What enforcing a policy needs, as bits: a run refuses what it cannot give. */
 enum policy_feature {
 	POLICY_NEEDS_SUPERVISOR = 1 << 0,

@@ -22,8 +22,8 @@
 /*
  * Theory of operation
  *
- *  1. With namespaces to join by path: a second clone, whose parent is the
- *     monitor too.
+ *  1. With namespaces to join, by path or the supervisor's: a second clone,
+ *     whose parent is the monitor too.
  *  2. Ids: written here when they are the caller's own one, else awaited.
  *     From now on files can be made.
  *  3. Sources received or opened; host name, sysctls; the root; the network that
@@ -71,7 +71,7 @@ static int become_builder(const struct launch *l, struct err *e)
 	if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return err_sys(e, "taking on the container's root");
 	/* The change made /proc/self the host root's. Nobody else is in a new namespace yet. */
-	if (!l->joins)
+	if (!l->joins_by_path)
 		(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	return 0;
 }
@@ -92,8 +92,27 @@ static int get_ids(struct launch *l, int sync, struct err *e)
 	return rc < 0 ? rc : become_builder(l, e);
 }
 
+/* Inside the supervisor's user namespace maps can be written only from there. */
+static int write_inner_maps(const struct launch *l, pid_t pid, struct err *e)
+{
+	AUTO_FD int proc = -1;
+	char path[32];
+	int rc;
+
+	if (l->outer_users < 0 || (l->map_writer != MAP_PARENT && l->map_writer != MAP_HELPERS))
+		return 0;
+	(void)snprintf(path, sizeof path, "/proc/%d", (int)pid);
+	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc < 0)
+		return err_sys(e, "%s", path);
+	rc = ids_write_maps(proc, &l->uids, &l->gids, false, e);
+	if (rc == -EPERM && l->opt->fabric)
+		(void)err_hint(e, "the fabric was started with fewer ids: end its runs, and start this one first");
+	return rc;
+}
+
 /*
- * Joins the namespaces that are given by path, and goes on in a second clone
+ * Joins the namespaces that are given by path and the supervisor's user namespace, and goes on in a second clone
  * that has the new ones: setns to a pid namespace moves only children, and a
  * new user namespace would take the right to join the others. The monitor is
  * that clone's parent too.
@@ -110,8 +129,11 @@ static int join(const struct launch *l, int sync, const int *ns_fds, struct err 
 	/* Others live in a user namespace that is joined, perhaps with every capability in it. While we
 	 * hold descriptors and mounts of the host's they must not trace us or open what /proc shows of us
 	 * (CVE-2016-9962): not dumpable, our memory belongs to the caller's user namespace. */
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (l->joins_by_path)
+		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	rc = namespaces_join(l->bundle, ns_fds, e);
+	if (rc == 0 && l->outer_users >= 0 && setns(l->outer_users, CLONE_NEWUSER) < 0)
+		rc = err_sys(e, "joining the supervisor's user namespace");
 	if (rc < 0)
 		return rc;
 	pid = syscall(__NR_clone3, &args, sizeof args);
@@ -123,8 +145,11 @@ static int join(const struct launch *l, int sync, const int *ns_fds, struct err 
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		return monitor_is_gone(sync) ? err_set(e, EPIPE, "the monitor is gone") : 0;
 	}
-	if (fd_send(sync, SYNC_PID, &pidfd, 1) < 0)
+	rc = write_inner_maps(l, (pid_t)pid, e);
+	if (rc < 0 || fd_send(sync, SYNC_PID, &pidfd, 1) < 0)
 		(void)sys_pidfd_send_signal(pidfd, SIGKILL);
+	if (rc < 0)
+		return rc;
 	_exit(0);
 }
 

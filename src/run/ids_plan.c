@@ -131,11 +131,10 @@ static const char *caller_name(struct arena *a, uid_t uid)
 	return name;
 }
 
-static int plan_subordinate(struct launch *l, uid_t uid, gid_t gid, struct err *e)
+int plan_find_subordinate(struct arena *a, uint32_t *uf, uint32_t *uc, uint32_t *gf, uint32_t *gc,
+			  struct err *e)
 {
-	const struct bundle_user *user = &l->bundle->process.user;
-	struct arena *a = &l->bundle->arena;
-	uint32_t uf, uc, gf, gc;
+	uid_t uid = geteuid();
 	const char *name;
 	AUTO_FD int etc = -1;
 	int rc;
@@ -146,9 +145,17 @@ static int plan_subordinate(struct launch *l, uid_t uid, gid_t gid, struct err *
 		return 0;
 	etc = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	name = caller_name(a, uid);
-	rc = ids_find_subordinate(etc, false, name, uid, 1, &uf, &uc, e);
-	if (rc > 0)
-		rc = ids_find_subordinate(etc, true, name, uid, 1, &gf, &gc, e);
+	rc = ids_find_subordinate(etc, false, name, uid, 1, uf, uc, e);
+	return rc > 0 ? ids_find_subordinate(etc, true, name, uid, 1, gf, gc, e) : rc;
+}
+
+static int plan_subordinate(struct launch *l, uid_t uid, gid_t gid, struct err *e)
+{
+	const struct bundle_user *user = &l->bundle->process.user;
+	struct arena *a = &l->bundle->arena;
+	uint32_t uf, uc, gf, gc;
+	int rc = plan_find_subordinate(a, &uf, &uc, &gf, &gc, e);
+
 	if (rc <= 0)
 		return rc;
 	if (around(a, &l->uids, user->uid, uid, uf, uc) < 0 ||

@@ -15,6 +15,7 @@
 #include "kern/cgroup.h"
 #include "kern/netlink.h"
 #include "run/state.h"
+#include "run/supervisor.h"
 #include "run/sync.h"
 
 #define CGROUP_WAIT_MS 10000U
@@ -74,6 +75,10 @@ static void clean_up(const struct keeper_params *p)
 	if (p->tty >= 0)
 		(void)tcsetattr(p->tty, TCSANOW, p->tty_modes);
 	await_end(p->monitor);
+	/* It ends by itself, now that nobody is left. */
+	if (p->supervisor >= 0)
+		wait_readable(p->supervisor);
+	supervisor_remove_socket(p->state_fd, p->supervisor_name);
 	/* Only a dead record: a launch that was refused since its id is in use has the other's name. */
 	state_remove_dead(p->state_fd, p->id);
 }

@@ -44,6 +44,8 @@ struct keeper_params {
 	 * would keep end of file from being seen. */
 	const int *not_kept;
 	size_t n_not_kept;
+	int supervisor;              /* pidfd of a private one, or -1 */
+	const char *supervisor_name; /* of a supervisor's socket in the state directory; "" without */
 	int tty;                         /* the caller's terminal, which may be in raw mode later; -1 */
 	const struct termios *tty_modes; /* what to restore; NULL: the modes of now */
 };

@@ -22,8 +22,10 @@
 #include "run/keeper.h"
 #include "run/namespaces.h"
 #include "run/sources.h"
+#include "run/policy_apply.h"
 #include "run/state.h"
 #include "run/streams.h"
+#include "run/supervisor.h"
 #include "run/sync.h"
 
 #define EXIT_OWN 125
@@ -38,6 +40,9 @@ struct monitor {
 	int pidfd, sync, sigfd;
 	pid_t pid;
 	struct keeper keeper;
+	struct supervisor supervisor;
+	bool supervisor_spoke; /* its last word is there, to be read at the end */
+	int app; /* pidfd of the process that loads the filter; -1 */
 	struct streams streams;
 	sigset_t old_mask;
 	int ns_fds[NS_KINDS];
@@ -96,6 +101,8 @@ static int clone_container(struct monitor *m, struct err *e)
 		l->network_sock = network[1];
 		fd_close(&m->sigfd);
 		fd_close(&m->state_fd);
+		fd_close(&m->supervisor.sock);
+		fd_close(&m->supervisor.pidfd);
 		if (streams_enter(&m->streams, &ce) < 0) {
 			sync_fail(pair[1], &ce, EXIT_OWN);
 			_exit(EXIT_OWN);
@@ -116,7 +123,9 @@ static int write_maps(struct monitor *m, int proc, struct err *e)
 	struct launch *l = m->l;
 	int rc = 0;
 
-	if (l->map_writer == MAP_PARENT)
+	if (l->outer_users >= 0)
+		; /* the container's first process has written them, from inside */
+	else if (l->map_writer == MAP_PARENT)
 		rc = ids_write_maps(proc, &l->uids, &l->gids, false, e);
 	else if (l->map_writer == MAP_HELPERS)
 		rc = ids_run_helpers(m->pid, &l->uids, &l->gids, e);
@@ -168,7 +177,10 @@ static int record(struct monitor *m, struct err *e)
 	struct launch *l = m->l;
 	struct state_record r = { .bundle = l->bundle->dir,
 				  .program = l->bundle->process.args.v[0],
-				  .net = l->opt->net == PROFILE_NET_NONE ? "none" : "loopback",
+				  .net = l->supervised ? "rules" :
+					 l->opt->policy->net == PROFILE_NET_NONE ? "none" : "loopback",
+				  .fabric = l->opt->fabric,
+				  .supervisor = m->supervisor.name,
 				  .created = time(NULL),
 				  .pid = m->pid,
 				  .monitor = getpid() };
@@ -180,7 +192,7 @@ static int record(struct monitor *m, struct err *e)
 static int start_keeper(struct monitor *m, struct err *e)
 {
 	struct launch *l = m->l;
-	int own[STREAMS_PUMPS_MAX + 3] = { m->sync, m->sigfd, m->lock };
+	int own[STREAMS_PUMPS_MAX + 5] = { m->sync, m->sigfd, m->lock, m->supervisor.sock, m->supervisor.users };
 	struct keeper_params p = {
 		.pid = m->pid,
 		.pidfd = m->pidfd,
@@ -192,7 +204,9 @@ static int start_keeper(struct monitor *m, struct err *e)
 		.users_fd = m->ns_fds[NS_USER],
 		.network_sock = m->network_sock,
 		.not_kept = own,
-		.n_not_kept = 3 + streams_own(&m->streams, own + 3),
+		.n_not_kept = 5 + streams_own(&m->streams, own + 5),
+		.supervisor = m->supervisor.shared ? -1 : m->supervisor.pidfd,
+		.supervisor_name = m->supervisor.name,
 		.tty = l->bundle->process.terminal && isatty(0) ? 0 : -1,
 		.tty_modes = m->streams.raw ? &m->streams.saved : NULL,
 	};
@@ -304,6 +318,27 @@ static void app_started(struct monitor *m)
 		streams_leave();
 }
 
+/* The filter is in place: its listener goes to the supervisor, and then the app may start. */
+static int hand_over(struct monitor *m, struct err *e)
+{
+	AUTO_FD int listener = -1;
+	int number, rc;
+
+	if (m->supervisor.sock < 0 || m->app < 0 ||
+	    recv(m->sync, &number, sizeof number, 0) != (ssize_t)sizeof number)
+		return err_set(e, EPROTO, "message of the container");
+	listener = sys_pidfd_getfd(m->app, number);
+	fd_close(&m->app);
+	if (listener < 0)
+		return err_sys(e, "listener of the container's filter");
+	rc = supervisor_hand_over(&m->supervisor, m->l, m->pid, listener, e);
+	if (rc < 0) {
+		m->exit_code = EXIT_OWN;
+		return rc;
+	}
+	return fd_send(m->sync, SYNC_GO, NULL, 0) < 0 ? err_set(e, EPIPE, "the container ended early") : 0;
+}
+
 /* One message of the container's, or the end of file that the exec makes. */
 static int hear(struct monitor *m, struct err *e)
 {
@@ -323,6 +358,12 @@ static int hear(struct monitor *m, struct err *e)
 		fd_close(&fds[0]);
 		return err_set(e, ESRCH, "the container ended early");
 	}
+	if (n == 1 && kind == SYNC_APP && m->app < 0) {
+		m->app = fds[0];
+		return 0;
+	}
+	if (n == 0 && kind == SYNC_LISTENER)
+		return hand_over(m, e);
 	if (n == 0 && kind == SYNC_FAILED) {
 		return sync_read_failure(m->sync, &m->exit_code, e);
 	}
@@ -349,6 +390,7 @@ static void reap(struct monitor *m)
 		;
 	if (m->exit_code < 0)
 		m->exit_code = status_code(&si);
+	supervisor_farewell(&m->supervisor);
 }
 
 /* Somebody killed the keeper: without one the app might outlive us. */
@@ -365,21 +407,35 @@ static void replace_keeper(struct monitor *m)
 	keeper_join(&m->keeper);
 }
 
+/* Its last word; or it has gone, and then nothing answers the app any more. */
+static void hear_supervisor(struct monitor *m)
+{
+	char c;
+
+	m->supervisor_spoke = true;
+	if (recv(m->supervisor.sock, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		return;
+	log_error("the supervisor has ended: so does the sandbox");
+	m->exit_code = EXIT_OWN;
+	(void)sys_pidfd_send_signal(m->pidfd, SIGKILL);
+}
+
 /* Until the app has ended. A failure report is awaited to the end too: the container exits behind it. */
 static int supervise(struct monitor *m, struct err *e)
 {
 	int rc = 0;
 
 	for (;;) {
-		struct pollfd p[4 + STREAMS_PUMPS_MAX] = {
+		struct pollfd p[5 + STREAMS_PUMPS_MAX] = {
 			{ .fd = m->pidfd, .events = POLLIN },
 			{ .fd = m->sigfd, .events = POLLIN },
 			{ .fd = m->sync, .events = POLLIN },
 			{ .fd = m->keeper.sock },
+			{ .fd = m->supervisor_spoke ? -1 : m->supervisor.sock, .events = POLLIN },
 		};
-		size_t n = streams_poll(&m->streams, p + 4);
+		size_t n = streams_poll(&m->streams, p + 5);
 
-		if (poll(p, 4 + (nfds_t)n, -1) < 0) {
+		if (poll(p, 5 + (nfds_t)n, -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			return err_sys(e, "poll");
@@ -390,13 +446,15 @@ static int supervise(struct monitor *m, struct err *e)
 				fd_close(&m->sync);
 			continue; /* the pidfd may be another one now */
 		}
-		streams_work(&m->streams, p + 4, n);
+		streams_work(&m->streams, p + 5, n);
 		if (p[1].revents)
 			forward_signals(m);
 		if (p[0].revents)
 			break;
 		if (p[3].revents)
 			replace_keeper(m);
+		if (p[4].revents)
+			hear_supervisor(m);
 	}
 	reap(m);
 	return rc;
@@ -486,8 +544,10 @@ static void clean_up(struct monitor *m)
 	}
 	fd_close(&m->lock);
 	keeper_join(&m->keeper);
+	supervisor_fini(&m->supervisor, m->state_fd);
 	for (int k = 0; k < NS_KINDS; k++)
 		fd_close(&m->ns_fds[k]);
+	fd_close(&m->app);
 	fd_close(&m->pidfd);
 	fd_close(&m->sync);
 	fd_close(&m->sigfd);
@@ -553,14 +613,18 @@ static int prepare(struct monitor *m, struct err *e)
 
 int launch_run(struct launch *l, int *ret_exit_code, struct err *e)
 {
-	struct monitor m = { .l = l, .state_fd = -1, .pidfd = -1, .sync = -1, .sigfd = -1, .lock = -1, .network_sock = -1, .exit_code = -1 };
+	struct monitor m = { .l = l, .state_fd = -1, .pidfd = -1, .sync = -1, .sigfd = -1, .lock = -1, .network_sock = -1, .app = -1, .exit_code = -1 };
 	int rc;
 
 	for (int k = 0; k < NS_KINDS; k++)
 		m.ns_fds[k] = -1;
 	m.streams = (struct streams){ .child = { -1, -1, -1 }, .terminal = -1 };
 	(void)sigprocmask(SIG_SETMASK, NULL, &m.old_mask);
+	supervisor_init(&m.supervisor);
 	rc = prepare(&m, e);
+	if (rc == 0 && l->supervised)
+		rc = supervisor_start(&m.supervisor, l, m.state_fd, e);
+	l->outer_users = m.supervisor.users;
 	if (rc == 0)
 		rc = clone_container(&m, e);
 	if (rc == 0) {

@@ -21,10 +21,10 @@
 
 #include "base/err.h"
 #include "kern/bpf.h"
-#include "kern/profile.h"
 #include "model/bundle.h"
 
 struct cgroup;
+struct policy_applied;
 
 /* What the caller of the launcher chooses. All pointers are borrowed. */
 struct launch_options {
@@ -39,7 +39,14 @@ struct launch_options {
 	const char *output; /* detached: file for the app's output; NULL: none */
 	int started_fd;   /* one byte is written here when the app has been executed; -1 */
 	int preserve_fds; /* fds 3 .. 3+n-1 stay open in the app */
-	enum profile_net net;
+	const struct policy_applied *policy;
+	const char *fabric; /* name of the fabric whose supervisor serves the container; NULL: a private one */
+	/*
+	 * A supervisor's life, in a process of its own: serves at the listening
+	 * socket, and the launcher behind the connection, until nobody is left.
+	 * All three are taken. `users` is its user namespace, or -1.
+	 */
+	int (*supervise)(int listener, int launcher, int users, struct err *e);
 	bool subordinate; /* an unprivileged caller gets the whole subordinate range when there is one */
 };
 
@@ -83,7 +90,12 @@ struct launch {
 	size_t n_state_above;
 
 	uint64_t clone_flags;     /* of the clone that is the container */
-	bool joins;               /* namespaces are joined by path: a clone before that one does it */
+	bool joins;               /* namespaces are joined: a clone before that one does it */
+	bool joins_by_path;       /* ... others' namespaces */
+	bool supervised;          /* a supervisor serves the app's sockets */
+	int outer_users;          /* borrowed; its user namespace, in which the container's is made; -1: none */
+	struct bpf_prog traps;    /* loaded before the filter, when that is the bundle's own */
+	bool has_traps;
 	bool own_users;           /* the container's user namespace is not the caller's */
 	bool network_from_keeper; /* the keeper makes the network namespace */
 	int network_sock;         /* in the container: where it comes from; -1 once joined */

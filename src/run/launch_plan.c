@@ -14,8 +14,10 @@
 #include "kern/profile_cache.h"
 #include "kern/profile_oci.h"
 #include "kern/profile_setid.h"
+#include "kern/traps.h"
 #include "run/mask.h"
 #include "run/namespaces.h"
+#include "run/policy_apply.h"
 
 static int check_supported(const struct bundle *b, struct err *e)
 {
@@ -36,6 +38,20 @@ static int check_supported(const struct bundle *b, struct err *e)
 		return err_hint(e, "add {\"type\": \"mount\"} to linux.namespaces");
 	}
 	return namespaces_check_sysctl(b, e);
+}
+
+/* Rules hold for sockets in a namespace that nobody else has put anything into. */
+static int check_supervisable(const struct bundle *b, struct err *e)
+{
+	static const enum ns_kind own[] = { NS_USER, NS_NET };
+
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+		if (b->ns[own[i]].path) {
+			(void)err_set(e, EINVAL, "a policy with rules, and a %s namespace of others (%s)",
+				      bundle_ns_name(own[i]), b->ns[own[i]].path);
+			return err_hint(e, "leave \"path\" out of linux.namespaces, or use \"net\": \"none\"");
+		}
+	return 0;
 }
 
 static int resolve_dir(struct bundle *b, const char *path, const char *what, const char **ret,
@@ -119,21 +135,52 @@ static int plan_bundle_filter(struct launch *l, struct err *e)
 	return 0;
 }
 
+/* The supervisor's rules before whatever else there is. */
+static int add_traps(struct profile_params *p, struct traps **ret_traps, struct bpf_rule **ret_rules,
+		     struct err *e)
+{
+	struct traps *t = *ret_traps = calloc(1, sizeof *t);
+	struct bpf_rule *v;
+
+	if (!t)
+		return err_num(e, ENOMEM, "filter");
+	traps_rules(t);
+	v = *ret_rules = calloc(t->n + p->n_extra, sizeof *v);
+	if (!v)
+		return err_num(e, ENOMEM, "filter");
+	memcpy(v, t->rules, t->n * sizeof *v);
+	if (p->n_extra)
+		memcpy(v + t->n, p->extra, p->n_extra * sizeof *v);
+	p->extra = v;
+	p->n_extra += t->n;
+	return 0;
+}
+
 static int plan_filter(struct launch *l, struct err *e)
 {
 	const struct bundle *b = l->bundle;
 	const struct cap_sets *c = &b->process.caps;
-	struct profile_params params = { .net = l->opt->net, .caps = c->bounding | c->permitted };
+	struct profile_params params = { .net = l->opt->policy->net, .caps = c->bounding | c->permitted };
+	AUTO_FREE struct bpf_rule *rules = NULL;
+	AUTO_FREE struct traps *traps = NULL;
 	int rc;
 
 	/* A command of root's writes in root's own directories. */
 	if (b->host_root && geteuid() == 0)
 		params.extra = profile_setid_rules(&params.n_extra);
+	if (l->supervised) {
+		rc = add_traps(&params, &traps, &rules, e);
+		if (rc < 0)
+			return rc;
+	}
 	if (b->seccomp.given && b->seccomp.listener_path)
 		return err_set(e, ENOTSUP, "linux.seccomp.listenerPath: this version of vrun does not hand listeners to other agents");
-	if (b->seccomp.given)
+	if (b->seccomp.given) {
 		rc = plan_bundle_filter(l, e);
-	else
+		if (rc == 0 && l->supervised)
+			rc = traps_build(traps, &l->traps, e);
+		l->has_traps = rc == 0 && l->supervised;
+	} else
 		rc = profile_default_build(&params, &l->filter, e);
 	l->has_filter = rc == 0;
 	return rc;
@@ -151,7 +198,7 @@ static void plan_namespaces(struct launch *l)
 		if (!b->mounts[i].bind && strcmp(b->mounts[i].type, "cgroup") == 0)
 			b->ns[NS_CGROUP].listed = true;
 	for (int k = 0; k < NS_KINDS; k++)
-		l->joins = l->joins || b->ns[k].path;
+		l->joins_by_path = l->joins_by_path || b->ns[k].path;
 	l->network_from_keeper = !b->ns[NS_NET].path;
 }
 
@@ -160,19 +207,22 @@ int launch_plan(struct launch *l, struct bundle *b, const struct launch_options 
 {
 	int rc;
 
-	*l = (struct launch){ .bundle = b, .opt = opt, .root_fd = -1, .overlay_fd = -1, .network_sock = -1 };
+	*l = (struct launch){ .bundle = b, .opt = opt, .supervised = opt->policy->supervised, .outer_users = -1, .root_fd = -1, .overlay_fd = -1, .network_sock = -1 };
 	l->mount_fds = calloc(b->n_mounts + 1, sizeof *l->mount_fds);
 	if (!l->mount_fds)
 		return err_num(e, ENOMEM, "launch");
 	for (size_t i = 0; i < b->n_mounts; i++)
 		l->mount_fds[i] = -1;
 	rc = check_supported(b, e);
+	if (rc == 0 && l->supervised)
+		rc = check_supervisable(b, e);
 	if (rc == 0) {
 		plan_namespaces(l);
 		rc = plan_root_filesystem(l, e);
 	}
 	if (rc == 0)
 		rc = plan_ids(l, e);
+	l->joins = l->joins_by_path || (l->supervised && l->map_writer != MAP_NONE);
 	l->own_users = l->map_writer != MAP_NONE || b->ns[NS_USER].path;
 	if (rc == 0)
 		rc = plan_filter(l, e);
@@ -190,5 +240,6 @@ void launch_fini(struct launch *l)
 	fd_close(&l->root_fd);
 	fd_close(&l->overlay_fd);
 	bpf_prog_fini(&l->filter);
+	bpf_prog_fini(&l->traps);
 	cgroup_free(&l->cgroup);
 }

@@ -8,4 +8,20 @@
 /* Maps of the new user namespace and who writes them (ids_plan.c). */
 int plan_ids(struct launch *l, struct err *e);
 
+/* The caller's ranges of /etc/subuid and /etc/subgid and the helpers to use them. 1, 0 when there are none. */
+int plan_find_subordinate(struct arena *a, uint32_t *ret_uid_first, uint32_t *ret_uid_count,
+			  uint32_t *ret_gid_first, uint32_t *ret_gid_count, struct err *e);
+
+/* The supervisor's user namespace, in which the container's is made: every id stands for itself. */
+struct outer_ids {
+	enum map_writer writer; /* MAP_NONE: there is none */
+	bool deny_setgroups;
+	struct idmap uids, gids; /* in the bundle's arena */
+	bool change_id;          /* the supervisor takes on the id, as user and group */
+	uint32_t id;
+};
+
+/* Wide enough for the container; a fabric's for all that the caller may have (ids_outer.c). */
+int plan_outer_ids(const struct launch *l, struct outer_ids *ret, struct err *e);
+
 #endif

@@ -18,7 +18,7 @@ static void tell_warnings(struct policy_warnings *w)
 	policy_warnings_fini(w);
 }
 
-static int find(struct policy *p, const struct bundle *b, const char *file, struct err *e)
+static int find(struct policy_applied *ret, const struct bundle *b, const char *file, struct err *e)
 {
 	bool has_dir = b->dir && *b->dir;
 	AUTO_FD int dir = has_dir ? open(b->dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -27,8 +27,15 @@ static int find(struct policy *p, const struct bundle *b, const char *file, stru
 					  .bundle_dir = b->dir,
 					  .annotation = has_dir ? bundle_annotation(b, POLICY_ANNOTATION) : NULL };
 	struct policy_warnings warnings = { 0 };
-	int rc = policy_find(p, &sources, NULL, &warnings, e);
+	enum policy_source source;
+	int rc = policy_find_text(&ret->text, &sources, &source, e);
 
+	if (rc < 0 || source == POLICY_FROM_NOWHERE)
+		return rc;
+	ret->has_policy = true;
+	rc = policy_read(&ret->policy, &ret->text, &warnings, e);
+	if (rc < 0 && source == POLICY_FROM_ANNOTATION)
+		(void)err_wrap(e, "annotation %s", POLICY_ANNOTATION);
 	tell_warnings(&warnings);
 	return rc;
 }
@@ -38,25 +45,56 @@ static uint64_t lower(uint64_t a, uint64_t b)
 	return a == 0 ? b : b == 0 || a < b ? a : b;
 }
 
-/* Allowed is what both allow. */
-static int bound(struct policy *p, const char *ceiling, struct err *e)
+static int read_ceiling(struct policy_applied *a, const char *ceiling, struct err *e)
 {
 	const char *path = ceiling ? ceiling : CEILING_FILE;
-	struct policy top;
 	int rc;
 
 	if (!ceiling && access(path, F_OK) < 0 && errno == ENOENT)
 		return 0;
-	rc = policy_load(&top, AT_FDCWD, path, NULL, e);
-	if (rc < 0)
-		return err_wrap(e, "ceiling");
-	if (top.net < p->net)
-		p->net = top.net;
-	p->limits.memory = lower(p->limits.memory, top.limits.memory);
-	p->limits.pids = lower(p->limits.pids, top.limits.pids);
-	p->limits.files = lower(p->limits.files, top.limits.files);
-	policy_fini(&top);
-	return 0;
+	rc = json_doc_load(&a->ceiling_text, AT_FDCWD, path, NULL, e);
+	if (rc == 0) {
+		a->has_ceiling = true;
+		rc = policy_read(&a->ceiling, &a->ceiling_text, NULL, e);
+	}
+	return rc < 0 ? err_wrap(e, "ceiling") : 0;
+}
+
+static bool denies(const struct policy *p)
+{
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (!p->rules[i].allow)
+			return true;
+	return false;
+}
+
+/*
+ * Allowed is what both allow. Where both have rules the supervisor asks both.
+ * The loopback form needs nobody, unless the other side has denies: those may
+ * be for loopback too.
+ */
+static void combine(struct policy_applied *a)
+{
+	enum policy_net own = a->policy.net, top = a->has_ceiling ? a->ceiling.net : own;
+	const struct policy *rules = own == POLICY_NET_RULES ? &a->policy : &a->ceiling;
+
+	if (own == POLICY_NET_NONE || top == POLICY_NET_NONE)
+		a->net = PROFILE_NET_NONE;
+	else if (own == POLICY_NET_RULES && top == POLICY_NET_RULES)
+		a->supervised = true;
+	else if (own == POLICY_NET_LOOPBACK && top == POLICY_NET_LOOPBACK)
+		a->net = PROFILE_NET_LOOPBACK;
+	else if (denies(rules))
+		a->supervised = true;
+	else
+		a->net = PROFILE_NET_LOOPBACK;
+	if (a->has_ceiling) {
+		const struct policy_limits *l = &a->ceiling.limits;
+
+		a->policy.limits.memory = lower(a->policy.limits.memory, l->memory);
+		a->policy.limits.pids = lower(a->policy.limits.pids, l->pids);
+		a->policy.limits.files = lower(a->policy.limits.files, l->files);
+	}
 }
 
 static int limit_files(struct bundle *b, uint64_t files, struct err *e)
@@ -98,34 +136,52 @@ static int apply_limits(struct bundle *b, const struct policy_limits *l, struct 
 	return l->files ? limit_files(b, l->files, e) : 0;
 }
 
-static int check_enforceable(const struct policy *p, struct err *e)
+static int check_enforceable(const struct policy_applied *a, struct err *e)
 {
-	if (p->net == POLICY_NET_RULES) {
-		(void)err_set(e, ENOTSUP, "%s: rules for connections need the supervisor, which this version of vrun does not have",
-			      p->file);
-		return err_hint(e, "\"net\" can be \"none\" or \"loopback\" here");
+	const struct policy *p = &a->policy;
+	const unsigned names = POLICY_NEEDS_GATEWAY | POLICY_NEEDS_RESOLVER;
+
+	if (!a->supervised && p->on_deny != POLICY_DENY_EACCES) {
+		(void)err_set(e, ENOTSUP, "%s: onDeny \"%s\" goes with rules for connections", p->file,
+			      policy_on_deny_name(p->on_deny));
+		return err_hint(e, "without them the kernel itself answers EACCES");
 	}
-	if (p->on_deny != POLICY_DENY_EACCES)
-		return err_set(e, ENOTSUP, "%s: onDeny \"%s\" needs the supervisor, which this version of vrun does not have",
-			       p->file, policy_on_deny_name(p->on_deny));
+	if (a->supervised && (policy_needs(p) & names) == names)
+		log_warn("%s: hosts outside cannot be reached by this version: connections to them end with "
+			 "\"Network is unreachable\"", p->file);
 	return 0;
 }
 
-int policy_apply(struct bundle *b, const char *file, const char *ceiling, enum profile_net *ret_net,
+int policy_apply(struct bundle *b, const char *file, const char *ceiling, struct policy_applied *ret,
 		 struct err *e)
 {
-	struct policy p;
-	int rc = find(&p, b, file, e);
+	struct policy_applied a = { .supervised = false };
+	int rc;
 
+	policy_init_none(&a.policy);
+	policy_init_none(&a.ceiling);
+	rc = find(&a, b, file, e);
+	if (rc == 0)
+		rc = read_ceiling(&a, ceiling, e);
+	if (rc == 0) {
+		combine(&a);
+		rc = check_enforceable(&a, e);
+	}
+	if (rc == 0)
+		rc = apply_limits(b, &a.policy.limits, e);
 	if (rc < 0)
-		return rc;
-	rc = bound(&p, ceiling, e);
-	if (rc == 0)
-		rc = check_enforceable(&p, e);
-	if (rc == 0)
-		rc = apply_limits(b, &p.limits, e);
-	if (rc == 0)
-		*ret_net = p.net == POLICY_NET_LOOPBACK ? PROFILE_NET_LOOPBACK : PROFILE_NET_NONE;
-	policy_fini(&p);
+		policy_applied_fini(&a);
+	else
+		*ret = a;
 	return rc;
+}
+
+void policy_applied_fini(struct policy_applied *a)
+{
+	policy_fini(&a->policy);
+	policy_fini(&a->ceiling);
+	if (a->has_policy)
+		json_doc_fini(&a->text);
+	if (a->has_ceiling)
+		json_doc_fini(&a->ceiling_text);
 }

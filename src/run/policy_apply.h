@@ -1,20 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A policy's part in a launch: which network the app has, and its limits. */
+/* A policy's part in a launch: which network the app has, who serves it, and its limits. */
 #ifndef VRUN_RUN_POLICY_APPLY_H
 #define VRUN_RUN_POLICY_APPLY_H
+
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "kern/profile.h"
 #include "model/bundle.h"
+#include "model/json.h"
+#include "model/policy.h"
+
+struct policy_applied {
+	struct policy policy, ceiling;
+	struct json_doc text, ceiling_text; /* as they were read, for the supervisor */
+	bool has_policy, has_ceiling;       /* there is a text */
+	bool supervised;                    /* rules: a supervisor serves the app's sockets */
+	enum profile_net net;               /* without one */
+};
 
 /*
  * Finds the policy (`file` of -p, else the bundle's policy.json, else its
  * annotation, else none), bounds it by `ceiling` (--ceiling, else ceiling.json
  * of the system's configuration directory when it is there), writes its limits
- * into the bundle and gives the network mode. -ENOTSUP for a policy that this
- * version cannot enforce: it is never enforced in part.
+ * into the bundle and says what the app's network is. policy_applied_fini()
+ * after success. -ENOTSUP for a policy that cannot be enforced: it never is in
+ * part.
  */
-int policy_apply(struct bundle *b, const char *file, const char *ceiling, enum profile_net *ret_net,
+int policy_apply(struct bundle *b, const char *file, const char *ceiling, struct policy_applied *ret,
 		 struct err *e);
+void policy_applied_fini(struct policy_applied *a);
 
 #endif

@@ -20,6 +20,7 @@
 #include "kern/caps.h"
 #include "kern/filter.h"
 #include "kern/landlock.h"
+#include "run/policy_apply.h"
 #include "run/sync.h"
 
 #define CAP_NR_SYS_ADMIN 21
@@ -173,7 +174,7 @@ static int enter_landlock(const struct launch *l, struct err *e)
 {
 	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct landlock_wall wall = {
-		.deny_tcp = l->opt->net == PROFILE_NET_NONE,
+		.deny_tcp = l->supervised || l->opt->policy->net == PROFILE_NET_NONE,
 		.scope = true,
 		.root_only = !(l->bundle->process.caps.bounding >> CAP_NR_SYS_ADMIN & 1U),
 		.root_fd = root,
@@ -226,6 +227,50 @@ static int enter_cwd(const struct launch *l, struct err *e)
 	return err_hint(e, "the app's user %u may not enter it: chmod a+rx", l->bundle->process.user.uid);
 }
 
+/* From here on calls wait for a supervisor that does not have the listener yet: read and write are all
+ * that may be used until the monitor says that it has. */
+static int hand_over_listener(int sync, int listener, struct err *e)
+{
+	const char kind = SYNC_LISTENER;
+	char answer = 0;
+	ssize_t n;
+
+	if (write(sync, &kind, 1) != 1 || write(sync, &listener, sizeof listener) != sizeof listener)
+		return err_set(e, EPIPE, "the monitor is gone");
+	do
+		n = read(sync, &answer, 1);
+	while (n < 0 && errno == EINTR);
+	(void)close(listener);
+	return n == 1 && answer == SYNC_GO ? 0 : err_set(e, EPIPE, "the monitor is gone");
+}
+
+/*
+ * The one with the listener first. The monitor fetches the listener with
+ * pidfd_getfd(2), for which this process has to be dumpable: the change of ids
+ * made it not so. All it holds by now is the sync socket, and what can reach it
+ * are processes of its own container.
+ */
+static int load_filters(const struct launch *l, int sync, struct err *e)
+{
+	AUTO_FD int self = -1;
+	int listener, rc;
+
+	if (!l->supervised)
+		return filter_load(&l->filter, l->filter_flags, NULL, e);
+	self = sys_pidfd_open(getpid(), 0);
+	if (self < 0 || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+		return err_sys(e, "handing over the listener");
+	if (fd_send(sync, SYNC_APP, &self, 1) < 0)
+		return err_set(e, EPIPE, "the monitor is gone");
+	rc = filter_load(l->has_traps ? &l->traps : &l->filter, l->has_traps ? 0 : l->filter_flags,
+			 &listener, e);
+	if (rc == 0)
+		rc = hand_over_listener(sync, listener, e);
+	if (rc == 0 && l->has_traps)
+		rc = filter_load(&l->filter, l->filter_flags, NULL, e);
+	return rc;
+}
+
 static int become_unprivileged(const struct launch *l, int sync, struct err *e)
 {
 	const struct bundle_process *p = &l->bundle->process;
@@ -237,7 +282,7 @@ static int become_unprivileged(const struct launch *l, int sync, struct err *e)
 	if (rc == 0 && !p->no_new_privs)
 		rc = await_go(sync, e);
 	if (rc == 0 && l->has_filter && !p->no_new_privs)
-		rc = filter_load(&l->filter, l->filter_flags, NULL, e);
+		rc = load_filters(l, sync, e);
 	if (rc == 0 && caps_keep_over_setuid() < 0)
 		rc = err_sys(e, "keeping capabilities");
 	if (rc == 0)
@@ -255,7 +300,7 @@ static int become_unprivileged(const struct launch *l, int sync, struct err *e)
 	if (rc == 0 && p->no_new_privs)
 		rc = await_go(sync, e);
 	if (rc == 0 && l->has_filter && p->no_new_privs)
-		rc = filter_load(&l->filter, l->filter_flags, NULL, e);
+		rc = load_filters(l, sync, e);
 	return rc;
 }
 

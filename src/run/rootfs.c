@@ -23,6 +23,7 @@
 #include "run/dev.h"
 #include "run/hostroot.h"
 #include "run/mask.h"
+#include "run/netfiles.h"
 #include "run/namespaces.h"
 
 /*
@@ -381,6 +382,8 @@ int rootfs_enter(struct launch *l, int *ret_terminal, int *ret_tty, struct err *
 		rc = attach_root(l, &root, e);
 	for (size_t i = 0; rc == 0 && i < b->n_mounts; i++)
 		rc = mount_one(l, root, i, e);
+	if (rc == 0)
+		rc = netfiles_mount(l, root, e);
 	if (rc == 0)
 		rc = dev_populate(l, root, ret_terminal, ret_tty, e);
 	if (rc == 0)

@@ -95,8 +95,14 @@ static char *record_text(const struct state_record *r)
 				r->id, "status", "running", "pid", (json_int_t)r->pid, "bundle", r->bundle, "vrun",
 				"monitor", (json_int_t)r->monitor, "program", r->program, "net", r->net, "created",
 				(json_int_t)r->created);
-	char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+	json_t *own = json_object_get(doc, "vrun");
+	char *text;
 
+	if (own && r->fabric)
+		(void)json_object_set_new(own, "fabric", json_string(r->fabric));
+	if (own && r->supervisor && *r->supervisor)
+		(void)json_object_set_new(own, "supervisor", json_string(r->supervisor));
+	text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
 	json_decref(doc);
 	return text;
 }
@@ -221,6 +227,10 @@ static int read_record(struct state_record *r, struct err *e)
 		rc = json_get_string(&own, "program", &r->program, e);
 	if (rc >= 0)
 		rc = json_get_string(&own, "net", &r->net, e);
+	if (rc >= 0)
+		rc = json_get_string(&own, "fabric", &r->fabric, e);
+	if (rc >= 0)
+		rc = json_get_string(&own, "supervisor", &r->supervisor, e);
 	if (rc >= 0)
 		rc = json_get_int(&own, "created", 0, INT64_MAX, &r->created, e);
 	r->pid = (pid_t)pid;

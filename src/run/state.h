@@ -28,7 +28,9 @@ struct state_record {
 	pid_t pid, monitor;  /* of the container's first process; of the monitor */
 	const char *bundle;  /* borrowed, or in doc for a loaded record */
 	const char *program; /* args[0] */
-	const char *net;     /* "none", "loopback" ... */
+	const char *net;     /* "none", "loopback", "rules" */
+	const char *fabric;  /* or NULL */
+	const char *supervisor; /* its socket in the state directory; "" or NULL: there is none */
 	int64_t created;     /* seconds since the epoch */
 	/* Of a loaded record: */
 	bool running;

@@ -2,6 +2,7 @@
 #include "run/sync.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 
@@ -31,8 +32,11 @@ void sync_fail(int sock, const struct err *e, int exit_code)
 {
 	struct failure f = { *e, exit_code };
 
-	if (fd_send(sock, SYNC_FAILED, NULL, 0) == 0)
-		(void)send(sock, &f, sizeof f, MSG_NOSIGNAL);
+	const char kind = SYNC_FAILED;
+
+	/* Without a monitor SIGPIPE ends us here, as nothing else would be left to do. */
+	if (write(sock, &kind, 1) == 1)
+		(void)!write(sock, &f, sizeof f);
 }
 
 int sync_read_failure(int sock, int *ret_exit_code, struct err *e)

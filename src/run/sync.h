@@ -20,6 +20,9 @@ enum sync_kind {
 	SYNC_NETWORK = 'N', /* one descriptor: the network namespace */
 	/* container -> monitor */
 	SYNC_PID = 'P',    /* one descriptor: pidfd of the process that goes on as the container */
+	SYNC_APP = 'A',    /* one descriptor: pidfd of the process that is about to load the filter */
+	SYNC_LISTENER = 'L', /* its number of the filter's listener follows in a message of its own; it waits
+				for SYNC_GO with read(2): everything else may be trapped by then */
 	SYNC_TERMINAL = 'T', /* one descriptor: the terminal's controlling side */
 	SYNC_FAILED = 'E', /* error and exit code follow in a message of their own */
 };
@@ -28,7 +31,8 @@ enum sync_kind {
  * other side is gone, -EPROTO for any other message. */
 int sync_expect(int sock, enum sync_kind kind, int *ret_fds, size_t max);
 
-/* Reports a failure to the monitor, with the exit code that vrun is to end with. */
+/* Reports a failure to the monitor, with the exit code that vrun is to end with. By write(2), which no
+ * filter of ours traps. */
 void sync_fail(int sock, const struct err *e, int exit_code);
 
 /* Reads what stands behind SYNC_FAILED. Returns -e->num. */

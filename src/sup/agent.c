@@ -93,7 +93,11 @@ static void ended(struct domain *d, void *ctx)
 {
 	struct agent_peer *p = ctx;
 
-	tell(p, json_pack("{s:b, s:I}", "ended", 1, "denied", (json_int_t)d->n_denied), NULL);
+	const struct agent *a = p->agent;
+	bool last = a->n_peers == 1 && LIST_EMPTY(&a->sup->domains);
+
+	tell(p, json_pack("{s:b, s:b, s:I}", "ended", 1, "last", last, "denied", (json_int_t)d->n_denied),
+	     NULL);
 	peer_free(p);
 }
 
@@ -126,7 +130,7 @@ static bool wants_to_join(struct agent_peer *p, const struct json_doc *doc)
 
 	if (json_expect_object(&root, NULL) < 0 || json_get_bool(&root, "join", &join, NULL) != 1 || !join)
 		return false;
-	tell(p, json_pack("{s:b}", "join", 1), p->agent->users >= 0 ? &p->agent->users : NULL);
+	tell(p, json_pack("{s:b, s:i}", "join", 1, "pid", (int)getpid()), p->agent->users >= 0 ? &p->agent->users : NULL);
 	p->len = 0;
 	return true;
 }
@@ -360,5 +364,6 @@ void agent_fini(struct agent *a)
 	fd_close(&a->fd);
 	while (!LIST_EMPTY(&a->peers))
 		peer_free(LIST_FIRST(&a->peers));
-	(void)unlink(a->path);
+	if (a->path)
+		(void)unlink(a->path);
 }

@@ -25,7 +25,7 @@ struct agent {
 	struct sup *sup;
 	int fd;             /* owned; the listening socket */
 	int users;          /* borrowed; the user namespace in which vrun's launcher makes containers, or -1 */
-	const char *path;   /* borrowed */
+	const char *path;   /* borrowed; removed at the end; NULL: others do that */
 	const char *policy; /* borrowed; for every container, or NULL: its own */
 	unsigned n_peers;
 	LIST_HEAD(, agent_peer) peers;
@@ -46,7 +46,6 @@ int agent_init(struct agent *a, struct sup *s, int fd, const char *path, const c
 	       void (*complain)(const struct err *e), struct err *e);
 /* Takes a connection that was made otherwise, closed on failure. 0 or -errno. */
 int agent_adopt(struct agent *a, int fd);
-/* Removes the path. */
 void agent_fini(struct agent *a);
 
 #endif

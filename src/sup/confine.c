@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/confine.h"
 
-#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
@@ -14,12 +13,6 @@
 #include "kern/bpf.h"
 #include "kern/caps.h"
 #include "kern/filter.h"
-
-#if defined __x86_64__
-#define NATIVE_ARCH AUDIT_ARCH_X86_64
-#else
-#define NATIVE_ARCH AUDIT_ARCH_AARCH64
-#endif
 
 #define CAP(name) (UINT64_C(1) << (CAP_##name))
 #define KEPT (CAP(SYS_PTRACE) | CAP(NET_ADMIN) | CAP(NET_BIND_SERVICE))
@@ -57,7 +50,7 @@ static int load(struct err *e)
 
 	if (!t)
 		return err_num(e, ENOMEM, "the supervisor's filter");
-	t->arch = NATIVE_ARCH;
+	t->arch = BPF_NATIVE_ARCH;
 	t->foreign_action = SECCOMP_RET_KILL_PROCESS;
 	t->x32_action = SECCOMP_RET_KILL_PROCESS;
 	t->default_action = DENY;

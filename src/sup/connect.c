@@ -203,12 +203,15 @@ static int64_t disconnect(struct call *c, struct target *t)
 	return 0;
 }
 
-static int64_t connect_other(struct target *t, struct sockaddr_storage *sa, size_t len)
+static int64_t connect_other(const struct call *c, struct target *t, struct sockaddr_storage *sa,
+			     size_t len)
 {
 	const struct sockaddr_nl *nl = (const struct sockaddr_nl *)sa;
 
+	/* It needs the app's own identity: permissions of files, what the server sees of its peer. Should
+	 * the descriptor be another socket by now, the wall says no. */
 	if (t->family == AF_UNIX)
-		return -EACCES;
+		return c->domain->walled ? CALL_CONTINUE : -EACCES;
 	if (sa->ss_family == AF_NETLINK && (nl->nl_pid || nl->nl_groups))
 		return -EPERM; /* the kernel, and nobody else */
 	return connect(t->fd, (struct sockaddr *)sa, (socklen_t)len) < 0 ? -errno : 0;
@@ -256,7 +259,9 @@ int64_t handle_connect(struct call *c)
 		return rc;
 	if (!call_valid(c))
 		return CALL_ANSWERED;
-	rc = t.row ? connect_virtual(c, &t, &sa, len) : connect_other(&t, &sa, len);
+	rc = t.row ? connect_virtual(c, &t, &sa, len) : connect_other(c, &t, &sa, len);
+	if (rc == CALL_CONTINUE)
+		return rc;
 	if (rc != CALL_ANSWERED)
 		call_reply(c, rc, t.cookie);
 	return CALL_ANSWERED;

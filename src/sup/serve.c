@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/serve.h"
 
-#include <unistd.h>
+#include <jansson.h>
+#include <stdio.h>
 
 #include "base/fd.h"
 #include "sup/confine.h"
@@ -25,6 +26,20 @@ static int take_launchers(const struct serve_params *p, struct sup *s, struct ag
 	return rc < 0 ? err_num(e, -rc, "connection of the launcher") : 0;
 }
 
+/* A launcher that waits for its first answer hears why there will be none. */
+static int give_up(const struct serve_params *p, const struct err *e)
+{
+	AUTO_FREE char *text = NULL;
+	json_t *o = p->launcher >= 0 ? json_pack("{s:s, s:s, s:i}", "error", e->text, "hint", e->hint,
+						 "number", e->num) : NULL;
+
+	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	json_decref(o);
+	if (text)
+		(void)dprintf(p->launcher, "%s\n", text);
+	return -e->num;
+}
+
 int serve_run(const struct serve_params *p, struct err *e)
 {
 	static struct sup s;
@@ -32,7 +47,7 @@ int serve_run(const struct serve_params *p, struct err *e)
 	int rc = sup_init(&s, e);
 
 	if (rc < 0)
-		return rc;
+		return give_up(p, e);
 	s.audit = p->audit;
 	s.loop.mask = p->mask;
 	rc = take_launchers(p, &s, &a, e);

@@ -9,7 +9,7 @@
 
 struct serve_params {
 	int listener;       /* a socket of agent_bind(), taken */
-	const char *path;   /* its path */
+	const char *path;   /* removed at the end; NULL: not */
 	int launcher;       /* a connection of the launcher that started it, taken; -1: none */
 	int users;          /* its user namespace, for launchers; -1: the caller's own */
 	const char *policy; /* for every container, or NULL */

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/supervise.h"
+
+#include <signal.h>
+
+#include "base/log.h"
+#include "sup/serve.h"
+
+int supervise_for_launch(int listener, int launcher, int users, struct err *e)
+{
+	const struct serve_params p = { .listener = listener,
+					.launcher = launcher,
+					.users = users,
+					.complain = log_err };
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	return serve_run(&p, e);
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/supervisor.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/kernel.h"
+#include "base/log.h"
+#include "kern/landlock.h"
+#include "run/policy_apply.h"
+
+#define ANSWER_MAX 262144
+#define END_MS 5000 /* longest wait for a supervisor that has nothing left to do */
+
+void supervisor_init(struct supervisor *s)
+{
+	*s = (struct supervisor){ .sock = -1, .users = -1, .pidfd = -1 };
+}
+
+/* --- its socket -------------------------------------------------------------------- */
+
+/* By the directory's descriptor: its path may be longer than a socket's name can be. */
+static struct sockaddr_un address(int state_fd, const char *name)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+
+	(void)snprintf(sa.sun_path, sizeof sa.sun_path, "/proc/self/fd/%d/%.80s", state_fd, name);
+	return sa;
+}
+
+static int connect_to(int state_fd, const char *name)
+{
+	const struct sockaddr_un sa = address(state_fd, name);
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0)
+		return -errno;
+	return fd_take(&fd);
+}
+
+static int listen_at(int state_fd, const char *name, int *ret, struct err *e)
+{
+	const struct sockaddr_un sa = address(state_fd, name);
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mode_t mask = umask(0177);
+	int rc = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&sa, sizeof sa);
+
+	(void)umask(mask);
+	if (rc < 0 || listen(fd, SOMAXCONN) < 0)
+		return err_sys(e, "the supervisor's socket %s", name);
+	*ret = fd_take(&fd);
+	return 0;
+}
+
+/* Of several first runs one starts a fabric, and none removes what another has just made. The lock is the
+ * directory's own, so nothing is left of it. */
+static int lock_directory(int state_fd)
+{
+	int fd = openat(state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	while (fd >= 0 && flock(fd, LOCK_EX) < 0 && errno == EINTR)
+		;
+	return fd;
+}
+
+void supervisor_remove_socket(int state_fd, const char *name)
+{
+	AUTO_FD int lock = name[0] ? lock_directory(state_fd) : -1;
+	int fd = lock >= 0 ? connect_to(state_fd, name) : -EINVAL;
+
+	if (fd == -ECONNREFUSED)
+		(void)unlinkat(state_fd, name, 0);
+	fd_close(&fd);
+}
+
+/* --- messages ---------------------------------------------------------------------- */
+
+static int send_message(int sock, json_t *message, const int *fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} ctl = { 0 };
+	AUTO_FREE char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+	size_t len = text ? strlen(text) : 0, sent = 0;
+
+	json_decref(message);
+	if (!text)
+		return -ENOMEM;
+	while (sent < len) {
+		struct iovec iov = { text + sent, len - sent };
+		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+		ssize_t n;
+
+		if (fd && sent == 0) {
+			m.msg_control = ctl.buf;
+			m.msg_controllen = sizeof ctl.buf;
+			ctl.align = (struct cmsghdr){ CMSG_LEN(sizeof *fd), SOL_SOCKET, SCM_RIGHTS };
+			memcpy(CMSG_DATA(&ctl.align), fd, sizeof *fd);
+		}
+		n = sendmsg(sock, &m, MSG_NOSIGNAL);
+		if (n < 0 && errno != EINTR)
+			return errno == ECONNRESET ? -EPIPE : -errno;
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+/* One line of JSON. -EPIPE: the supervisor has gone; -EAGAIN: nothing in time (negative: for ever). */
+static int receive_line(int sock, int timeout, json_t **ret, int *ret_fd)
+{
+	AUTO_FREE char *text = malloc(ANSWER_MAX);
+	size_t len = 0;
+
+	while (text && (len == 0 || text[len - 1] != '\n')) {
+		union {
+			struct cmsghdr align;
+			char buf[CMSG_SPACE(sizeof(int))];
+		} ctl;
+		struct pollfd p = { .fd = sock, .events = POLLIN };
+		struct iovec iov = { text + len, ANSWER_MAX - len };
+		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf,
+				    .msg_controllen = sizeof ctl.buf };
+		struct cmsghdr *h;
+		ssize_t n;
+
+		if (len == ANSWER_MAX)
+			return -E2BIG;
+		if (poll(&p, 1, timeout) == 0)
+			return -EAGAIN;
+		n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -EPIPE; /* reset, too: it ended with our message unread */
+		h = CMSG_FIRSTHDR(&m);
+		if (h && h->cmsg_type == SCM_RIGHTS) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(h), sizeof fd);
+			if (ret_fd && *ret_fd < 0)
+				*ret_fd = fd;
+			else
+				(void)close(fd);
+		}
+		len += (size_t)n;
+	}
+	*ret = text ? json_loadb(text, len, 0, NULL) : NULL;
+	return *ret ? 0 : -EPROTO;
+}
+
+static int explain(int rc, struct err *e)
+{
+	if (rc == -EPIPE)
+		return err_set(e, EPIPE, "the supervisor has ended");
+	return err_num(e, -rc, "answer of the supervisor");
+}
+
+/* --- starting, joining --------------------------------------------------------------- */
+
+static int start_private(struct supervisor *s, const struct launch *l, int state_fd, struct err *e)
+{
+	AUTO_FD int listener = -1;
+	uint64_t r = 0;
+	int rc;
+
+	if (getrandom(&r, sizeof r, 0) != sizeof r)
+		return err_sys(e, "random numbers");
+	(void)snprintf(s->name, sizeof s->name, "supervisor-%016llx.sock", (unsigned long long)r);
+	rc = listen_at(state_fd, s->name, &listener, e);
+	if (rc < 0)
+		s->name[0] = '\0';
+	return rc < 0 ? rc : supervisor_spawn(s, l, listener, e);
+}
+
+/* Whoever answers is of our own user: the directory is. */
+static int greet(struct supervisor *s, struct err *e)
+{
+	json_t *answer = NULL;
+	int pid = 0, rc = send_message(s->sock, json_pack("{s:b}", "join", 1), NULL);
+
+	if (rc == 0)
+		rc = receive_line(s->sock, -1, &answer, &s->users);
+	if (rc < 0)
+		return explain(rc, e);
+	if (json_unpack(answer, "{s:i}", "pid", &pid) == 0 && pid > 0)
+		s->pidfd = sys_pidfd_open(pid, 0); /* it lives as long as we are connected */
+	json_decref(answer);
+	return 0;
+}
+
+static int join_or_start(struct supervisor *s, const struct launch *l, int state_fd, struct err *e)
+{
+	AUTO_FD int listener = -1;
+	int rc;
+
+	s->sock = connect_to(state_fd, s->name);
+	if (s->sock >= 0) {
+		rc = greet(s, e);
+		if (rc != -EPIPE)
+			return rc;
+		fd_close(&s->sock); /* it was about to end */
+	} else if (s->sock != -ECONNREFUSED && s->sock != -ENOENT) {
+		return err_num(e, -s->sock, "fabric %s", l->opt->fabric);
+	}
+	s->sock = -1;
+	if (unlinkat(state_fd, s->name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, "%s", s->name);
+	rc = listen_at(state_fd, s->name, &listener, e);
+	return rc < 0 ? rc : supervisor_spawn(s, l, listener, e);
+}
+
+int supervisor_start(struct supervisor *s, const struct launch *l, int state_fd, struct err *e)
+{
+	AUTO_FD int lock = -1;
+
+	if (!l->opt->fabric)
+		return start_private(s, l, state_fd, e);
+	s->shared = true;
+	(void)snprintf(s->name, sizeof s->name, "fabric-%s.sock", l->opt->fabric);
+	lock = lock_directory(state_fd);
+	if (lock < 0)
+		return err_sys(e, "state directory");
+	return join_or_start(s, l, state_fd, e);
+}
+
+/* --- a container ---------------------------------------------------------------------- */
+
+static json_t *text_of(const struct json_doc *doc)
+{
+	return json_pack("{s:s, s:s}", "name", doc->name, "text", doc->text);
+}
+
+static json_t *state_of(const struct launch *l, pid_t pid)
+{
+	const struct policy_applied *p = l->opt->policy;
+	json_t *own = json_pack("{s:o, s:i}", "policy", text_of(&p->text), "landlock", landlock_abi());
+	const char *bundle = l->bundle->dir ? l->bundle->dir : "/";
+
+	if (own && p->has_ceiling)
+		(void)json_object_set_new(own, "ceiling", text_of(&p->ceiling_text));
+	return json_pack("{s:s, s:[s], s:i, s:s, s:{s:s, s:s, s:s, s:i, s:s}, s:o}", "ociVersion", "1.2.0",
+			 "fds", "seccompFd", "pid", (int)pid, "metadata", "", "state", "ociVersion", "1.2.0",
+			 "id", l->opt->id, "status", "creating", "pid", (int)pid, "bundle", bundle, "vrun", own);
+}
+
+int supervisor_hand_over(const struct supervisor *s, const struct launch *l, pid_t pid, int listener,
+			 struct err *e)
+{
+	const char *text = NULL, *hint = "";
+	json_t *answer = NULL;
+	int number = EPROTO;
+	int rc = send_message(s->sock, state_of(l, pid), &listener);
+
+	if (rc == 0)
+		rc = receive_line(s->sock, -1, &answer, NULL);
+	if (rc < 0)
+		return explain(rc, e);
+	if (json_unpack(answer, "{s:s, s?s, s?i}", "error", &text, "hint", &hint, "number", &number) == 0 &&
+	    text) {
+		rc = err_set(e, number > 0 ? number : EPROTO, "%s", text);
+		if (*hint)
+			rc = err_hint(e, "%s", hint);
+	}
+	json_decref(answer);
+	return rc;
+}
+
+void supervisor_farewell(struct supervisor *s)
+{
+	json_t *last = NULL;
+	json_int_t denied = 0;
+	int alone = 0;
+
+	if (s->sock < 0 || receive_line(s->sock, END_MS, &last, NULL) < 0)
+		return;
+	if (json_unpack(last, "{s:b}", "last", &alone) == 0 && alone)
+		s->ends = true;
+	if (json_unpack(last, "{s:I}", "denied", &denied) == 0 && denied > 0)
+		log_warn("%lld call%s denied by the policy", (long long)denied, denied == 1 ? " was" : "s were");
+	json_decref(last);
+}
+
+void supervisor_fini(struct supervisor *s, int state_fd)
+{
+	struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
+
+	fd_close(&s->sock);
+	fd_close(&s->users);
+	/* A private one has nobody else; a shared one may have had nobody but us. */
+	if (s->pidfd >= 0 && (!s->shared || s->ends) && poll(&p, 1, END_MS) == 0 && !s->shared)
+		(void)sys_pidfd_send_signal(s->pidfd, SIGKILL);
+	if (s->pid > 0 && !s->shared)
+		while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	if (state_fd >= 0)
+		supervisor_remove_socket(state_fd, s->name);
+	fd_close(&s->pidfd);
+	s->name[0] = '\0';
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The launcher's side of the supervisor: starting one or joining a fabric's,
+ * handing a container's listener over, hearing how it went.
+ *
+ * The supervisor is made in a new user namespace U, and the container in a
+ * user namespace inside U. So it has every right over its containers
+ * (user_namespaces(7)) and none over anything else. A root caller's has a uid
+ * of its own there, which owns no file. With --host-users, and in a user
+ * namespace that cannot map others, there is no U.
+ *
+ * It ends by itself when the last container has ended and the last launcher
+ * has gone, also when those were killed.
+ */
+#ifndef VRUN_RUN_SUPERVISOR_H
+#define VRUN_RUN_SUPERVISOR_H
+
+#include "run/launch.h"
+
+struct supervisor {
+	int sock;   /* connection to it; -1: none */
+	int users;  /* U; -1: the caller's own user namespace */
+	int pidfd;  /* of its process, or -1 */
+	pid_t pid;  /* when it is our child, else 0 */
+	bool shared;
+	bool ends; /* we were its last */
+	char name[96]; /* of its socket in the state directory */
+};
+
+/* No supervisor: everything below may be called with it. */
+void supervisor_init(struct supervisor *s);
+
+/*
+ * Starts a private one, or joins that of launch_options.fabric, which its
+ * first run starts. The socket is in the state directory.
+ */
+int supervisor_start(struct supervisor *s, const struct launch *l, int state_fd, struct err *e);
+
+/* Hands a container over. Waits until it is taken; its refusal is the error. */
+int supervisor_hand_over(const struct supervisor *s, const struct launch *l, pid_t pid, int listener,
+			 struct err *e);
+
+/* The container has ended, all its processes with it: waits a moment for what there is to tell, and
+ * tells it. */
+void supervisor_farewell(struct supervisor *s);
+
+/* Ends the connection, waits for the end of a supervisor that nobody else uses, removes its socket. */
+void supervisor_fini(struct supervisor *s, int state_fd);
+
+/* Removes a socket at which nobody listens any more. */
+void supervisor_remove_socket(int state_fd, const char *name);
+
+/* --- supervisor_spawn.c ------------------------------------------------------------ */
+
+/* A new process that serves at the listening socket, which it takes. Fills sock, users, pidfd and pid. */
+int supervisor_spawn(struct supervisor *s, const struct launch *l, int listener, struct err *e);
+
+#endif
