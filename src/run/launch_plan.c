@@ -136,7 +136,7 @@ static int plan_bundle_filter(struct launch *l, struct err *e)
 }
 
 /* The supervisor's rules before whatever else there is. */
-static int add_traps(struct profile_params *p, struct traps **ret_traps, struct bpf_rule **ret_rules,
+static int add_traps(unsigned needs, struct profile_params *p, struct traps **ret_traps, struct bpf_rule **ret_rules,
 		     struct err *e)
 {
 	struct traps *t = *ret_traps = calloc(1, sizeof *t);
@@ -144,7 +144,7 @@ static int add_traps(struct profile_params *p, struct traps **ret_traps, struct 
 
 	if (!t)
 		return err_num(e, ENOMEM, "filter");
-	traps_rules(t);
+	traps_rules(needs, t);
 	v = *ret_rules = calloc(t->n + p->n_extra, sizeof *v);
 	if (!v)
 		return err_num(e, ENOMEM, "filter");
@@ -169,7 +169,7 @@ static int plan_filter(struct launch *l, struct err *e)
 	if (b->host_root && geteuid() == 0)
 		params.extra = profile_setid_rules(&params.n_extra);
 	if (l->supervised) {
-		rc = add_traps(&params, &traps, &rules, e);
+		rc = add_traps(policy_needs(&l->opt->policy->policy), &params, &traps, &rules, e);
 		if (rc < 0)
 			return rc;
 	}
