@@ -1,40 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/helper.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-
-/* Beside vrun itself in a build tree, else where "make install" put it. */
-static int find(const char *helper, char path[static PATH_MAX], struct err *e)
-{
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
-	char *slash;
-
-	if (n > 0) {
-		path[n] = '\0';
-		slash = strrchr(path, '/');
-		if (slash && (size_t)snprintf(slash + 1, PATH_MAX - (size_t)(slash + 1 - path), "%s", helper) <
-				     PATH_MAX - (size_t)(slash + 1 - path) &&
-		    access(path, X_OK) == 0)
-			return 0;
-	}
-	(void)snprintf(path, PATH_MAX, "%s/%s", VRUN_LIBEXECDIR, helper);
-	if (access(path, X_OK) == 0)
-		return 0;
-	(void)err_sys(e, "helper program %s", path);
-	return err_hint(e, "\"make install\" puts it there");
-}
+#include "kern/helper.h"
 
 int helper_exec(const char *helper, char **argv, struct err *e)
 {
 	char path[PATH_MAX];
-	int rc = find(helper, path, e);
+	int rc = helper_find(helper, path, e);
 
 	if (rc < 0)
 		return rc;
@@ -45,7 +23,7 @@ int helper_exec(const char *helper, char **argv, struct err *e)
 int helper_verify(const char *dir, struct err *e)
 {
 	char path[PATH_MAX];
-	int rc = find("vrun-pack", path, e), status;
+	int rc = helper_find("vrun-pack", path, e), status;
 	pid_t pid;
 
 	if (rc < 0)

@@ -5,11 +5,38 @@
 #define VRUN_KERN_NETLINK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
 /* Sets lo up and gives it the addresses ("10.88.0.10", "fd00::1/64"; no length means one host). */
 int netlink_loopback_up(const char *const *addresses, size_t n, struct err *e);
+
+/*
+ * Refuses a namespace that others could be reached through: -EEXIST when an
+ * interface but lo is up.
+ */
+int netlink_check_empty(struct err *e);
+
+/* One end of a veth pair. Neither has ARP, multicast or link-local addresses. */
+struct netlink_veth {
+	const char *name;
+	int index;      /* of the interface; not one that is there */
+	uint8_t mac[6];
+};
+/*
+ * Makes a pair with `here` in this namespace and `there` in that of ns_fd,
+ * and sets `here` up. -EOPNOTSUPP with a hint when the kernel has no veth.
+ */
+int netlink_veth_make(const struct netlink_veth *here, const struct netlink_veth *there, int ns_fd,
+		      struct err *e);
+/*
+ * In the namespace of that end: sets lo and it up, gives it the addresses
+ * ("10.88.0.10") and routes everything through it, from the first of each
+ * family; sending to many is prohibited (EACCES).
+ */
+int netlink_veth_enter(const struct netlink_veth *end, const char *const *addresses, size_t n,
+		       struct err *e);
 
 /* Makes every IPv6 address one of this namespace's own: the route local ::/0 dev lo. */
 int netlink_route_everything_local(struct err *e);

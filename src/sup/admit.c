@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "model/json.h"
+#include "sup/network.h"
 
 #define LANDLOCK_SCOPES 6 /* the ABI from which a wall holds TCP and abstract sockets (landlock(7)) */
 
@@ -177,9 +178,10 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 			d->has_ceiling = true;
 		}
 		d->walled = a->landlock >= LANDLOCK_SCOPES;
-		rc = sup_add(s, d, e);
+		sup_add(s, d);
+		rc = network_begin(s, d, (pid_t)a->pid, e);
 		if (rc < 0)
-			domain_free(d);
+			sup_remove(s, d);
 		else
 			*ret = d;
 	} else {

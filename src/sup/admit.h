@@ -39,7 +39,8 @@ struct admit_state {
 int admit_parse(const struct json_doc *doc, size_t n_fds, struct admit_state *ret, struct err *e);
 
 /*
- * Serves the container from now on. `policy` is the file for every container,
+ * Takes the container in: it is served when its network has been set up, which
+ * the caller hears by domain.settled of *ret. `policy` is the file for every container,
  * or NULL: the message's, else its bundle's. Takes the listener out of fds (-1
  * is left there). The domain belongs to the supervisor.
  */

@@ -21,7 +21,8 @@ struct agent_peer {
 	size_t len, room, n_fds;
 	int fds[FD_PASS_MAX];  /* owned */
 	char *text;            /* owned */
-	struct domain *domain; /* of a launcher that stays until its end; then nothing more is read */
+	struct domain *domain; /* that it brought; then nothing more is read */
+	bool own;              /* vrun's launcher, which stays until its end */
 };
 
 /* --- what launchers are told ------------------------------------------------------- */
@@ -82,8 +83,10 @@ static void peer_free(struct agent_peer *p)
 	fd_close(&p->fd);
 	for (size_t i = 0; i < p->n_fds; i++)
 		fd_close(&p->fds[i]);
-	if (p->domain)
+	if (p->domain) {
 		p->domain->ended = NULL;
+		p->domain->settled = NULL;
+	}
 	free(p->text);
 	free(p);
 }
@@ -101,6 +104,23 @@ static void ended(struct domain *d, void *ctx)
 	peer_free(p);
 }
 
+/* It is served now, or cannot be. */
+static void settled(struct domain *d, void *ctx, const struct err *e)
+{
+	struct agent_peer *p = ctx;
+
+	if (e)
+		d->ended = NULL;
+	if (p->own && e)
+		tell_error(p, e);
+	else if (e)
+		p->agent->complain(e);
+	else if (p->own)
+		tell_taken(p);
+	if (e || !p->own)
+		peer_free(p);
+}
+
 static int take_container(struct agent_peer *p, const struct json_doc *doc, struct err *e)
 {
 	struct agent *a = p->agent;
@@ -110,12 +130,16 @@ static int take_container(struct agent_peer *p, const struct json_doc *doc, stru
 
 	if (rc == 0)
 		rc = admit_container(a->sup, &s, a->policy, p->fds, &d, e);
-	if (rc < 0 || !s.own)
+	if (rc < 0)
 		return rc;
 	p->domain = d;
-	d->ended = ended;
-	d->ended_ctx = p;
-	tell_taken(p);
+	p->own = s.own;
+	d->settled = settled;
+	d->settled_ctx = p;
+	if (s.own) {
+		d->ended = ended;
+		d->ended_ctx = p;
+	}
 	return 0;
 }
 

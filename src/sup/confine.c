@@ -2,22 +2,21 @@
 #include "sup/confine.h"
 
 #include <linux/capability.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
-#include <stdlib.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#include "base/fd.h"
-#include "kern/bpf.h"
+#include "kern/allowlist.h"
 #include "kern/caps.h"
-#include "kern/filter.h"
 
 #define CAP(name) (UINT64_C(1) << (CAP_##name))
-#define KEPT (CAP(SYS_PTRACE) | CAP(NET_ADMIN) | CAP(NET_BIND_SERVICE))
 
-static const uint16_t allowed[] = {
+#define SUPERVISOR_CAPS (CAP(SYS_PTRACE) | CAP(NET_ADMIN) | CAP(NET_BIND_SERVICE))
+static const uint16_t supervisor_calls[] = {
 	/* notifications, the loop, apps' memory and descriptors */
 	__NR_ioctl, __NR_epoll_pwait, __NR_epoll_ctl, __NR_process_vm_readv, __NR_process_vm_writev,
 	__NR_pidfd_open, __NR_pidfd_getfd, __NR_kcmp, __NR_kill,
@@ -25,6 +24,7 @@ static const uint16_t allowed[] = {
 	__NR_bind, __NR_listen, __NR_accept4, __NR_connect, __NR_getsockname, __NR_getpeername,
 	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvfrom, __NR_sendto, __NR_sendmsg,
 	__NR_ppoll,
+	__NR_wait4, /* for the factory, at the end */
 	/* policies, /proc, the audit stream */
 	__NR_openat, __NR_openat2, __NR_read, __NR_write, __NR_writev, __NR_lseek, __NR_fstat,
 	__NR_newfstatat, __NR_readlinkat, __NR_close, __NR_fcntl, __NR_unlinkat,
@@ -38,47 +38,79 @@ static const uint16_t allowed[] = {
 #endif
 };
 
-#define DENY (SECCOMP_RET_ERRNO | EPERM)
+/* Namespaces, interfaces, sockets in them; the resolver is started under this filter, and so is what starts it. */
+#define FACTORY_CAPS (CAP(SYS_ADMIN) | CAP(NET_ADMIN) | CAP(NET_RAW) | CAP(NET_BIND_SERVICE))
+static const uint16_t factory_calls[] = {
+	__NR_setns, __NR_bind, __NR_getsockname, __NR_getsockopt, __NR_setsockopt, __NR_socketpair,
+	__NR_recvmsg, __NR_recvfrom, __NR_sendmsg, __NR_sendto, __NR_ppoll,
+	__NR_clone, __NR_execve, __NR_wait4, __NR_prctl, __NR_close_range, __NR_dup3, __NR_getppid,
+	/* the resolver's own start and work */
+	__NR_capget, __NR_capset, __NR_epoll_create1, __NR_epoll_ctl, __NR_epoll_pwait, __NR_accept4,
+	__NR_pread64, __NR_mprotect, __NR_set_tid_address, __NR_set_robust_list, __NR_prlimit64,
+	__NR_faccessat, __NR_uname, __NR_sysinfo, __NR_sched_getaffinity, __NR_getuid, __NR_getgid,
+	__NR_getegid, __NR_rseq, __NR_seccomp, __NR_landlock_create_ruleset, __NR_landlock_add_rule,
+	__NR_landlock_restrict_self, __NR_shutdown, __NR_getdents64,
+	/* files: /proc/self/ns/net, and the libraries of the resolver */
+	__NR_openat, __NR_openat2, __NR_read, __NR_write, __NR_lseek, __NR_fstat, __NR_newfstatat,
+	__NR_readlinkat, __NR_close, __NR_fcntl,
+	/* libc */
+	__NR_brk, __NR_mmap, __NR_munmap, __NR_mremap, __NR_madvise, __NR_futex, __NR_getrandom,
+	__NR_clock_gettime, __NR_gettimeofday, __NR_getpid, __NR_gettid, __NR_geteuid, __NR_exit,
+	__NR_exit_group, __NR_rt_sigaction, __NR_rt_sigprocmask, __NR_rt_sigreturn, __NR_tgkill,
+	__NR_restart_syscall,
+#ifdef __x86_64__
+	__NR_epoll_wait, __NR_poll, __NR_readlink, __NR_open, __NR_access, __NR_stat, __NR_time,
+	__NR_dup2, __NR_arch_prctl, __NR_fork, __NR_vfork,
+#endif
+};
 
-static int load(struct err *e)
+#define IS(number, v) { .arg = (number), .low32 = true, .value = (v) }
+
+static int give_up(uint64_t keep, struct err *e)
 {
-	static const struct bpf_cond inet6 = { .arg = 0, .low32 = true, .value = AF_INET6 };
-	static const struct bpf_cond sizes = { .arg = 0, .low32 = true, .value = SECCOMP_GET_NOTIF_SIZES };
-	AUTO_FREE struct bpf_table *t = calloc(1, sizeof *t);
-	struct bpf_prog prog = { 0 };
-	int rc = 0;
-
-	if (!t)
-		return err_num(e, ENOMEM, "the supervisor's filter");
-	t->arch = BPF_NATIVE_ARCH;
-	t->foreign_action = SECCOMP_RET_KILL_PROCESS;
-	t->x32_action = SECCOMP_RET_KILL_PROCESS;
-	t->default_action = DENY;
-	for (size_t i = 0; i < sizeof allowed / sizeof *allowed && rc == 0; i++)
-		rc = bpf_table_add(t, allowed[i], SECCOMP_RET_ALLOW, NULL, 0);
-	if (rc == 0)
-		rc = bpf_table_add(t, __NR_socket, SECCOMP_RET_ALLOW, &inet6, 1);
-	if (rc == 0)
-		rc = bpf_table_add(t, __NR_seccomp, SECCOMP_RET_ALLOW, &sizes, 1);
-	if (rc < 0)
-		return err_num(e, -rc, "the supervisor's filter");
-	rc = bpf_compile(t, &prog, e);
-	if (rc == 0)
-		rc = filter_load(&prog, 0, NULL, e);
-	bpf_prog_fini(&prog);
-	return rc;
-}
-
-int confine_supervisor(struct err *e)
-{
-	uint64_t keep = KEPT & caps_effective();
 	const struct cap_sets sets = { .effective = keep, .permitted = keep };
 	int rc;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return err_sys(e, "confining the supervisor");
+		return err_sys(e, "confining a process of vrun");
 	rc = caps_limit_bounding(keep, e);
-	if (rc == 0)
-		rc = caps_apply(&sets, e);
-	return rc == 0 ? load(e) : rc;
+	return rc == 0 ? caps_apply(&sets, e) : rc;
+}
+
+int confine_supervisor(struct err *e)
+{
+	static const struct bpf_cond inet6 = IS(0, AF_INET6), sizes = IS(0, SECCOMP_GET_NOTIF_SIZES);
+	static const struct bpf_rule special[] = {
+		{ .nr = __NR_socket, .conds = &inet6, .n_conds = 1 },
+		{ .nr = __NR_seccomp, .conds = &sizes, .n_conds = 1 },
+	};
+	int rc = give_up(SUPERVISOR_CAPS & caps_effective(), e);
+
+	return rc == 0 ? allowlist_load(supervisor_calls, sizeof supervisor_calls / sizeof *supervisor_calls,
+					special, sizeof special / sizeof *special, e) :
+			 rc;
+}
+
+int confine_factory(struct err *e)
+{
+	static const struct bpf_cond netlink[] = { IS(0, AF_NETLINK), IS(2, NETLINK_ROUTE) };
+	static const struct bpf_cond packet = IS(0, AF_PACKET);
+	static const struct bpf_cond datagram[] = { IS(0, AF_INET),
+						    { .arg = 1,
+						      .op = BPF_OP_MASKED_EQ,
+						      .low32 = true,
+						      .mask = 0xf,
+						      .value = SOCK_DGRAM } };
+	static const struct bpf_cond network = IS(0, CLONE_NEWNET);
+	static const struct bpf_rule special[] = {
+		{ .nr = __NR_socket, .conds = netlink, .n_conds = 2 },
+		{ .nr = __NR_socket, .conds = &packet, .n_conds = 1 },
+		{ .nr = __NR_socket, .conds = datagram, .n_conds = 2 },
+		{ .nr = __NR_unshare, .conds = &network, .n_conds = 1 },
+	};
+	int rc = give_up(FACTORY_CAPS & caps_effective(), e);
+
+	return rc == 0 ? allowlist_load(factory_calls, sizeof factory_calls / sizeof *factory_calls, special,
+					sizeof special / sizeof *special, e) :
+			 rc;
 }

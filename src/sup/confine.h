@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a supervisor gives up before it reads the first byte of an app. */
+/* What a supervisor and its factory give up before the first byte of an app is read. */
 #ifndef VRUN_SUP_CONFINE_H
 #define VRUN_SUP_CONFINE_H
 
@@ -12,5 +12,11 @@
  * serving does not need. Descriptors and the namespace stay.
  */
 int confine_supervisor(struct err *e);
+
+/*
+ * The same for the factory, which keeps its rights over network namespaces
+ * (SYS_ADMIN, NET_ADMIN, NET_RAW, NET_BIND_SERVICE) and may start a program.
+ */
+int confine_factory(struct err *e);
 
 #endif

@@ -168,6 +168,7 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	d->sup = s;
 	trail_init(&d->trail);
 	d->notify.fd = -1;
+	d->net.resolver = d->net.packets = -1;
 	d->number = free_number(s);
 	d->policy = given;
 	d->id = strdup(id);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "base/addr.h"
 #include "kern/notify.h"
@@ -19,6 +20,16 @@
 
 struct sup;
 
+/* Its own network namespace (network.h). */
+struct domain_net {
+	dev_t dev;
+	ino_t ino;
+	uint64_t cookie; /* SO_NETNS_COOKIE; 0: not known yet */
+	int resolver;    /* owned; UDP socket there at which the resolver is asked; -1: none */
+	int packets;     /* owned; packet socket at the other end of its interface; -1: none */
+	uint8_t mac[6];  /* of that interface */
+};
+
 struct domain {
 	LIST_ENTRY(domain) link;
 	struct watch watch; /* of the listener */
@@ -31,6 +42,10 @@ struct domain {
 	bool walled;           /* Landlock holds the app's TCP and abstract sockets */
 	void (*ended)(struct domain *d, void *ctx); /* called before it is freed, or NULL */
 	void *ended_ctx;
+	/* Called once when it is served or cannot be, or NULL. */
+	void (*settled)(struct domain *d, void *ctx, const struct err *e);
+	void *settled_ctx;
+	struct domain_net net;
 	const char **names; /* owned; the first is what the domain is called */
 	size_t n_names;
 	struct addr *virtual; /* owned; its addresses, at least one */

@@ -50,7 +50,10 @@ int serve_run(const struct serve_params *p, struct err *e)
 		return give_up(p, e);
 	s.audit = p->audit;
 	s.loop.mask = p->mask;
-	rc = take_launchers(p, &s, &a, e);
+	s.complain = p->complain;
+	rc = factory_start(&s.factory, &s.loop, NULL, e);
+	if (rc == 0)
+		rc = take_launchers(p, &s, &a, e);
 	if (rc == 0) {
 		rc = confine_supervisor(e);
 		while (rc == 0 && !(p->stop && *p->stop) && !is_over(p, &s, &a))

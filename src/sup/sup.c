@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "sup/network.h"
 #include "sup/transport.h"
 
 static int64_t (*const handlers[])(struct call *) = {
@@ -42,6 +43,7 @@ int sup_init(struct sup *s, struct err *e)
 	LIST_INIT(&s->domains);
 	TAILQ_INIT(&s->waits);
 	s->next_look = INT64_MAX;
+	factory_init(&s->factory);
 	procs_init(&s->procs);
 	rc = fabric_init(&s->fabric, e);
 	if (rc == 0)
@@ -221,7 +223,7 @@ static void look_at_waits(struct sup *s, int64_t now)
 
 /* --- domains ------------------------------------------------------------------- */
 
-static void remove_domain(struct sup *s, struct domain *d)
+void sup_remove(struct sup *s, struct domain *d)
 {
 	struct wait *w = TAILQ_FIRST(&s->waits), *next;
 
@@ -255,6 +257,7 @@ static void remove_domain(struct sup *s, struct domain *d)
 	}
 	query_forget(s, d);
 	loop_remove(&s->loop, d->notify.fd, &d->watch);
+	network_end(s, d);
 	LIST_REMOVE(d, link);
 	if (d->ended)
 		d->ended(d, d->ended_ctx);
@@ -283,7 +286,7 @@ static void domain_ready(struct watch *watch, uint32_t events)
 
 	if (!(events & EPOLLIN)) {
 		if (events & (EPOLLHUP | EPOLLERR))
-			remove_domain(d->sup, d);
+			sup_remove(d->sup, d);
 		return;
 	}
 	if (notify_receive(&d->notify, &q) < 0)
@@ -301,27 +304,30 @@ static void domain_ready(struct watch *watch, uint32_t events)
 	serve(&c);
 }
 
-int sup_add(struct sup *s, struct domain *d, struct err *e)
+void sup_add(struct sup *s, struct domain *d)
+{
+	LIST_INSERT_HEAD(&s->domains, d, link);
+	s->served = true;
+}
+
+int sup_serve(struct sup *s, struct domain *d, struct err *e)
 {
 	int rc;
 
 	d->watch = (struct watch){ domain_ready };
 	rc = loop_add(&s->loop, d->notify.fd, EPOLLIN, &d->watch);
-	if (rc < 0)
-		return err_num(e, -rc, "container %s", d->id);
-	LIST_INSERT_HEAD(&s->domains, d, link);
-	s->served = true;
-	return 0;
+	return rc < 0 ? err_num(e, -rc, "container %s", d->id) : 0;
 }
 
 void sup_fini(struct sup *s)
 {
 	while (!LIST_EMPTY(&s->domains))
-		remove_domain(s, LIST_FIRST(&s->domains));
+		sup_remove(s, LIST_FIRST(&s->domains));
 	query_fini(s);
 	if (s->collections)
 		survey_remove(&s->survey, &s->collector);
 	survey_fini(&s->survey);
+	factory_fini(&s->factory);
 	vsk_table_fini(&s->table);
 	procs_fini(&s->procs);
 	sockdiag_fini(&s->diag);

@@ -34,6 +34,7 @@
 #include "sup/audit.h"
 #include "sup/domain.h"
 #include "sup/fabric.h"
+#include "sup/factory.h"
 #include "sup/loop.h"
 #include "sup/query.h"
 #include "sup/survey.h"
@@ -87,6 +88,7 @@ struct replay {
 
 struct sup {
 	struct loop loop;
+	struct factory factory;
 	struct fabric fabric;
 	struct sockdiag diag;
 	struct procs procs;
@@ -102,6 +104,7 @@ struct sup {
 	unsigned n_replays;
 	void (*audit)(void *ctx, const struct audit_record *r); /* with its line */
 	void *audit_ctx;
+	void (*complain)(const struct err *e); /* what went wrong and nobody waits to hear; or NULL */
 	bool served; /* there was a container */
 };
 
@@ -109,8 +112,11 @@ struct sup {
 int sup_init(struct sup *s, struct err *e);
 void sup_fini(struct sup *s);
 
-/* Serves a domain of domain_new() from now on. 0 or -errno, and then it stays the caller's. */
-int sup_add(struct sup *s, struct domain *d, struct err *e);
+/* Takes a domain of domain_new() in. Its calls wait until sup_serve(). */
+void sup_add(struct sup *s, struct domain *d);
+int sup_serve(struct sup *s, struct domain *d, struct err *e);
+/* Ends it: calls of its apps that wait, and all that come, get ENOSYS. */
+void sup_remove(struct sup *s, struct domain *d);
 
 /* One turn: what is ready, what is due. Waits for events at most until something is due. */
 int sup_turn(struct sup *s, struct err *e);

@@ -4,6 +4,7 @@
  * a container whose seccomp filter has a listenerPath, and no more: runs the
  * program in its own user and network namespace under the filter of trapped
  * calls that the bundle's policy needs, and hands the listener with the container's state to the agent.
+ * AGENT_CLIENT_NET is the path of a network namespace to use instead.
  * Exits as the program does (128+signal), 125 when it fails itself.
  */
 #include <fcntl.h>
@@ -60,12 +61,20 @@ static void become_app(int sock, const char *bundle, char **argv)
 	static struct traps traps;
 	struct profile_params params = { .net = PROFILE_NET_NONE };
 	struct bpf_prog prog;
+	const char *net = getenv("AGENT_CLIENT_NET");
 	unsigned uid = geteuid(), gid = getegid();
 	struct err e = { 0 };
 	int listener;
 	char kind;
 
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+	if (net) {
+		int fd = open(net, O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
+			die(net);
+		(void)close(fd);
+	}
+	if (unshare(CLONE_NEWUSER | (net ? 0 : CLONE_NEWNET)) < 0)
 		die("unshare");
 	(void)fd_write_file(AT_FDCWD, "/proc/self/setgroups", "deny");
 	write_map("/proc/self/uid_map", uid);
@@ -73,7 +82,7 @@ static void become_app(int sock, const char *bundle, char **argv)
 	traps_rules(needs_of(bundle), &traps);
 	params.extra = traps.rules;
 	params.n_extra = traps.n;
-	if (netlink_loopback_up(NULL, 0, &e) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	if ((!net && netlink_loopback_up(NULL, 0, &e) < 0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    profile_default_build(&params, &prog, &e) < 0 || filter_load(&prog, 0, &listener, &e) < 0) {
 		(void)fprintf(stderr, "agent-client: %s\n", e.text);
 		_exit(125);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kern/allowlist.h"
+
+#include <linux/seccomp.h>
+#include <stdlib.h>
+
+#include "base/fd.h"
+#include "kern/filter.h"
+
+#define DENY (SECCOMP_RET_ERRNO | EPERM)
+
+int allowlist_load(const uint16_t *calls, size_t n, const struct bpf_rule *special, size_t n_special,
+		   struct err *e)
+{
+	AUTO_FREE struct bpf_table *t = calloc(1, sizeof *t);
+	struct bpf_prog prog = { 0 };
+	int rc = 0;
+
+	if (!t)
+		return err_num(e, ENOMEM, "a filter for vrun itself");
+	t->arch = BPF_NATIVE_ARCH;
+	t->foreign_action = SECCOMP_RET_KILL_PROCESS;
+	t->x32_action = SECCOMP_RET_KILL_PROCESS;
+	t->default_action = DENY;
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = bpf_table_add(t, calls[i], SECCOMP_RET_ALLOW, NULL, 0);
+	for (size_t i = 0; i < n_special && rc == 0; i++)
+		rc = bpf_table_add(t, special[i].nr, SECCOMP_RET_ALLOW, special[i].conds, special[i].n_conds);
+	if (rc < 0)
+		return err_num(e, -rc, "a filter for vrun itself");
+	rc = bpf_compile(t, &prog, e);
+	if (rc == 0)
+		rc = filter_load(&prog, 0, NULL, e);
+	bpf_prog_fini(&prog);
+	return rc;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/network.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+static void settle(struct domain *d, const struct err *e)
+{
+	void (*settled)(struct domain *, void *, const struct err *) = d->settled;
+
+	d->settled = NULL;
+	if (settled)
+		settled(d, d->settled_ctx, e);
+	else if (e && d->sup->complain) /* whoever brought it did not wait */
+		d->sup->complain(e);
+}
+
+static void made(void *ctx, struct factory_made *m, const struct err *e)
+{
+	struct domain *d = ctx;
+	struct sup *s = d->sup;
+	struct err failed;
+	int rc = 0;
+
+	if (e) {
+		failed = *e;
+		rc = err_wrap(&failed, "container %s", d->id);
+	} else {
+		d->net.cookie = m->cookie;
+		d->net.resolver = fd_take(&m->resolver);
+		d->net.packets = fd_take(&m->packets);
+		memcpy(d->net.mac, m->mac, sizeof d->net.mac);
+		rc = sup_serve(s, d, &failed);
+	}
+	settle(d, rc < 0 ? &failed : NULL);
+	if (rc < 0)
+		sup_remove(s, d);
+}
+
+/* Addresses of two domains in one namespace would be those of both. */
+static const struct domain *find_sharer(const struct sup *s, const struct domain *d)
+{
+	const struct domain *o;
+
+	LIST_FOREACH(o, &s->domains, link)
+		if (o != d && o->net.dev == d->net.dev && o->net.ino == d->net.ino)
+			return o;
+	return NULL;
+}
+
+static int check(const struct sup *s, struct domain *d, int ns, struct err *e)
+{
+	const struct domain *other;
+	struct stat st;
+
+	if (fstat(ns, &st) < 0)
+		return err_sys(e, "container %s: network namespace", d->id);
+	d->net.dev = st.st_dev;
+	d->net.ino = st.st_ino;
+	other = find_sharer(s, d);
+	if (!other)
+		return 0;
+	(void)err_set(e, EBUSY, "container %s: its network namespace is that of container %s", d->id, other->id);
+	return err_hint(e, "give each a network namespace of its own");
+}
+
+int network_begin(struct sup *s, struct domain *d, pid_t pid, struct err *e)
+{
+	const struct factory_network want = { .addresses = d->virtual,
+					      .n = d->n_virtual,
+					      .number = d->number,
+					      .udp = policy_needs(&d->policy) & POLICY_NEEDS_UDP };
+	AUTO_FD int ns = -1;
+	char path[48];
+	int rc;
+
+	if (pid <= 0)
+		return err_set(e, EINVAL, "container %s: state.pid is missing", d->id);
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+	ns = open(path, O_RDONLY | O_CLOEXEC);
+	if (ns < 0)
+		return err_sys(e, "container %s: network namespace of process %d", d->id, (int)pid);
+	rc = check(s, d, ns, e);
+	return rc == 0 ? factory_network(&s->factory, &want, ns, made, d, e) : rc;
+}
+
+void network_end(struct sup *s, struct domain *d)
+{
+	factory_forget(&s->factory, d);
+	fd_close(&d->net.resolver);
+	fd_close(&d->net.packets);
+}
