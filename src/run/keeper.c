@@ -131,8 +131,9 @@ static void keeper_main(const struct keeper_params *p, int sock)
 	(void)prctl(PR_SET_NAME, "vrun-keeper", 0, 0, 0);
 	if (p->network_sock >= 0)
 		(void)close(p->network_sock);
-	wait_readable(sock);
-	if (read(sock, &farewell, 1) != 1)
+	/* Not read(2): a monitor that has not read our answer leaves ECONNRESET before its farewell, and
+	 * waits for our end. */
+	if (fd_recv(sock, &farewell, NULL, 0) != 0)
 		clean_up(p);
 	_exit(0);
 }

@@ -42,11 +42,13 @@ void sync_fail(int sock, const struct err *e, int exit_code)
 int sync_read_failure(int sock, int *ret_exit_code, struct err *e)
 {
 	struct failure f;
+	int resets = 0;
 	ssize_t n;
 
+	/* Its process has ended meanwhile, perhaps without having read what we sent: see fd_recv(). */
 	do
 		n = recv(sock, &f, sizeof f, 0);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
 	if (n != (ssize_t)sizeof f)
 		return err_set(e, EPROTO, "the container's set-up ended without saying why");
 	f.err.text[sizeof f.err.text - 1] = '\0';
