@@ -49,6 +49,9 @@ static void try_socket(const char *what, int type, const char *path)
 	else
 		n++;
 	result(what, path, connect(fd, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) == 0);
+	/* A server hears of a connection by itself, of a datagram socket only by what it sends. */
+	if (type == SOCK_DGRAM)
+		(void)send(fd, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	(void)close(fd);
 }
 
