@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "cli/ask.h"
 #include "cli/command.h"
 #include "run/state.h"
 
@@ -21,8 +22,8 @@ enum format { FORMAT_TABLE, FORMAT_IDS, FORMAT_JSON };
 
 struct listing {
 	enum format format;
+	const char *root;
 	json_t *array;
-	bool any;
 };
 
 static void age_text(int64_t created, char *buf, size_t size)
@@ -41,50 +42,143 @@ static void age_text(int64_t created, char *buf, size_t size)
 		(void)snprintf(buf, size, "%lldd", (long long)(s / 86400));
 }
 
-static int add_json(struct listing *l, const struct state_record *r)
+static int keep(void *ctx, json_t *o)
 {
+	*(json_t **)ctx = json_incref(o);
+	return 1; /* the only one */
+}
+
+/* What the run's supervisor says of it: names and addresses that its policy may have left open. */
+static json_t *ask_domain(const struct listing *l, const struct state_record *r)
+{
+	AUTO_FREE char *path = NULL;
+	struct err ignored = { 0 };
+	json_t *o = NULL;
+
+	if (!r->supervisor || !*r->supervisor ||
+	    asprintf(&path, "%s%s%s", *r->supervisor == '/' ? "" : l->root, *r->supervisor == '/' ? "" : "/",
+		     r->supervisor) < 0)
+		return NULL;
+	(void)ask_each(path, "domains", r->id, false, keep, &o, &ignored);
+	return o;
+}
+
+static int add(struct listing *l, const struct state_record *r)
+{
+	json_t *domain = l->format == FORMAT_IDS ? NULL : ask_domain(l, r);
 	json_t *o = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:I}", "id", r->id, "status", "running", "pid",
 			      (int)r->pid, "net", r->net, "program", r->program, "bundle", r->bundle,
 			      "created", (json_int_t)r->created);
 
+	const json_t *addresses = json_object_get(domain, "addresses");
+
+	(void)json_object_set_new(o, "domain", domain ? json_string(ask_string(domain, "domain")) : json_null());
+	(void)json_object_set_new(o, "addresses", addresses ? json_deep_copy(addresses) : json_array());
+	(void)json_object_set_new(o, "fabric", r->fabric && *r->fabric ? json_string(r->fabric) : json_null());
+	json_decref(domain);
 	return o && json_array_append_new(l->array, o) == 0 ? 0 : -ENOMEM;
 }
 
 static int each(const struct state_record *r, void *arg)
 {
-	struct listing *l = arg;
-	char program[80], bundle[160], age[24];
+	return add(arg, r);
+}
+
+/* --- the table ------------------------------------------------------------------- */
+
+enum { COLUMNS = 9, CELL_MAX = 200 };
+static const char *const titles[COLUMNS] = { "ID",	"PID",	     "AGE",    "NET",	 "DOMAIN",
+					     "ADDRESSES", "FABRIC", "PROGRAM", "BUNDLE" };
+
+static void text_cell(const json_t *o, const char *key, char *buf)
+{
+	const char *s = ask_string(o, key);
+
+	(void)log_quote(buf, CELL_MAX, *s ? s : "-");
+}
+
+static void addresses_cell(const json_t *o, char *buf)
+{
+	const json_t *all = json_object_get(o, "addresses"), *a;
+	char quoted[64];
+	size_t i, len = 0;
+
+	(void)snprintf(buf, CELL_MAX, "-");
+	json_array_foreach(all, i, a)
+		if (len < CELL_MAX)
+			len += (size_t)snprintf(buf + len, CELL_MAX - len, "%s%s", i ? "," : "",
+						log_quote(quoted, sizeof quoted, json_string_value(a) ?: ""));
+}
+
+static void cells(const json_t *o, char ret[COLUMNS][CELL_MAX])
+{
+	text_cell(o, "id", ret[0]);
+	(void)snprintf(ret[1], CELL_MAX, "%lld", ask_int(o, "pid"));
+	age_text(ask_int(o, "created"), ret[2], CELL_MAX);
+	text_cell(o, "net", ret[3]);
+	text_cell(o, "domain", ret[4]);
+	addresses_cell(o, ret[5]);
+	text_cell(o, "fabric", ret[6]);
+	text_cell(o, "program", ret[7]);
+	text_cell(o, "bundle", ret[8]);
+}
+
+static void print_table(const json_t *array)
+{
+	char row[COLUMNS][CELL_MAX];
+	int widths[COLUMNS];
+	const json_t *o;
+	size_t i;
+
+	if (json_array_size(array) == 0)
+		return;
+	for (int c = 0; c < COLUMNS; c++)
+		widths[c] = (int)strlen(titles[c]);
+	json_array_foreach(array, i, o) {
+		cells(o, row);
+		for (int c = 0; c < COLUMNS; c++)
+			if ((int)strlen(row[c]) > widths[c])
+				widths[c] = (int)strlen(row[c]);
+	}
+	for (int c = 0; c < COLUMNS; c++)
+		(void)printf("%-*s%s", c == COLUMNS - 1 ? 0 : widths[c], titles[c], c == COLUMNS - 1 ? "\n" : " ");
+	json_array_foreach(array, i, o) {
+		cells(o, row);
+		for (int c = 0; c < COLUMNS; c++)
+			(void)printf("%-*s%s", c == COLUMNS - 1 ? 0 : widths[c], row[c],
+				     c == COLUMNS - 1 ? "\n" : " ");
+	}
+}
+
+static int print(const struct listing *l)
+{
+	const json_t *o;
+	size_t i;
 
 	if (l->format == FORMAT_JSON)
-		return add_json(l, r);
-	if (l->format == FORMAT_IDS) {
-		(void)printf("%s\n", r->id);
-		return 0;
-	}
-	if (!l->any)
-		(void)printf("%-20s %-8s %-6s %-9s %-20s %s\n", "ID", "PID", "AGE", "NET", "PROGRAM", "BUNDLE");
-	l->any = true;
-	age_text(r->created, age, sizeof age);
-	(void)printf("%-20s %-8d %-6s %-9s %-20s %s\n", r->id, (int)r->pid, age, r->net,
-		     log_quote(program, sizeof program, r->program),
-		     *r->bundle ? log_quote(bundle, sizeof bundle, r->bundle) : "-");
+		return json_dumpf(l->array, stdout, JSON_INDENT(2)) < 0 || putchar('\n') < 0 ? -EIO : 0;
+	if (l->format == FORMAT_TABLE)
+		print_table(l->array);
+	else
+		json_array_foreach(l->array, i, o)
+			(void)printf("%s\n", ask_string(o, "id"));
 	return 0;
 }
 
 static int list(const char *root, enum format format, struct err *e)
 {
 	AUTO_FD int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct listing l = { .format = format };
+	struct listing l = { .format = format, .root = root };
 	int rc;
 
 	if (fd < 0)
 		return err_sys(e, "state directory %s", root);
 	l.array = json_array();
 	rc = state_each(fd, each, &l, e);
-	if (rc == 0 && format == FORMAT_JSON) {
-		if (json_dumpf(l.array, stdout, JSON_INDENT(2)) < 0 || putchar('\n') < 0)
-			rc = err_set(e, EIO, "writing the list");
-	}
+	if (rc == -ENOMEM)
+		(void)err_num(e, ENOMEM, "the list");
+	if (rc == 0 && print(&l) < 0)
+		rc = err_set(e, EIO, "writing the list");
 	json_decref(l.array);
 	if (rc == 0 && fflush(stdout) != 0)
 		rc = err_sys(e, "writing the list");

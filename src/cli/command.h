@@ -10,6 +10,8 @@
 /* argv[0] is the command's name. Each returns the exit code of the program. */
 int cmd_run(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
+int cmd_sockets(int argc, char **argv);
+int cmd_log(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
 int cmd_verify(int argc, char **argv);

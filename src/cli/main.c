@@ -20,6 +20,8 @@ struct command {
 static const struct command commands[] = {
 	{ "run", cmd_run, "run a bundle, or a command of this host, in a sandbox" },
 	{ "ps", cmd_ps, "list running sandboxes" },
+	{ "sockets", cmd_sockets, "list their virtual sockets" },
+	{ "log", cmd_log, "show what a sandbox's policy decided" },
 	{ "kill", cmd_kill, "send a signal to a sandbox (default TERM)" },
 	{ "pack", cmd_pack, "make a bundle of an installed program" },
 	{ "verify", cmd_verify, "compare a bundle with its manifest" },

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/ask.h"
+#include "cli/command.h"
+
+static const char help[] = "Usage: vrun log [OPTIONS] ID\n\n"
+			   "Shows what the policy of a sandbox decided: what was tried, by whom, which rule\n"
+			   "decided, and the line that would have allowed it.\n\n"
+			   "  -f, --follow           go on with what comes, until the sandbox ends\n"
+			   "      --json             one JSON object a line\n"
+			   "      --root DIR         directory of the records\n"
+			   "      --supervisor PATH  ask the supervisor that listens there\n"
+			   "  -h, --help\n";
+
+static const char *quoted(const json_t *o, const char *key, char *buf, size_t size)
+{
+	return log_quote(buf, size, ask_string(o, key));
+}
+
+/* Texts of the supervisor's own are safe for a terminal already, and quoted once more do no harm. */
+static int print_text(void *ctx, json_t *o)
+{
+	char time[48], id[160], program[96], call[40], attempt[800], rule[300], line[600], why[800];
+	bool denied = strcmp(ask_string(o, "decision"), "deny") == 0;
+
+	(void)ctx;
+	(void)printf("%s %s[%lld] %s: %s %s: %s", quoted(o, "time", time, sizeof time),
+		     quoted(o, "domain", id, sizeof id), ask_int(o, "pid"),
+		     quoted(o, "program", program, sizeof program), quoted(o, "call", call, sizeof call),
+		     denied ? "denied" : "allowed", quoted(o, "attempt", attempt, sizeof attempt));
+	if (*ask_string(o, "rule"))
+		(void)printf(" (rule %s)", quoted(o, "rule", rule, sizeof rule));
+	(void)putchar('\n');
+	if (denied && *ask_string(o, "line"))
+		(void)printf("    allowed by: %s\n", quoted(o, "line", line, sizeof line));
+	else if (denied)
+		(void)printf("    %s\n", quoted(o, "advice", why, sizeof why));
+	return fflush(stdout) == 0 ? 0 : -EPIPE;
+}
+
+static int print_json(void *ctx, json_t *o)
+{
+	(void)ctx;
+	if (json_dumpf(o, stdout, JSON_COMPACT) < 0 || putchar('\n') < 0)
+		return -EPIPE;
+	return fflush(stdout) == 0 ? 0 : -EPIPE;
+}
+
+static int show(const struct ask_whom *whom, bool follow, bool json, struct err *e)
+{
+	struct supervisors s;
+	struct ask_whom by_path = *whom;
+	int rc;
+
+	by_path.id = whom->path ? NULL : whom->id;
+	rc = ask_whom(&by_path, &s, e);
+	if (rc < 0)
+		return rc;
+	/* Without one there is nothing that could have decided. */
+	if (s.n)
+		rc = ask_each(s.v[0].path, "log", whom->id, follow, json ? print_json : print_text, NULL, e);
+	supervisors_fini(&s);
+	if (rc == -EPIPE && !e->num)
+		(void)err_set(e, EPIPE, "writing the records");
+	return rc;
+}
+
+int cmd_log(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "follow", no_argument, NULL, 'f' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "root", required_argument, NULL, 'r' },
+		{ "supervisor", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct ask_whom whom = { 0 };
+	bool follow = false, json = false;
+	struct err e = { 0 };
+	int opt;
+
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "fh", options, NULL)) != -1) {
+		if (opt == 'h')
+			return fputs(help, stdout) >= 0 && fflush(stdout) == 0 ? 0 : EXIT_VRUN;
+		if (opt == 'f')
+			follow = true;
+		else if (opt == 'j')
+			json = true;
+		else if (opt == 'r')
+			whom.root = optarg;
+		else if (opt == 's')
+			whom.path = optarg;
+		else
+			return command_usage("log", "unknown option or missing value");
+	}
+	if (optind != argc - 1)
+		return command_usage("log", "expected one id");
+	whom.id = argv[optind];
+	return show(&whom, follow, json, &e) < 0 ? command_fail(&e) : 0;
+}
