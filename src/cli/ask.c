@@ -29,24 +29,24 @@ long long ask_int(const json_t *o, const char *key)
 
 /* --- whom ------------------------------------------------------------------------ */
 
-void supervisors_fini(struct supervisors *s)
+void ask_targets_fini(struct ask_targets *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		free(s->v[i].path);
 		free(s->v[i].fabric);
 	}
 	free(s->v);
-	*s = (struct supervisors){ 0 };
+	*s = (struct ask_targets){ 0 };
 }
 
 struct search {
 	const char *root;
-	struct supervisors *found;
+	struct ask_targets *found;
 };
 
-static int add(struct supervisors *s, const char *path, const char *fabric)
+static int add(struct ask_targets *s, const char *path, const char *fabric)
 {
-	struct supervisor *v;
+	struct ask_target *v;
 
 	for (size_t i = 0; i < s->n; i++)
 		if (strcmp(s->v[i].path, path) == 0)
@@ -55,7 +55,7 @@ static int add(struct supervisors *s, const char *path, const char *fabric)
 	if (!v)
 		return -ENOMEM;
 	s->v = v;
-	v[s->n] = (struct supervisor){ strdup(path), fabric && *fabric ? strdup(fabric) : NULL };
+	v[s->n] = (struct ask_target){ strdup(path), fabric && *fabric ? strdup(fabric) : NULL };
 	return v[s->n++].path ? 0 : -ENOMEM;
 }
 
@@ -84,7 +84,7 @@ static int add_run(int dir, const char *id, struct search *f, struct err *e)
 	return rc;
 }
 
-static int add_fabric(const char *root, const char *name, struct supervisors *ret, struct err *e)
+static int add_fabric(const char *root, const char *name, struct ask_targets *ret, struct err *e)
 {
 	AUTO_FREE char *path = NULL;
 	int rc = state_check_id(name, NULL); /* the same letters; no slash above all */
@@ -97,14 +97,14 @@ static int add_fabric(const char *root, const char *name, struct supervisors *re
 	return err_hint(e, "vrun ps lists them");
 }
 
-int ask_whom(const struct ask_whom *w, struct supervisors *ret, struct err *e)
+int ask_whom(const struct ask_whom *w, struct ask_targets *ret, struct err *e)
 {
 	AUTO_FREE char *root = NULL;
 	AUTO_FD int dir = -1;
 	struct search f = { .found = ret };
 	int rc;
 
-	*ret = (struct supervisors){ 0 };
+	*ret = (struct ask_targets){ 0 };
 	if (w->path)
 		return add(ret, w->path, NULL) < 0 ? err_num(e, ENOMEM, "supervisor") : 0;
 	rc = state_root(w->root, &root, e);
@@ -120,7 +120,7 @@ int ask_whom(const struct ask_whom *w, struct supervisors *ret, struct err *e)
 	if (rc == -ENOMEM)
 		(void)err_num(e, ENOMEM, "supervisors");
 	if (rc < 0)
-		supervisors_fini(ret);
+		ask_targets_fini(ret);
 	return rc;
 }
 
@@ -209,7 +209,7 @@ static int last(const json_t *o, struct err *e)
 int ask_each(const char *path, const char *query, const char *id, bool follow,
 	     int (*each)(void *ctx, json_t *o), void *ctx, struct err *e)
 {
-	struct answer a;
+	struct answer a = { .fd = -1 };
 	char *line;
 	int rc = open_answer(path, query, id, follow, &a, e), more = 1;
 

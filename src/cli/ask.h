@@ -9,13 +9,13 @@
 
 #include "base/err.h"
 
-struct supervisor {
+struct ask_target {
 	char *path;   /* owned; of its socket */
 	char *fabric; /* owned; its name, NULL: it serves one run, or is not vrun run's */
 };
 
-struct supervisors {
-	struct supervisor *v; /* owned */
+struct ask_targets {
+	struct ask_target *v; /* owned */
 	size_t n;
 };
 
@@ -27,9 +27,9 @@ struct ask_whom {
 	const char *path;   /* of a socket */
 };
 
-/* Empty when the run has no supervisor. -ENOENT: there is no such run or fabric. supervisors_fini() afterwards. */
-int ask_whom(const struct ask_whom *w, struct supervisors *ret, struct err *e);
-void supervisors_fini(struct supervisors *s);
+/* Empty when the run has no supervisor. -ENOENT: there is no such run or fabric. ask_targets_fini() afterwards. */
+int ask_whom(const struct ask_whom *w, struct ask_targets *ret, struct err *e);
+void ask_targets_fini(struct ask_targets *s);
 
 /*
  * Asks one supervisor and calls back for each object of its answer but the

@@ -52,7 +52,7 @@ static int print_json(void *ctx, json_t *o)
 
 static int show(const struct ask_whom *whom, bool follow, bool json, struct err *e)
 {
-	struct supervisors s;
+	struct ask_targets s;
 	struct ask_whom by_path = *whom;
 	int rc;
 
@@ -63,7 +63,7 @@ static int show(const struct ask_whom *whom, bool follow, bool json, struct err 
 	/* Without one there is nothing that could have decided. */
 	if (s.n)
 		rc = ask_each(s.v[0].path, "log", whom->id, follow, json ? print_json : print_text, NULL, e);
-	supervisors_fini(&s);
+	ask_targets_fini(&s);
 	if (rc == -EPIPE && !e->num)
 		(void)err_set(e, EPIPE, "writing the records");
 	return rc;

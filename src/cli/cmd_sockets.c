@@ -59,16 +59,14 @@ static void cell_queue(const json_t *o, const char *key, char *buf)
 /* Those that are set, and sizes. */
 static void cell_options(const json_t *o, const char *key, char *buf)
 {
-	const json_t *options = json_object_get(o, key), *v;
+	json_t *options = json_object_get(o, key), *v;
 	const char *name;
 	size_t len = 0;
 
 	(void)snprintf(buf, CELL_MAX, "-");
-	for (void *i = json_object_iter((json_t *)options); i; i = json_object_iter_next((json_t *)options, i)) {
+	json_object_foreach(options, name, v) {
 		char quoted[64];
 
-		name = json_object_iter_key(i);
-		v = json_object_iter_value(i);
 		if (json_is_true(v))
 			len += (size_t)snprintf(buf + len, CELL_MAX - len, "%s%s", len ? "," : "", name);
 		else if (json_is_integer(v))
@@ -179,7 +177,7 @@ static int get_rows(const struct ask_whom *whom, json_t **ret, struct err *e)
 {
 	struct ask_whom by_path = *whom;
 	struct listing l = { .rows = json_array() };
-	struct supervisors s;
+	struct ask_targets s;
 	int rc;
 
 	if (whom->path || whom->fabric)
@@ -192,7 +190,7 @@ static int get_rows(const struct ask_whom *whom, json_t **ret, struct err *e)
 		if (rc < 0 && !whom->id && !whom->path && !whom->fabric)
 			rc = 0;
 	}
-	supervisors_fini(&s);
+	ask_targets_fini(&s);
 	if (rc < 0) {
 		json_decref(l.rows);
 		return e->num ? rc : err_num(e, ENOMEM, "sockets");
