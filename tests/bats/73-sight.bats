@@ -34,10 +34,16 @@ start_guest()
 	mkfifo "$T/$name.in"
 	# Both ways, so that it has a writer until stop_guest.
 	exec {HOLD[$name]}<>"$T/$name.in"
-	spawn "$name" "$VRUN" run --id "$MARK-$name" -p "$T/$name.json" "${options[@]}" -- ./states "$@" <"$T/$name.in"
+	spawn "$name" reading "$T/$name.in" run --id "$MARK-$name" -p "$T/$name.json" "${options[@]}" -- ./states "$@"
 	wait_until grep -qx ready "$T/$name.out" || fail "$(<"$T/$name.out")" "$(<"$T/$name.err")"
 }
 declare -gA HOLD=()
+
+# vrun with that file as its standard input, which a background command does not have by itself.
+reading() # FILE ARGUMENTS...
+{
+	exec "$VRUN" "${@:2}" <"$1"
+}
 
 stop_guest() # NAME
 {
@@ -155,8 +161,8 @@ socket() # ID FILTER MEMBER
 	policy web 10.88.0.10 '{"allow":"listen","at":":80"}'
 	mkfifo "$T/in"
 	exec {hold}<>"$T/in"
-	spawn web "$VRUN" run --id "$MARK-web" -p "$T/web.json" -- \
-		sh -c 'read -r go; ./states try 10.88.0.77 80 2 </dev/null; read -r go; exit 7' <"$T/in"
+	spawn web reading "$T/in" run --id "$MARK-web" -p "$T/web.json" -- \
+		sh -c 'read -r go; ./states try 10.88.0.77 80 2 </dev/null; read -r go; exit 7'
 	wait_until record_there "$MARK-web"
 	spawn log "$VRUN" log -f --json "$MARK-web"
 	echo go >&$hold
@@ -185,7 +191,7 @@ has_lines() # FILE N
 @test "a sandbox without virtual sockets has none, and unknown names are errors" {
 	mkfifo "$T/in"
 	exec {hold}<>"$T/in"
-	spawn none "$VRUN" run --id "$MARK-none" -- cat <"$T/in"
+	spawn none reading "$T/in" run --id "$MARK-none" -- cat
 	wait_until record_there "$MARK-none"
 	run -0 "$VRUN" sockets "$MARK-none" --json
 	assert_output '[]'
