@@ -31,13 +31,24 @@ start_guest()
 		shift
 	done
 	shift
-	mkfifo "$T/$name.in"
-	# Both ways, so that it has a writer until stop_guest.
-	exec {HOLD[$name]}<>"$T/$name.in"
+	hold "$name"
 	spawn "$name" reading "$T/$name.in" run --id "$MARK-$name" -p "$T/$name.json" "${options[@]}" -- ./states "$@"
 	wait_until grep -qx ready "$T/$name.out" || fail "$(<"$T/$name.out")" "$(<"$T/$name.err")"
 }
-declare -gA HOLD=()
+# A FIFO $T/NAME.in which has a writer until release.
+hold() # NAME
+{
+	mkfifo "$T/$1.in"
+	# shellcheck disable=SC2016 # the other shell's
+	spawn "hold-$1" sh -c 'exec sleep 1000 >"$0"' "$T/$1.in"
+}
+
+release() # NAME
+{
+	kill "${PID[hold-$1]}"
+	wait_exit "${PID[hold-$1]}"
+	rm "$T/$1.in"
+}
 
 # vrun with that file as its standard input, which a background command does not have by itself.
 reading() # FILE ARGUMENTS...
@@ -47,10 +58,7 @@ reading() # FILE ARGUMENTS...
 
 stop_guest() # NAME
 {
-	local fd=${HOLD[$1]}
-
-	exec {fd}>&-
-	unset "HOLD[$1]"
+	release "$1"
 	wait_exit "${PID[$1]}"
 }
 
@@ -159,22 +167,20 @@ socket() # ID FILTER MEMBER
 
 @test "vrun log -f follows until the sandbox ends" {
 	policy web 10.88.0.10 '{"allow":"listen","at":":80"}'
-	mkfifo "$T/in"
-	exec {hold}<>"$T/in"
-	spawn web reading "$T/in" run --id "$MARK-web" -p "$T/web.json" -- \
-		sh -c 'read -r go; ./states try 10.88.0.77 80 2 </dev/null; read -r go; exit 7'
+	mkfifo one two
+	spawn web "$VRUN" run --id "$MARK-web" -p "$T/web.json" -- \
+		sh -c 'read -r go <one; ./states try 10.88.0.77 80 2 </dev/null; read -r go <two; exit 7'
 	wait_until record_there "$MARK-web"
 	spawn log "$VRUN" log -f --json "$MARK-web"
-	echo go >&$hold
+	echo go >one
 	wait_until has_lines "$T/log.out" 2
 	assert_equal "$(jq -r .attempt "$T/log.out" | head -1)" 'connect to 10.88.0.77:80/tcp'
-	echo go >&$hold
+	echo go >two
 	wait_exit "${PID[log]}"
 	assert_status 0
 	assert_equal "$(<"$T/log.err")" ""
 	wait_exit "${PID[web]}"
 	assert_status 7
-	exec {hold}>&-
 	assert_nothing_left
 }
 
@@ -189,16 +195,15 @@ has_lines() # FILE N
 }
 
 @test "a sandbox without virtual sockets has none, and unknown names are errors" {
-	mkfifo "$T/in"
-	exec {hold}<>"$T/in"
-	spawn none reading "$T/in" run --id "$MARK-none" -- cat
+	hold none
+	spawn none reading "$T/none.in" run --id "$MARK-none" -- cat
 	wait_until record_there "$MARK-none"
 	run -0 "$VRUN" sockets "$MARK-none" --json
 	assert_output '[]'
 	run -0 "$VRUN" log "$MARK-none"
 	assert_output ''
 	assert_equal "$(record "$MARK-none" .domain)" null
-	exec {hold}>&-
+	release none
 	wait_exit "${PID[none]}"
 	for command in sockets log; do
 		run --separate-stderr "$VRUN" "$command" "$MARK-nobody"
