@@ -111,7 +111,7 @@ static int child_main(const struct launch *l, const struct outer_ids *o, struct 
 		if (users < 0)
 			return err_sys(e, "the supervisor's user namespace");
 	}
-	if (fd_send(f->sync, SYNC_GO, NULL, 0) < 0)
+	if (fd_send(f->sync, SYNC_GO, &users, users >= 0) < 0)
 		return 0; /* nobody is there any more */
 	return l->opt->supervise(fd_take(&f->listener), fd_take(&f->launcher), users, e);
 }
@@ -138,25 +138,21 @@ static int write_outer_maps(const struct outer_ids *o, pid_t pid, int sync, stru
 	return rc;
 }
 
-/* Until its maps are written and U can be joined. */
+/* Until its maps are written and U can be joined. It sends U itself: /proc is closed to us once it has
+ * confined itself. */
 static int await(struct supervisor *s, const struct outer_ids *o, int sync, struct err *e)
 {
-	char path[48], kind;
-	int rc, code;
+	int n, code, rc = write_outer_maps(o, s->pid, sync, e);
+	char kind;
 
-	rc = write_outer_maps(o, s->pid, sync, e);
 	if (rc < 0)
 		return rc;
-	rc = fd_recv(sync, &kind, NULL, 0);
-	if (rc == 0 && kind == SYNC_FAILED)
+	n = fd_recv(sync, &kind, &s->users, 1);
+	if (n == 0 && kind == SYNC_FAILED)
 		return sync_read_failure(sync, &code, e);
-	if (rc != 0 || kind != SYNC_GO)
+	if (n != (o->writer == MAP_NONE ? 0 : 1) || kind != SYNC_GO)
 		return err_set(e, EPROTO, "the supervisor ended early");
-	if (o->writer == MAP_NONE)
-		return 0;
-	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)s->pid);
-	s->users = open(path, O_RDONLY | O_CLOEXEC);
-	return s->users < 0 ? err_sys(e, "user namespace of the supervisor") : 0;
+	return 0;
 }
 
 int supervisor_spawn(struct supervisor *s, const struct launch *l, int listener, struct err *e)
