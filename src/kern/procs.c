@@ -85,3 +85,11 @@ int procs_getfd(struct procs *p, pid_t tid, int fd)
 	e->pidfd = got;
 	return duplicate(got, fd);
 }
+
+void procs_signal(const struct procs *p, pid_t tid, int sig)
+{
+	const struct procs_entry *e = &p->v[(unsigned)tid % PROCS_SLOTS];
+
+	if (e->pidfd >= 0 && e->tid == tid)
+		(void)sys_pidfd_send_signal(e->pidfd, sig);
+}

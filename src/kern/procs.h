@@ -37,4 +37,11 @@ void procs_fini(struct procs *p);
  */
 int procs_getfd(struct procs *p, pid_t tid, int fd);
 
+/*
+ * A signal to the task that procs_getfd() was last asked about under that
+ * number, never to a later one that has it. Without pidfds of threads to its
+ * process.
+ */
+void procs_signal(const struct procs *p, pid_t tid, int sig);
+
 #endif

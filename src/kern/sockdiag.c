@@ -216,9 +216,9 @@ int sockdiag_step(struct sockdiag *d, sockdiag_each *each, void *ctx)
 	return 1;
 }
 
-int sockdiag_tcp6(struct sockdiag *d, sockdiag_each *each, void *ctx)
+int sockdiag_list(struct sockdiag *d, enum sockdiag_kind kind, sockdiag_each *each, void *ctx)
 {
-	int rc = sockdiag_begin(d, SOCKDIAG_TCP6, false);
+	int rc = sockdiag_begin(d, kind, false);
 
 	if (rc == 0)
 		do

@@ -54,8 +54,8 @@ void sockdiag_fini(struct sockdiag *d);
 int sockdiag_begin(struct sockdiag *d, enum sockdiag_kind kind, bool details);
 int sockdiag_step(struct sockdiag *d, sockdiag_each *each, void *ctx);
 
-/* The whole list of TCP sockets, without details. 0 or -errno. */
-int sockdiag_tcp6(struct sockdiag *d, sockdiag_each *each, void *ctx);
+/* The whole list, without details. 0 or -errno; -ENOENT: the kernel cannot list those. */
+int sockdiag_list(struct sockdiag *d, enum sockdiag_kind kind, sockdiag_each *each, void *ctx);
 
 /*
  * The one TCP socket at these places, a listener with `remote` NULL; the kernel
@@ -64,5 +64,12 @@ int sockdiag_tcp6(struct sockdiag *d, sockdiag_each *each, void *ctx);
  */
 int sockdiag_find_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
 		       const struct sockaddr_in6 *remote, uint64_t cookie, struct sockdiag_entry *ret);
+
+/*
+ * The same for every AF_UNIX socket of the namespace, whatever its state;
+ * queues are not told. -ENOENT: the kernel has no unix_diag.
+ */
+int sockdiag_unix(struct sockdiag *d, void (*each)(void *ctx, const struct sockdiag_entry *e),
+		  void *ctx);
 
 #endif

@@ -446,6 +446,9 @@ void policy_decide_pair(const struct policy_side *client, const struct policy_si
 
 	policy_decide_bounded(client->policy, client->ceiling, &out, &ret->client);
 	policy_decide_bounded(server->policy, server->ceiling, &in, &ret->server);
+	if (ret->client.allow && ret->server.allow && proto == POLICY_TCP &&
+	    client->policy->transport != server->policy->transport)
+		ret->client = (struct policy_verdict){ .reason = POLICY_BY_TRANSPORT, .policy = client->policy };
 	ret->allow = ret->client.allow && ret->server.allow;
 }
 

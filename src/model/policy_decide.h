@@ -63,6 +63,7 @@ enum policy_reason {
 	POLICY_BY_ADDRESS,      /* denied: the name is allowed, the address it has is not public */
 	POLICY_BY_NET_NONE,     /* denied: "net": "none" */
 	POLICY_BY_NET_LOOPBACK, /* denied: "net": "loopback" */
+	POLICY_BY_TRANSPORT,    /* denied: allowed by both sides, but one has wires and the other has not */
 	POLICY_REASONS
 };
 
@@ -98,7 +99,11 @@ struct policy_pair_verdict {
 	struct policy_verdict client, server;
 };
 
-/* One domain connects to a port of another: both decide, both verdicts are filled. */
+/*
+ * One domain connects to a port of another: both decide, both verdicts are
+ * filled. A stream that both allow needs the same transport on both sides; the
+ * client's verdict says so.
+ */
 void policy_decide_pair(const struct policy_side *client, const struct policy_side *server,
 			enum policy_proto proto, uint16_t port, struct policy_pair_verdict *ret);
 

@@ -86,6 +86,7 @@ const char *policy_reason_name(enum policy_reason r)
 		[POLICY_BY_RULE] = "rule",         [POLICY_BY_OWN] = "own",
 		[POLICY_BY_DEFAULT] = "default",   [POLICY_BY_ADDRESS] = "address",
 		[POLICY_BY_NET_NONE] = "net-none", [POLICY_BY_NET_LOOPBACK] = "net-loopback",
+		[POLICY_BY_TRANSPORT] = "transport",
 	};
 
 	return (unsigned)r < POLICY_REASONS ? names[r] : "unknown";
@@ -137,6 +138,10 @@ const char *policy_verdict_text(const struct policy_verdict *v, const struct pol
 	case POLICY_BY_NET_LOOPBACK:
 		(void)snprintf(buf, size, "denied: %s has \"net\": \"%s\"", file,
 			       policy_net_name(v->policy->net));
+		break;
+	case POLICY_BY_TRANSPORT:
+		(void)snprintf(buf, size, "denied: %s has \"transport\": \"%s\", the other side has not", file,
+			       policy_transport_name(v->policy->transport));
 		break;
 	case POLICY_REASONS:
 		break;
@@ -247,6 +252,13 @@ static void advise_allowing(const struct policy_verdict *v, const struct policy_
 		(void)snprintf(ret->text, sizeof ret->text,
 			       "no rule can allow what %s denies: take it out or make it narrower",
 			       rule_text(v->policy, v->rule, rule, sizeof rule));
+		return;
+	}
+	if (v->reason == POLICY_BY_TRANSPORT) {
+		(void)snprintf(ret->text, sizeof ret->text,
+			       "domains that talk to each other need the same \"transport\": change it in "
+			       "%s or in the other side's policy",
+			       file);
 		return;
 	}
 	if (unnameable(v, a)) {

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "model/policy.h"
+
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72
 #endif
@@ -24,8 +26,10 @@ static const struct trap_info traps[] = {
 	[TRAP_CONNECT] = { "connect", __NR_connect, "always" },
 	[TRAP_GETSOCKNAME] = { "getsockname", __NR_getsockname, "always" },
 	[TRAP_GETPEERNAME] = { "getpeername", __NR_getpeername, "always" },
-	[TRAP_GETSOCKOPT] = { "getsockopt", __NR_getsockopt, "SO_DOMAIN and IPV6_V6ONLY" },
-	[TRAP_SETSOCKOPT] = { "setsockopt", __NR_setsockopt, "IPV6_V6ONLY" },
+	[TRAP_GETSOCKOPT] = { "getsockopt", __NR_getsockopt, "SO_DOMAIN and IPV6_V6ONLY; with wires what is TCP's or IP's" },
+	[TRAP_SETSOCKOPT] = { "setsockopt", __NR_setsockopt, "IPV6_V6ONLY; with wires what is TCP's or IP's" },
+	[TRAP_SENDTO] = { "sendto", __NR_sendto, "with an address, in domains with wires" },
+	[TRAP_SHUTDOWN] = { "shutdown", __NR_shutdown, "in domains with wires" },
 };
 static_assert(sizeof traps / sizeof *traps == TRAP_COUNT, "every trap has its line");
 
@@ -48,6 +52,7 @@ int trap_find(uint32_t nr)
 #define SET 2U
 #define TRAP_GET 4U
 #define TRAP_SET 8U
+#define WIRE 16U /* trapped where streams are wires: a socket of AF_UNIX does not have it, or has it otherwise */
 
 struct option {
 	uint16_t level, lo, hi; /* both options belong to it */
@@ -63,43 +68,43 @@ struct option {
  * another's credentials or descriptors unasked (SO_PASS*, SO_PEERPIDFD).
  */
 static const struct option options[] = {
-	{ IPPROTO_IP, IP_TOS, IP_TTL, GET | SET },
-	{ IPPROTO_IP, IP_MTU_DISCOVER, IP_MTU_DISCOVER, GET | SET },
-	{ IPPROTO_IP, IP_MTU, IP_MTU, GET },
+	{ IPPROTO_IP, IP_TOS, IP_TTL, GET | SET | WIRE },
+	{ IPPROTO_IP, IP_MTU_DISCOVER, IP_MTU_DISCOVER, GET | SET | WIRE },
+	{ IPPROTO_IP, IP_MTU, IP_MTU, GET | WIRE },
 	{ SOL_SOCKET, SO_DEBUG, SO_REUSEADDR, GET | SET },
 	{ SOL_SOCKET, SO_TYPE, SO_ERROR, GET },
 	{ SOL_SOCKET, SO_DONTROUTE, SO_OOBINLINE, GET | SET },
 	{ SOL_SOCKET, SO_PRIORITY, SO_LINGER, GET | SET },
-	{ SOL_SOCKET, SO_REUSEPORT, SO_REUSEPORT, GET | SET },
-	{ SOL_SOCKET, SO_PEERCRED, SO_PEERCRED, GET },
+	{ SOL_SOCKET, SO_REUSEPORT, SO_REUSEPORT, GET | SET | WIRE },
+	{ SOL_SOCKET, SO_PEERCRED, SO_PEERCRED, GET | WIRE },
 	{ SOL_SOCKET, SO_RCVLOWAT, SO_SNDTIMEO_OLD, GET | SET },
 	{ SOL_SOCKET, SO_TIMESTAMP_OLD, SO_TIMESTAMP_OLD, GET | SET },
 	{ SOL_SOCKET, SO_ACCEPTCONN, SO_ACCEPTCONN, GET },
 	{ SOL_SOCKET, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SET },
 	{ SOL_SOCKET, SO_TIMESTAMPNS_OLD, SO_TIMESTAMPNS_OLD, GET | SET },
-	{ SOL_SOCKET, SO_PROTOCOL, SO_PROTOCOL, GET },
+	{ SOL_SOCKET, SO_PROTOCOL, SO_PROTOCOL, GET | WIRE },
 	{ SOL_SOCKET, SO_DOMAIN, SO_DOMAIN, TRAP_GET },
 	{ SOL_SOCKET, SO_PEEK_OFF, SO_PEEK_OFF, GET | SET },
 	{ SOL_SOCKET, SO_MAX_PACING_RATE, SO_MAX_PACING_RATE, GET | SET },
 	{ SOL_SOCKET, SO_INCOMING_CPU, SO_INCOMING_CPU, GET | SET },
 	{ SOL_SOCKET, SO_MEMINFO, SO_MEMINFO, GET },
 	{ SOL_SOCKET, SO_COOKIE, SO_COOKIE, GET },
-	{ SOL_SOCKET, SO_PEERGROUPS, SO_PEERGROUPS, GET },
+	{ SOL_SOCKET, SO_PEERGROUPS, SO_PEERGROUPS, GET | WIRE },
 	{ SOL_SOCKET, SO_ZEROCOPY, SO_ZEROCOPY, GET | SET },
 	{ SOL_SOCKET, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, GET | SET },
 	{ SOL_SOCKET, SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW, GET | SET },
 	{ SOL_SOCKET, SO_BUF_LOCK, SO_BUF_LOCK, GET | SET },
-	{ IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK, GET | SET },
-	{ IPPROTO_TCP, TCP_CONGESTION, TCP_CONGESTION, GET | SET },
-	{ IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, TCP_THIN_DUPACK, GET | SET },
-	{ IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_USER_TIMEOUT, GET | SET },
-	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP_CC_INFO, GET | SET },
-	{ IPPROTO_TCP, TCP_INQ, TCP_INQ, GET | SET },
-	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, IPV6_UNICAST_HOPS, GET | SET },
-	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_MTU_DISCOVER, GET | SET },
-	{ IPPROTO_IPV6, IPV6_MTU, IPV6_MTU, GET },
+	{ IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK, GET | SET | WIRE },
+	{ IPPROTO_TCP, TCP_CONGESTION, TCP_CONGESTION, GET | SET | WIRE },
+	{ IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, TCP_THIN_DUPACK, GET | SET | WIRE },
+	{ IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_USER_TIMEOUT, GET | SET | WIRE },
+	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP_CC_INFO, GET | SET | WIRE },
+	{ IPPROTO_TCP, TCP_INQ, TCP_INQ, GET | SET | WIRE },
+	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, IPV6_UNICAST_HOPS, GET | SET | WIRE },
+	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_MTU_DISCOVER, GET | SET | WIRE },
+	{ IPPROTO_IPV6, IPV6_MTU, IPV6_MTU, GET | WIRE },
 	{ IPPROTO_IPV6, IPV6_V6ONLY, IPV6_V6ONLY, TRAP_GET | TRAP_SET },
-	{ IPPROTO_IPV6, IPV6_TCLASS, IPV6_TCLASS, GET | SET },
+	{ IPPROTO_IPV6, IPV6_TCLASS, IPV6_TCLASS, GET | SET | WIRE },
 	{ SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_NO_ENOBUFS, SET },
 	{ SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK, GET | SET },
 };
@@ -110,7 +115,6 @@ static_assert(SO_LINGER == SO_PRIORITY + 1 && SO_OOBINLINE == 10, "no SO_NO_CHEC
 
 enum option_use syscalls_option(unsigned needs, bool set, int level, int option)
 {
-	(void)needs; /* streams of every kind have the same options so far */
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		const struct option *o = &options[i];
 
@@ -119,7 +123,7 @@ enum option_use syscalls_option(unsigned needs, bool set, int level, int option)
 		if (o->uses & (set ? TRAP_SET : TRAP_GET))
 			return OPTION_TRAPPED;
 		if (o->uses & (set ? SET : GET))
-			return OPTION_NATIVE;
+			return o->uses & WIRE && needs & POLICY_NEEDS_WIRE ? OPTION_TRAPPED : OPTION_NATIVE;
 	}
 	return OPTION_SHUT;
 }
@@ -159,6 +163,16 @@ static const struct syscall_rule judged[] = {
 	{ __NR_ioctl, SYSCALL_REFUSE, ENOTTY, 1, { BETWEEN(1, 0x8900, 0x89ff) } },
 };
 
+/* The same for a domain whose streams are wires; the address goes by its length, which is an int. */
+static const struct syscall_rule with_wires[] = {
+	{ __NR_sendto, SYSCALL_TRAP, 0, 1, { BETWEEN(5, 1, UINT32_MAX) } },
+	{ __NR_shutdown, SYSCALL_TRAP, 0, 0, { { 0 } } },
+	/* A TCP socket without errors to tell says that; one of AF_UNIX would give data. */
+	{ __NR_recvfrom, SYSCALL_REFUSE, EAGAIN, 1, { HAS(3, MSG_ERRQUEUE) } },
+	{ __NR_recvmsg, SYSCALL_REFUSE, EAGAIN, 1, { HAS(2, MSG_ERRQUEUE) } },
+	{ __NR_recvmmsg, SYSCALL_REFUSE, EAGAIN, 1, { HAS(3, MSG_ERRQUEUE) } },
+};
+
 static void add(struct syscall_rules *r, const struct syscall_rule *rule)
 {
 	assert(r->n < SYSCALL_RULES_MAX);
@@ -189,6 +203,8 @@ void syscalls_rules(unsigned needs, struct syscall_rules *ret)
 	ret->n = 0;
 	for (size_t i = 0; i < sizeof judged / sizeof *judged; i++)
 		add(ret, &judged[i]);
+	for (size_t i = 0; needs & POLICY_NEEDS_WIRE && i < sizeof with_wires / sizeof *with_wires; i++)
+		add(ret, &with_wires[i]);
 	add_options(ret, needs, false);
 	add_options(ret, needs, true);
 	for (int t = TRAP_BIND; t <= TRAP_GETPEERNAME; t++)

@@ -5,10 +5,13 @@
  * options exist for an app. The filter, the supervisor's dispatch and the
  * manual come from here.
  *
- * It holds for domains whose policy has rules and whose streams are TCP
- * sockets of the supervisor's namespace. There recv, send, poll, shutdown and
- * close need no trap: an address given to send is ignored by a TCP socket,
- * unless MSG_FASTOPEN is with it, and that flag is refused by value.
+ * It holds for domains whose policy has rules. Streams that are TCP sockets of
+ * the supervisor's namespace need no trap for recv, send, poll, shutdown and
+ * close: an address given to send is ignored by a TCP socket, unless
+ * MSG_FASTOPEN is with it, and that flag is refused by value. Wires
+ * (POLICY_NEEDS_WIRE) are AF_UNIX sockets, which take an address amiss, eat
+ * data for MSG_ERRQUEUE, have no options of TCP, and remember a shutdown for
+ * ever; what shows that is trapped or refused for them alone.
  */
 #ifndef VRUN_MODEL_SYSCALLS_H
 #define VRUN_MODEL_SYSCALLS_H
@@ -28,6 +31,8 @@ enum trap {
 	TRAP_GETPEERNAME,
 	TRAP_GETSOCKOPT,
 	TRAP_SETSOCKOPT,
+	TRAP_SENDTO,
+	TRAP_SHUTDOWN,
 	TRAP_COUNT
 };
 

@@ -17,6 +17,7 @@
 #include "kern/guestmem.h"
 #include "sup/sup.h"
 #include "sup/transport.h"
+#include "sup/wire_options.h"
 
 static void park(struct call *c, struct vsk *listener, int *fd)
 {
@@ -47,6 +48,8 @@ static struct vsk *new_row(struct call *c, struct vsk *listener, const struct vs
 	if (!v)
 		return NULL;
 	v->v6only = listener->v6only;
+	if (v->wire)
+		wire_inherit_options(v, listener);
 	v->local = a->local;
 	v->local_port = listener->local_port;
 	v->remote = a->peer;
@@ -162,7 +165,7 @@ int64_t handle_accept(struct call *c)
 	rc = try_accept(c, &t);
 	if (rc != -EAGAIN || socket_nonblocking(t.fd))
 		return rc;
-	return call_wait(c, &t.fd, t.cookie, true, socket_timeout(t.fd, SO_RCVTIMEO), EAGAIN, retry) == 0 ?
+	return call_wait(c, &t.fd, t.cookie, EPOLLIN, socket_timeout(t.fd, SO_RCVTIMEO), EAGAIN, retry) == 0 ?
 		       CALL_ANSWERED :
 		       -EAGAIN;
 }

@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "model/json.h"
 #include "sup/network.h"
+#include "sup/transport.h"
 
 #define LANDLOCK_SCOPES 6 /* the ABI from which a wall holds TCP and abstract sockets (landlock(7)) */
 
@@ -133,13 +134,12 @@ static int find_policy(const struct admit_state *s, const char *option, struct p
 }
 
 /* What this supervisor cannot give is refused now; a policy is never carried out in part. */
-static int check_needs(const struct admit_state *s, const struct policy *p, struct err *e)
+static int check_needs(struct sup *sup, const struct admit_state *s, const struct policy *p, struct err *e)
 {
 	static const struct {
 		unsigned bit;
 		const char *what;
 	} missing[] = {
-		{ POLICY_NEEDS_WIRE, "the transport \"wire\"" },
 		{ POLICY_NEEDS_UDP, "rules for UDP" },
 		{ POLICY_NEEDS_PUBLISH, "\"publish\"" },
 		{ POLICY_NEEDS_RELAY, "\"rate\", \"maxBytes\", \"record\" or \"tls\"" },
@@ -151,6 +151,8 @@ static int check_needs(const struct admit_state *s, const struct policy *p, stru
 		if (needs & missing[i].bit)
 			return err_set(e, ENOTSUP, "container %s: its policy asks for %s, which is not served",
 				       s->id, missing[i].what);
+	if (needs & POLICY_NEEDS_WIRE && transport_wire_check(sup, e) < 0)
+		return err_wrap(e, "container %s", s->id);
 	return 0;
 }
 
@@ -167,7 +169,7 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 	if (a->ceiling.text)
 		rc = read_policy(&a->ceiling, &ceiling, e);
 	if (rc == 0)
-		rc = check_needs(a, &own, e);
+		rc = check_needs(s, a, &own, e);
 	if (rc == 0)
 		rc = domain_new(s, a->id, &own, fds[a->listener], &d, e);
 	policy_fini(&own); /* empty when it was taken */

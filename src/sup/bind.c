@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "sup/bind.h"
 #include "sup/transport.h"
+#include "sup/wire_options.h"
 
 #define EPHEMERAL_FIRST 32768 /* net.ipv4.ip_local_port_range as the kernel sets it */
 #define EPHEMERAL_LAST 60999
@@ -82,7 +83,7 @@ int bind_stream(struct call *c, struct target *t, const struct addr *a, uint16_t
 	v->local = *a;
 	v->local_port = port;
 	v->reuse_addr = get_flag(t->fd, SO_REUSEADDR);
-	v->reuse_port = get_flag(t->fd, SO_REUSEPORT);
+	v->reuse_port = v->wire ? wire_reuses_port(v) : get_flag(t->fd, SO_REUSEPORT);
 	rc = port ? bind_once(c, t) : bind_any_port(c, t);
 	if (rc < 0) {
 		v->at = NULL;

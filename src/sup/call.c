@@ -24,6 +24,8 @@ static int64_t row_anew(struct call *c, struct target *t)
 
 		if (getsockopt(t->fd, SOL_SOCKET, SO_DOMAIN, &t->family, &size) < 0)
 			return -errno;
+		if (fabric_has(&c->sup->fabric, t->fd))
+			return -EPERM; /* a wire of a domain that is gone */
 		/* A stranger's network socket, inherited or received: not for this domain. */
 		return t->family == AF_UNIX || t->family == AF_NETLINK ? 0 : -EPERM;
 	}
@@ -156,6 +158,13 @@ int64_t socket_timeout(int fd, int option)
 bool socket_readable(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+bool socket_ended(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
 
 	return poll(&p, 1, 0) == 1;
 }

@@ -17,11 +17,10 @@ static bool always(struct survey_job *j)
 static void look(struct survey_job *j, struct vsk *v, const struct sockdiag_entry *e)
 {
 	struct sup *s = (struct sup *)((char *)j - offsetof(struct sup, collector));
-	bool wire = v->domain->policy.transport == POLICY_TRANSPORT_WIRE;
-
 	if (e && e->state == STATE_TIME_WAIT)
 		e = NULL; /* closed, and waiting for late packets that never come */
-	if (e || v->status == VSK_UNCONNECTED || !s->survey.whole[wire ? SOCKDIAG_UNIX : SOCKDIAG_TCP6]) {
+	if (e || (v->status == VSK_UNCONNECTED && !v->wire) ||
+	    !s->survey.whole[v->wire ? SOCKDIAG_UNIX : SOCKDIAG_TCP6]) {
 		v->missed = false;
 		return;
 	}
@@ -57,12 +56,12 @@ void sup_collect_slowly(struct sup *s)
 
 /* --- at once -------------------------------------------------------------------- */
 
-static void collect_domain(struct sup *s, struct domain *d)
+static void collect_domain(struct sup *s, struct domain *d, const struct transport *t)
 {
 	struct vsk *v = LIST_FIRST(&d->rows), *next;
 
 	for (; v; v = next) {
-		bool gone = !v->seen && transport_of(v)->is_gone(v);
+		bool gone = transport_of(v) == t && !v->seen && t->is_gone(v);
 
 		next = LIST_NEXT(v, in_domain);
 		v->seen = false;
@@ -71,12 +70,27 @@ static void collect_domain(struct sup *s, struct domain *d)
 	}
 }
 
-void sup_collect(struct sup *s)
+static void collect(struct sup *s, const struct transport *t)
 {
 	struct domain *d;
 
-	if (transport_tcp.look(s) == 0)
+	if (t->look(s) == 0)
 		LIST_FOREACH(d, &s->domains, link)
-			collect_domain(s, d);
+			collect_domain(s, d, t);
+}
+
+void sup_collect(struct sup *s)
+{
+	const struct domain *d;
+	bool wires = false, tcp = false;
+
+	LIST_FOREACH(d, &s->domains, link) {
+		wires = wires || transport_of_domain(d) == &transport_wire;
+		tcp = tcp || transport_of_domain(d) == &transport_tcp;
+	}
+	if (tcp)
+		collect(s, &transport_tcp);
+	if (wires)
+		collect(s, &transport_wire);
 	set_mark(&s->table);
 }

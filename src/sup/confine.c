@@ -19,11 +19,11 @@
 static const uint16_t supervisor_calls[] = {
 	/* notifications, the loop, apps' memory and descriptors */
 	__NR_ioctl, __NR_epoll_pwait, __NR_epoll_ctl, __NR_process_vm_readv, __NR_process_vm_writev,
-	__NR_pidfd_open, __NR_pidfd_getfd, __NR_kcmp, __NR_kill,
+	__NR_pidfd_open, __NR_pidfd_getfd, __NR_pidfd_send_signal, __NR_kcmp, __NR_kill,
 	/* sockets; socket itself is below */
 	__NR_bind, __NR_listen, __NR_accept4, __NR_connect, __NR_getsockname, __NR_getpeername,
 	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvfrom, __NR_sendto, __NR_sendmsg,
-	__NR_ppoll,
+	__NR_shutdown, __NR_ppoll,
 	__NR_wait4, /* for the factory, at the end */
 	/* policies, /proc, the audit stream */
 	__NR_openat, __NR_openat2, __NR_read, __NR_write, __NR_writev, __NR_lseek, __NR_fstat,
@@ -79,9 +79,10 @@ static int give_up(uint64_t keep, struct err *e)
 
 int confine_supervisor(struct err *e)
 {
-	static const struct bpf_cond inet6 = IS(0, AF_INET6), sizes = IS(0, SECCOMP_GET_NOTIF_SIZES);
+	static const struct bpf_cond inet6 = IS(0, AF_INET6), wire = IS(0, AF_UNIX), sizes = IS(0, SECCOMP_GET_NOTIF_SIZES);
 	static const struct bpf_rule special[] = {
 		{ .nr = __NR_socket, .conds = &inet6, .n_conds = 1 },
+		{ .nr = __NR_socket, .conds = &wire, .n_conds = 1 },
 		{ .nr = __NR_seccomp, .conds = &sizes, .n_conds = 1 },
 	};
 	int rc = give_up(SUPERVISOR_CAPS & caps_effective(), e);

@@ -125,6 +125,7 @@ static int64_t finish(struct call *c, struct target *t, struct vsk *listener)
 		return rc;
 	}
 	vsk_set_status(&c->sup->table, v, rc == 0 ? VSK_CONNECTED : VSK_CONNECTING);
+	c->sup->table.turn++;
 	return rc;
 }
 
@@ -136,12 +137,19 @@ static int64_t attempt(struct call *c, struct target *t, bool may_wait)
 
 	if (!d)
 		return -ENETUNREACH;
-	listener = vsk_find_listener(&c->sup->table, d, &v->remote, v->remote_port);
-	if (listener && may_wait && !transport_of(v)->has_room(c->sup, listener))
-		return -EAGAIN;
-	/* Without a listener the kernel says what it says anywhere, of an address where nobody can be. */
-	v->to = listener ? listener->at : &c->sup->fabric.own;
-	return finish(c, t, listener);
+	for (;;) {
+		int64_t rc;
+
+		listener = vsk_find_listener(&c->sup->table, d, &v->remote, v->remote_port);
+		if (listener && may_wait && !transport_of(v)->has_room(c->sup, listener))
+			return -EAGAIN;
+		/* Without a listener the kernel says what it says anywhere, of an address where nobody can be. */
+		v->to = listener ? listener->at : &c->sup->fabric.own;
+		rc = finish(c, t, listener);
+		if (rc != -ESTALE)
+			return rc;
+		vsk_free(&c->sup->table, listener);
+	}
 }
 
 static int64_t retry(struct wait *w)
@@ -176,9 +184,9 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 	if (listener)
 		sup_sweep(c->sup, listener->cookie);
 	rc = attempt(c, t, !socket_nonblocking(t->fd));
-	if (rc != -EAGAIN)
+	if (rc != -EAGAIN || socket_nonblocking(t->fd))
 		return rc;
-	rc = call_wait(c, &t->fd, listener ? listener->cookie : 0, false, socket_timeout(t->fd, SO_SNDTIMEO),
+	rc = call_wait(c, &t->fd, listener ? listener->cookie : 0, 0, socket_timeout(t->fd, SO_SNDTIMEO),
 		       EINPROGRESS, retry);
 	return rc < 0 ? -ECONNREFUSED : CALL_ANSWERED;
 }

@@ -29,7 +29,7 @@ int64_t handle_socket(struct call *c)
 		sup_collect(c->sup);
 	if (c->domain->n_rows >= most)
 		return -ENFILE;
-	rc = transport_tcp.create(c->sup, c->domain, family == AF_INET6, type & SOCK_NONBLOCK, &fd);
+	rc = transport_of_domain(c->domain)->create(c->sup, c->domain, family == AF_INET6, type & SOCK_NONBLOCK, &fd);
 	if (rc < 0)
 		return rc == -EMFILE ? -ENFILE : rc;
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)

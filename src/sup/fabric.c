@@ -114,14 +114,21 @@ int fabric_set_mark(int fd, const struct fabric_mark *m)
 	return setsockopt(fd, SOL_SOCKET, SO_MARK, &v, sizeof v) < 0 ? -errno : 0;
 }
 
-bool fabric_get_mark(const struct fabric *f, int fd, struct fabric_mark *ret)
+bool fabric_has(const struct fabric *f, int fd)
 {
 	uint64_t cookie = 0;
-	unsigned v = 0;
-	socklen_t len = sizeof cookie, mark_len = sizeof v;
+	socklen_t len = sizeof cookie;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0 || cookie != f->cookie ||
-	    getsockopt(fd, SOL_SOCKET, SO_MARK, &v, &mark_len) < 0 || (v & 0xff00) != MARK_OURS)
+	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) == 0 && cookie == f->cookie;
+}
+
+bool fabric_get_mark(const struct fabric *f, int fd, struct fabric_mark *ret)
+{
+	unsigned v = 0;
+	socklen_t len = sizeof v;
+
+	if (!fabric_has(f, fd) || getsockopt(fd, SOL_SOCKET, SO_MARK, &v, &len) < 0 ||
+	    (v & 0xff00) != MARK_OURS)
 		return false;
 	*ret = (struct fabric_mark){ .domain = (uint16_t)(v >> 16),
 				     .v6 = v & MARK_V6,

@@ -60,7 +60,9 @@ struct fabric_mark {
 };
 
 int fabric_set_mark(int fd, const struct fabric_mark *m);
-/* False when the socket is not one of F's. */
+/* The socket is of F's namespace. */
+bool fabric_has(const struct fabric *f, int fd);
+/* False when the socket is not one of F's, or has no mark. */
 bool fabric_get_mark(const struct fabric *f, int fd, struct fabric_mark *ret);
 
 #endif

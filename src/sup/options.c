@@ -7,12 +7,22 @@
 #include "kern/guestmem.h"
 #include "sup/sup.h"
 #include "sup/transport.h"
+#include "sup/wire_options.h"
 
 /* Level and option are what the filter traps; a bundle's own filter may trap more. */
 static bool trapped(const struct call *c, bool set)
 {
 	return syscalls_option(policy_needs(&c->domain->policy), set, (int)c->args[1], (int)c->args[2]) ==
 	       OPTION_TRAPPED;
+}
+
+/* Answered from the row whatever the transport is; the others are those of wires. */
+static bool of_row(const struct call *c)
+{
+	int level = (int)c->args[1], option = (int)c->args[2];
+
+	return (level == SOL_SOCKET && option == SO_DOMAIN) ||
+	       (level == IPPROTO_IPV6 && option == IPV6_V6ONLY);
 }
 
 static int64_t write_int(struct call *c, int value)
@@ -42,6 +52,8 @@ int64_t handle_getsockopt(struct call *c)
 		return rc;
 	if (!trapped(c, false))
 		return -ENOPROTOOPT;
+	if (!of_row(c)) /* harmless on any socket: without wires it is not even trapped */
+		return t.row && t.row->wire ? wire_getsockopt(c, &t) : CALL_CONTINUE;
 	if ((int)c->args[1] == SOL_SOCKET)
 		return write_int(c, !t.row ? t.family : t.row->v6 ? AF_INET6 : AF_INET);
 	if (!t.row || !t.row->v6)
@@ -59,6 +71,8 @@ int64_t handle_setsockopt(struct call *c)
 		return rc;
 	if (!trapped(c, true))
 		return -ENOPROTOOPT;
+	if (!of_row(c))
+		return t.row && t.row->wire ? wire_setsockopt(c, &t) : CALL_CONTINUE;
 	if (!t.row || !t.row->v6)
 		return t.row ? -ENOPROTOOPT : -EOPNOTSUPP;
 	if ((int)c->args[4] < (int)sizeof value)

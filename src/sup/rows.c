@@ -57,7 +57,7 @@ static enum row_status unlisted(const struct vsk *v)
 {
 	switch ((enum vsk_status)v->status) {
 	case VSK_UNCONNECTED:
-		return ROW_UNCONNECTED; /* the kernel lists these nowhere */
+		return v->wire ? ROW_TERMINATED : ROW_UNCONNECTED; /* the kernel lists these nowhere */
 	case VSK_BOUND: /* nor these before 6.8 */
 		return v->at && transport_of(v)->in_use(v) ? ROW_BOUND : ROW_TERMINATED;
 	default:

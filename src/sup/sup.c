@@ -22,6 +22,8 @@ static int64_t (*const handlers[])(struct call *) = {
 	[TRAP_GETPEERNAME] = handle_getpeername,
 	[TRAP_GETSOCKOPT] = handle_getsockopt,
 	[TRAP_SETSOCKOPT] = handle_setsockopt,
+	[TRAP_SENDTO] = handle_sendto,
+	[TRAP_SHUTDOWN] = handle_shutdown,
 };
 static_assert(sizeof handlers / sizeof *handlers == TRAP_COUNT, "every trap has a handler");
 
@@ -105,7 +107,8 @@ void call_reply(struct call *c, int64_t result, uint64_t cookie)
 	int rc = notify_reply(&c->domain->notify, c->id, result, result < 0 ? (int)-result : 0);
 
 	if (rc == -ENOENT && cookie &&
-	    (c->trap == TRAP_CONNECT || c->trap == TRAP_BIND || c->trap == TRAP_LISTEN))
+	    (c->trap == TRAP_CONNECT || c->trap == TRAP_BIND || c->trap == TRAP_LISTEN ||
+	     (c->trap == TRAP_SENDTO && result > 0)))
 		replay_keep(c, result, cookie);
 }
 
@@ -145,7 +148,7 @@ static void wait_ready(struct watch *watch, uint32_t events)
 	wait_retry((struct wait *)((char *)watch - offsetof(struct wait, watch)));
 }
 
-int call_wait(struct call *c, int *fd, uint64_t cookie, bool watch, int64_t timeout, int timeout_error,
+int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t timeout, int timeout_error,
 	      int64_t (*retry)(struct wait *w))
 {
 	struct sup *s = c->sup;
@@ -164,11 +167,11 @@ int call_wait(struct call *c, int *fd, uint64_t cookie, bool watch, int64_t time
 	w->fd = fd_take(fd);
 	TAILQ_INSERT_TAIL(&s->waits, w, link);
 	c->domain->n_waits++;
-	if (watch && loop_add(&s->loop, w->fd, EPOLLIN, &w->watch) < 0) {
+	if (events && loop_add(&s->loop, w->fd, events, &w->watch) < 0) {
 		wait_free(w);
 		return -EAGAIN;
 	}
-	w->watched = watch;
+	w->watched = events != 0;
 	if (w->deadline < look)
 		look = w->deadline;
 	if (look < s->next_look)
@@ -247,7 +250,10 @@ void sup_remove(struct sup *s, struct domain *d)
 				v->to = NULL;
 			for (a = TAILQ_FIRST(&v->arrivals); a; a = after) {
 				after = TAILQ_NEXT(a, link);
-				if (a->from->domain != d)
+				if (!a->from || a->from->domain != d)
+					continue;
+				a->from = NULL;
+				if (v->wire) /* the kernel's queue has it still */
 					continue;
 				TAILQ_REMOVE(&v->arrivals, a, link);
 				v->n_arrivals--;

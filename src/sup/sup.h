@@ -63,6 +63,8 @@ int64_t handle_getsockname(struct call *c);
 int64_t handle_getpeername(struct call *c);
 int64_t handle_getsockopt(struct call *c);
 int64_t handle_setsockopt(struct call *c);
+int64_t handle_sendto(struct call *c);
+int64_t handle_shutdown(struct call *c);
 
 struct wait {
 	TAILQ_ENTRY(wait) link;
@@ -105,6 +107,7 @@ struct sup {
 	void (*audit)(void *ctx, const struct audit_record *r); /* with its line */
 	void *audit_ctx;
 	void (*complain)(const struct err *e); /* what went wrong and nobody waits to hear; or NULL */
+	unsigned wire_port; /* the next one that a wire's client is given, modulo their number; 0: not begun */
 	bool served; /* there was a container */
 };
 
@@ -153,8 +156,9 @@ bool call_valid(const struct call *c);
 void call_reply(struct call *c, int64_t result, uint64_t cookie);
 
 /* Turns the call into a wait. Takes the duplicate. -EAGAIN: too many wait; 0: the caller returns
- * CALL_ANSWERED. `timeout` is in milliseconds, negative: none. */
-int call_wait(struct call *c, int *fd, uint64_t cookie, bool watch, int64_t timeout, int timeout_error,
+ * CALL_ANSWERED. `events` of the duplicate (EPOLLIN) try again, 0: sup_retry() does. `timeout` is in
+ * milliseconds, negative: none. */
+int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t timeout, int timeout_error,
 	      int64_t (*retry)(struct wait *w));
 
 /* Tries again whatever waits for the socket, such as connections to a listener with room. */
@@ -180,5 +184,6 @@ int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struc
 int64_t socket_timeout(int fd, int option);
 bool socket_nonblocking(int fd);
 bool socket_readable(int fd); /* has something to accept, or an error */
+bool socket_ended(int fd);    /* its peer sends no more */
 
 #endif

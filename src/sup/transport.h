@@ -10,6 +10,7 @@
 #ifndef VRUN_SUP_TRANSPORT_H
 #define VRUN_SUP_TRANSPORT_H
 
+#include "base/err.h"
 #include "sup/vsk.h"
 
 struct sup;
@@ -35,7 +36,8 @@ struct transport {
 	/*
 	 * To v->remote_port at v->to, where `listener` is; NULL: where nobody can
 	 * be. Sets v->local_port. 0, -EINPROGRESS or what connect(2) says; with the
-	 * first two the listener knows what the client is called.
+	 * first two the listener knows what the client is called. -ESTALE: the
+	 * listener's socket is closed, and its row is to go.
 	 */
 	int (*connect)(int fd, struct vsk *v, struct vsk *listener);
 	/* Once more, with v->to set: -EISCONN, -EALREADY, 0, or how it went. */
@@ -51,14 +53,21 @@ struct transport {
 	/* Makes the listener readable, for a connection that is parked: the next accept skips this one. */
 	void (*send_token)(struct sup *s, struct vsk *listener);
 
+	/* shutdown(2), where the kernel's own will not do; else NULL. Sets `spent` when the row listens no more. */
+	int (*shutdown)(int fd, struct vsk *v, int how);
+
 	/* Sets `seen` in the rows of the sockets that there are. 0 or -errno. */
 	int (*look)(struct sup *s);
 	/* Beyond that: whether a row that was not seen has lost its socket. */
 	bool (*is_gone)(const struct vsk *v);
 };
 
-extern const struct transport transport_tcp;
+extern const struct transport transport_tcp, transport_wire;
+
+/* 0, or why this kernel cannot have wires, and what to do. */
+int transport_wire_check(struct sup *s, struct err *e);
 
 const struct transport *transport_of(const struct vsk *v);
+const struct transport *transport_of_domain(const struct domain *d);
 
 #endif

@@ -132,7 +132,7 @@ static bool has_room(struct sup *s, struct vsk *listener)
 	if (listener->n_arrivals + listener->n_tokens <= listener->backlog)
 		return true;
 	/* Some of those may have left without being accepted, and the kernel dropped them. */
-	return sockdiag_tcp6(&s->diag, find_length, &q) == 0 && q.length <= (int64_t)listener->backlog;
+	return sockdiag_list(&s->diag, SOCKDIAG_TCP6, find_length, &q) == 0 && q.length <= (int64_t)listener->backlog;
 }
 
 static int connect_row(int fd, struct vsk *v, struct vsk *listener)
@@ -221,7 +221,7 @@ static void saw(void *ctx, const struct sockdiag_entry *entry)
 
 static int look(struct sup *s)
 {
-	return sockdiag_tcp6(&s->diag, saw, &s->table);
+	return sockdiag_list(&s->diag, SOCKDIAG_TCP6, saw, &s->table);
 }
 
 static bool is_gone(const struct vsk *v)
@@ -249,9 +249,3 @@ const struct transport transport_tcp = {
 	.look = look,
 	.is_gone = is_gone,
 };
-
-const struct transport *transport_of(const struct vsk *v)
-{
-	(void)v; /* there is but one */
-	return &transport_tcp;
-}

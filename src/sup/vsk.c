@@ -74,9 +74,9 @@ struct vsk *vsk_find(struct vsk_table *t, uint64_t cookie)
 	return NULL;
 }
 
-static bool has_port(enum vsk_status s)
+static bool has_port(const struct vsk *v, enum vsk_status s)
 {
-	return s == VSK_BOUND || s == VSK_LISTENING;
+	return s == VSK_BOUND || s == VSK_LISTENING || (s == VSK_CONNECTED && v->client);
 }
 
 static struct vsk_list *ports_of(struct vsk_table *t, const struct domain *d, uint16_t port)
@@ -86,11 +86,25 @@ static struct vsk_list *ports_of(struct vsk_table *t, const struct domain *d, ui
 
 static void leave_lists(struct vsk_table *t, struct vsk *v)
 {
-	if (v->status == VSK_UNCONNECTED) {
+	if (v->in_loose_list) {
 		TAILQ_REMOVE(&t->loose, v, in_loose);
 		t->n_loose--;
-	} else if (has_port(v->status)) {
+	}
+	if (v->in_ports)
 		LIST_REMOVE(v, by_port);
+	v->in_loose_list = v->in_ports = false;
+}
+
+/* Wires are seen by the kernel's list whatever their state is. */
+static void enter_lists(struct vsk_table *t, struct vsk *v)
+{
+	if (v->status == VSK_UNCONNECTED && !v->wire) {
+		TAILQ_INSERT_TAIL(&t->loose, v, in_loose);
+		t->n_loose++;
+		v->in_loose_list = true;
+	} else if (has_port(v, (enum vsk_status)v->status)) {
+		LIST_INSERT_HEAD(ports_of(t, v->domain, v->local_port), v, by_port);
+		v->in_ports = true;
 	}
 }
 
@@ -119,12 +133,7 @@ void vsk_set_status(struct vsk_table *t, struct vsk *v, enum vsk_status status)
 		drop_queues(v);
 	v->status = (uint8_t)status;
 	v->missed = false;
-	if (status == VSK_UNCONNECTED) {
-		TAILQ_INSERT_TAIL(&t->loose, v, in_loose);
-		t->n_loose++;
-	} else if (has_port(status)) {
-		LIST_INSERT_HEAD(ports_of(t, v->domain, v->local_port), v, by_port);
-	}
+	enter_lists(t, v);
 }
 
 struct vsk *vsk_new(struct vsk_table *t, struct domain *d, uint64_t cookie, bool v6)
@@ -141,13 +150,13 @@ struct vsk *vsk_new(struct vsk_table *t, struct domain *d, uint64_t cookie, bool
 	v->cookie = cookie;
 	v->id = t->next_id++;
 	v->v6 = v6;
+	v->wire = d->policy.transport == POLICY_TRANSPORT_WIRE;
 	v->status = VSK_UNCONNECTED;
 	TAILQ_INIT(&v->arrivals);
 	TAILQ_INIT(&v->parked);
 	LIST_INSERT_HEAD(bucket_of(t, cookie), v, by_cookie);
 	LIST_INSERT_HEAD(&d->rows, v, in_domain);
-	TAILQ_INSERT_TAIL(&t->loose, v, in_loose);
-	t->n_loose++;
+	enter_lists(t, v);
 	t->n++;
 	d->n_rows++;
 	return v;
@@ -161,6 +170,7 @@ void vsk_free(struct vsk_table *t, struct vsk *v)
 	LIST_REMOVE(v, in_domain);
 	v->domain->n_rows--;
 	t->n--;
+	free(v->options);
 	free(v);
 }
 
@@ -186,16 +196,41 @@ static int fit(const struct vsk *v, const struct addr *a)
 	return addr_is_v4(a) && !v->v6only ? 1 : 0;
 }
 
+/* Of several that fit as well (SO_REUSEPORT) each has its turn. */
 struct vsk *vsk_find_listener(struct vsk_table *t, const struct domain *d, const struct addr *a,
 			      uint16_t port)
 {
 	struct vsk *v, *best = NULL;
+	unsigned n = 0, turn = t->turn;
+	int most = 0;
 
-	LIST_FOREACH(v, ports_of(t, d, port), by_port)
-		if (v->domain == d && v->local_port == port && v->status == VSK_LISTENING &&
-		    fit(v, a) > (best ? fit(best, a) : 0))
+	LIST_FOREACH(v, ports_of(t, d, port), by_port) {
+		int f = v->domain == d && v->local_port == port && v->status == VSK_LISTENING ? fit(v, a) : 0;
+
+		if (f > most) {
+			most = f;
 			best = v;
+			n = 1;
+		} else if (f && f == most && turn % ++n == 0) {
+			best = v;
+		}
+	}
 	return best;
+}
+
+bool vsk_client_taken(struct vsk_table *t, const struct vsk *v)
+{
+	struct vsk *o;
+
+	LIST_FOREACH(o, ports_of(t, v->domain, v->local_port), by_port) {
+		if (o == v || o->domain != v->domain || o->local_port != v->local_port)
+			continue;
+		if (o->status != VSK_CONNECTED ||
+		    (addr_equal(&o->local, &v->local) && addr_equal(&o->remote, &v->remote) &&
+		     o->remote_port == v->remote_port))
+			return true;
+	}
+	return false;
 }
 
 /* Some address belongs to both. */
@@ -211,6 +246,8 @@ struct vsk *vsk_find_conflict(struct vsk_table *t, const struct vsk *v, bool for
 	LIST_FOREACH(o, ports_of(t, v->domain, v->local_port), by_port) {
 		if (o == v || o->domain != v->domain || o->local_port != v->local_port || !overlap(v, o))
 			continue;
+		if (o->status == VSK_CONNECTED)
+			continue; /* a wire's client: its port is between it and its peer */
 		if (v->reuse_port && o->reuse_port)
 			continue;
 		if (v->reuse_addr && o->reuse_addr && o->status != VSK_LISTENING)
@@ -230,21 +267,31 @@ int vsk_arrive(struct vsk *listener, const struct vsk *client)
 
 	if (!a)
 		return -ENOMEM;
-	/* Clients that gave up before they were accepted leave theirs behind. */
-	if (listener->n_arrivals > 2 * (listener->backlog + 8)) {
+	/* Clients that gave up before they were accepted leave theirs behind; a wire's queue keeps them. */
+	if (!listener->wire && listener->n_arrivals > 2 * (listener->backlog + 8)) {
 		struct vsk_arrival *old = TAILQ_FIRST(&listener->arrivals);
 
 		TAILQ_REMOVE(&listener->arrivals, old, link);
 		free(old);
 		listener->n_arrivals--;
 	}
-	*a = (struct vsk_arrival){ .from = client->at,
-				   .peer = client->local,
-				   .local = client->remote,
-				   .port = client->local_port };
+	*a = (struct vsk_arrival){ .token = !client };
+	if (client) {
+		a->from = client->at;
+		a->peer = client->local;
+		a->local = client->remote;
+		a->port = client->local_port;
+	}
 	TAILQ_INSERT_TAIL(&listener->arrivals, a, link);
 	listener->n_arrivals++;
 	return 0;
+}
+
+static void drop_arrival(struct vsk *listener, struct vsk_arrival *a)
+{
+	TAILQ_REMOVE(&listener->arrivals, a, link);
+	listener->n_arrivals--;
+	free(a);
 }
 
 bool vsk_take_arrival(struct vsk *listener, const struct faddr *from, uint16_t port,
@@ -256,10 +303,24 @@ bool vsk_take_arrival(struct vsk *listener, const struct faddr *from, uint16_t p
 		if (a->from != from || a->port != port)
 			continue;
 		*ret = *a;
-		TAILQ_REMOVE(&listener->arrivals, a, link);
-		listener->n_arrivals--;
-		free(a);
+		drop_arrival(listener, a);
 		return true;
 	}
 	return false;
+}
+
+bool vsk_take_first_arrival(struct vsk *listener, struct vsk_arrival *ret)
+{
+	struct vsk_arrival *a = TAILQ_FIRST(&listener->arrivals);
+
+	if (!a)
+		return false;
+	*ret = *a;
+	drop_arrival(listener, a);
+	return true;
+}
+
+void vsk_take_last_arrival(struct vsk *listener)
+{
+	drop_arrival(listener, TAILQ_LAST(&listener->arrivals, vsk_arrivals));
 }

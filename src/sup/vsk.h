@@ -7,8 +7,8 @@
  * gives to another one. Nothing says that a socket was closed, so rows are
  * collected: streams that the kernel does not know any more when the table has
  * grown to twice its size after the last collection, and rows of unconnected
- * sockets, which the kernel lists nowhere, oldest first beyond a bound. Those
- * can be made anew from the socket's mark (fabric.h).
+ * TCP sockets, which the kernel lists nowhere, oldest first beyond a bound.
+ * Those can be made anew from the socket's mark (fabric.h).
  */
 #ifndef VRUN_SUP_VSK_H
 #define VRUN_SUP_VSK_H
@@ -38,6 +38,7 @@ struct vsk_arrival {
 	struct faddr *from;      /* where the client is in F */
 	struct addr peer, local; /* virtual: the client's address, and the one that it connected to */
 	uint16_t port;           /* the client's, the same in F and outside */
+	bool token;              /* a connection of the supervisor's own, in a wire's queue */
 };
 
 /* A connection that was accepted for a call that was given up meanwhile. */
@@ -48,7 +49,7 @@ struct vsk_parked {
 
 struct vsk {
 	LIST_ENTRY(vsk) by_cookie;
-	LIST_ENTRY(vsk) by_port;     /* bound and listening ones */
+	LIST_ENTRY(vsk) by_port;     /* bound and listening ones, and clients of wires */
 	TAILQ_ENTRY(vsk) in_loose;   /* unconnected ones */
 	LIST_ENTRY(vsk) in_domain;
 	struct domain *domain;
@@ -62,21 +63,29 @@ struct vsk {
 	bool v6only;
 	bool seen;      /* while collecting at once */
 	bool missed;    /* the kernel did not list it when it was looked at last */
+	bool wire;      /* an AF_UNIX socket of F (transport_wire.c) */
+	bool spent;     /* a wire that listened and was shut down: it never can again */
+	bool inherits;  /* a listening wire: options that its connections have to be given */
+	bool in_ports;  /* in the list of its port */
+	bool in_loose_list;
+	bool client;    /* a connected wire: keeps its port from other clients */
 	bool reuse_addr, reuse_port;     /* when it was bound */
 	bool bound_port;                 /* bind gave it its port */
 	uint32_t backlog, n_arrivals;    /* listening */
 	uint32_t n_tokens;               /* in its queue, of the supervisor's own */
 	uint32_t generation;             /* of the policy */
 	uint32_t surveyed;               /* by which survey (survey.h) it was seen last */
+	uint64_t name;                   /* a bound wire's, in F */
+	struct wire_options *options;    /* owned; of a wire, NULL: all as they are at first */
 	struct faddr *to;                /* where its peer is in F */
-	TAILQ_HEAD(, vsk_arrival) arrivals;
+	TAILQ_HEAD(vsk_arrivals, vsk_arrival) arrivals;
 	TAILQ_HEAD(, vsk_parked) parked;
 };
 
 LIST_HEAD(vsk_list, vsk);
 TAILQ_HEAD(vsk_queue, vsk);
 
-#define VSK_PORT_BUCKETS 1024
+#define VSK_PORT_BUCKETS 4096
 #define VSK_LOOSE_MAX 4096 /* rows of unconnected sockets, all domains together */
 #define VSK_COLLECT_MIN 1024
 
@@ -87,19 +96,24 @@ struct vsk_table {
 	struct vsk_list ports[VSK_PORT_BUCKETS];
 	struct vsk_queue loose;
 	size_t n_loose;
+	unsigned turn; /* among listeners that share a port; counted on with every connection */
 };
 
 int vsk_table_init(struct vsk_table *t);
 /* Frees every row. */
 void vsk_table_fini(struct vsk_table *t);
 
-/* A row for an unconnected socket, or NULL without memory. May collect the oldest of that kind. */
+/* A row for an unconnected socket of the domain's transport, or NULL without memory. May collect the
+ * oldest of that kind. */
 struct vsk *vsk_new(struct vsk_table *t, struct domain *d, uint64_t cookie, bool v6);
 void vsk_free(struct vsk_table *t, struct vsk *v);
 struct vsk *vsk_find(struct vsk_table *t, uint64_t cookie);
 
 /* Changes the status, and with it the lists that the row is in. Set local and local_port before. */
 void vsk_set_status(struct vsk_table *t, struct vsk *v, enum vsk_status status);
+
+/* A client that connects from local and local_port to its remote would be mistaken for another one. */
+bool vsk_client_taken(struct vsk_table *t, const struct vsk *v);
 
 /* The listening row that a connection to an address and port of the domain reaches, or NULL. */
 struct vsk *vsk_find_listener(struct vsk_table *t, const struct domain *d, const struct addr *a,
@@ -112,11 +126,16 @@ struct vsk *vsk_find_listener(struct vsk_table *t, const struct domain *d, const
  */
 struct vsk *vsk_find_conflict(struct vsk_table *t, const struct vsk *v, bool for_listen);
 
-/* Adds what a client is called to a listener's queue; the oldest go when it is longer than it can be. */
+/* Adds what a client is called to a listener's queue, or a token (NULL). The oldest go when it is longer
+ * than it can be. */
 int vsk_arrive(struct vsk *listener, const struct vsk *client);
 /* Takes out what is known of the client at that place in F. False when nothing is. */
 bool vsk_take_arrival(struct vsk *listener, const struct faddr *from, uint16_t port,
 		      struct vsk_arrival *ret);
+/* The one that came first; false when there is none. */
+bool vsk_take_first_arrival(struct vsk *listener, struct vsk_arrival *ret);
+/* Takes the one back that was added last. */
+void vsk_take_last_arrival(struct vsk *listener);
 
 /* "unconnected", "bound" ...; never NULL. */
 const char *vsk_status_name(enum vsk_status s);

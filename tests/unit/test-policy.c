@@ -539,6 +539,17 @@ static void test_pair_and_ceiling(void)
 	TAP_OK(!pair.allow && !pair.server.allow, "the other way round");
 	policy_decide_pair(&c, &s, POLICY_UDP, 5432, &pair);
 	TAP_OK(!pair.allow, "UDP is another matter");
+	server.transport = POLICY_TRANSPORT_WIRE;
+	policy_decide_pair(&c, &s, POLICY_TCP, 5432, &pair);
+	TAP_OK(!pair.allow && pair.client.reason == POLICY_BY_TRANSPORT && pair.client.policy == &client &&
+		       pair.server.allow,
+	       "a wire does not fit what is none");
+	policy_decide_pair(&c, &s, POLICY_TCP, 5433, &pair);
+	TAP_INT(pair.client.reason, POLICY_BY_DEFAULT, "a rule that lacks comes first");
+	client.transport = POLICY_TRANSPORT_WIRE;
+	policy_decide_pair(&c, &s, POLICY_TCP, 5432, &pair);
+	TAP_OK(pair.allow, "two wires do");
+	client.transport = server.transport = POLICY_TRANSPORT_TCP;
 	c.ceiling = &ceiling;
 	policy_decide_pair(&c, &s, POLICY_TCP, 5432, &pair);
 	TAP_OK(!pair.allow && pair.client.policy == &ceiling, "the ceiling forbids and is named");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `vrun supervise` from end to end: tests/guest/agent-client hands it
- * containers as a runtime would, tests/guest/sockets makes the calls. Without
- * root everything runs in a user namespace of its own.
+ * containers as a runtime would, tests/guest/sockets and tests/guest/streams
+ * make the calls: once over each transport. Without root everything runs in a
+ * user namespace of its own.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -18,10 +19,11 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/kernel.h"
 #include "rmtree.h"
 #include "tap.h"
 
-static char vrun[PATH_MAX], guest[PATH_MAX], client[PATH_MAX], dir[] = "/tmp/vrun-supervise-XXXXXX";
+static char vrun[PATH_MAX], guest[PATH_MAX], streams[PATH_MAX], client[PATH_MAX], dir[] = "/tmp/vrun-supervise-XXXXXX";
 static char sock_path[64], audit_path[64];
 
 static void own_namespace(void)
@@ -109,11 +111,15 @@ static pid_t supervise(const char *policy)
 	return pid;
 }
 
-static void put(const char *name, const char *text)
+/* A bundle with a policy; `net` are the members of its "net" beside the transport. */
+static void put(const char *name, const char *transport, const char *net)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], text[1024];
 	int fd;
 
+	(void)snprintf(text, sizeof text,
+		       "{\"version\":1,\"domain\":\"%s\",\"net\":{\"transport\":\"%s\",%s}}", name,
+		       transport, net);
 	(void)snprintf(path, sizeof path, "%s/%s", dir, name);
 	(void)mkdir(path, 0700);
 	(void)snprintf(path, sizeof path, "%s/%s/policy.json", dir, name);
@@ -123,10 +129,11 @@ static void put(const char *name, const char *text)
 }
 
 /* A container with the policy of that name. */
-static pid_t run(const char *name, int *ret_out, const char *what, const char *a, const char *b, const char *c)
+static pid_t run_program(char *program, const char *name, int *ret_out, const char *what, const char *a,
+			 const char *b, const char *c)
 {
 	char bundle[PATH_MAX];
-	const char *argv[] = { client, sock_path, name, bundle, guest, what, a, b, c, NULL };
+	const char *argv[] = { client, sock_path, name, bundle, program, what, a, b, c, NULL };
 	char *copy[10] = { 0 };
 	pid_t pid;
 
@@ -137,6 +144,11 @@ static pid_t run(const char *name, int *ret_out, const char *what, const char *a
 	for (int i = 0; copy[i]; i++)
 		free(copy[i]);
 	return pid;
+}
+
+static pid_t run(const char *name, int *ret_out, const char *what, const char *a, const char *b, const char *c)
+{
+	return run_program(guest, name, ret_out, what, a, b, c);
 }
 
 static char *read_all(int fd)
@@ -182,6 +194,16 @@ static void test_alone(const char *name, const char *own)
 		show_output(text);
 }
 
+static void test_streams(const char *what, const char *address, const char *n)
+{
+	int out;
+	pid_t pid = run_program(streams, "alone", &out, what, address, n, NULL);
+	char *text = read_all(out);
+
+	if (!TAP_OK(wait_for(pid) == 0, "streams as TCP: %s", what))
+		show_output(text);
+}
+
 static int call(const char *name, const char *address, const char *port, char **ret_text)
 {
 	int out;
@@ -217,6 +239,22 @@ static void test_domains(void)
 	six = run("web", &out6, "serve", "0.0.0.0", "80", "1");
 	TAP_INT(wait_for(six), EACCES, "web may not serve");
 	(void)close(out6);
+}
+
+/* A wire does not reach a TCP socket, nor the other way round. */
+static void test_mixed(void)
+{
+	int out;
+	pid_t db = run("db", &out, "serve", "0.0.0.0", "5432", "1");
+	char *text;
+
+	wait_ready(out);
+	TAP_INT(call("other", "10.88.0.11", "5432", &text), EACCES, "another transport does not fit");
+	text = read_all(open(audit_path, O_RDONLY | O_CLOEXEC));
+	TAP_HAS(text, "\"reason\":\"transport\"", "which is on record");
+	TAP_INT(call("web", "10.88.0.11", "5432", &text), 0, "the same does");
+	TAP_INT(wait_for(db), 0, "and is served");
+	(void)close(out);
 }
 
 static void test_audit(void)
@@ -262,38 +300,49 @@ static void find_programs(void)
 	*strrchr(self, '/') = '\0';
 	(void)snprintf(vrun, sizeof vrun, "%.4000s/../../vrun", self);
 	(void)snprintf(guest, sizeof guest, "%.4000s/../guest/sockets", self);
+	(void)snprintf(streams, sizeof streams, "%.4000s/../guest/streams", self);
 	(void)snprintf(client, sizeof client, "%.4000s/../guest/agent-client", self);
 }
 
-int main(void)
+static void put_policies(const char *transport, const char *other)
+{
+	put("db", transport,
+	    "\"address\":[\"10.88.0.11\",\"fd00::11\"],"
+	    "\"rules\":[{\"allow\":\"listen\",\"at\":\":5432\",\"from\":[\"web\",\"other\"]}]");
+	put("web", transport,
+	    "\"address\":[\"10.88.0.10\",\"fd00::10\"],"
+	    "\"rules\":[{\"allow\":\"connect\",\"to\":\"db:5432\"},{\"deny\":\"listen\",\"at\":\":80\"}]");
+	put("evil", transport,
+	    "\"rules\":[{\"allow\":\"connect\",\"to\":\"db:*\"},"
+	    "{\"allow\":\"connect\",\"to\":\"10.88.0.0/16:*\"}]");
+	put("alone", transport,
+	    "\"address\":[\"10.88.0.20\",\"fd00::20\"],\"rules\":[{\"allow\":\"listen\",\"at\":\":*\"}]");
+	put("keeper", transport, "\"rules\":[]");
+	if (other)
+		put("other", other, "\"rules\":[{\"allow\":\"connect\",\"to\":\"db:5432\"}]");
+}
+
+static void test_transport(const char *transport, const char *other)
 {
 	pid_t sup, keeper;
 	int out;
 
-	find_programs();
-	own_namespace();
-	if (!mkdtemp(dir))
-		return 1;
-	(void)snprintf(sock_path, sizeof sock_path, "%s/agent", dir);
-	(void)snprintf(audit_path, sizeof audit_path, "%s/audit", dir);
-	put("db", "{\"version\":1,\"domain\":\"db\",\"net\":{\"address\":[\"10.88.0.11\",\"fd00::11\"],"
-		  "\"rules\":[{\"allow\":\"listen\",\"at\":\":5432\",\"from\":[\"web\"]}]}}");
-	put("web", "{\"version\":1,\"domain\":\"web\",\"net\":{\"address\":[\"10.88.0.10\",\"fd00::10\"],"
-		   "\"rules\":[{\"allow\":\"connect\",\"to\":\"db:5432\"},"
-		   "{\"deny\":\"listen\",\"at\":\":80\"}]}}");
-	put("evil", "{\"version\":1,\"domain\":\"evil\",\"net\":{\"rules\":["
-		    "{\"allow\":\"connect\",\"to\":\"db:*\"},{\"allow\":\"connect\",\"to\":\"10.88.0.0/16:*\"}]}}");
-	put("alone", "{\"version\":1,\"domain\":\"alone\",\"net\":{\"address\":[\"10.88.0.20\",\"fd00::20\"],"
-		     "\"rules\":[{\"allow\":\"listen\",\"at\":\":*\"}]}}");
-	put("keeper", "{\"version\":1,\"domain\":\"keeper\",\"net\":{\"rules\":[]}}");
+	printf("# transport %s\n", transport);
+	put_policies(transport, other);
+	(void)unlink(audit_path);
 	sup = supervise(NULL);
 	keeper = run("keeper", &out, "serve", "127.0.0.1", "7", "1"); /* so that it is never the last one */
 	wait_ready(out);
 	test_nonsense();
 	test_alone("alone", "10.88.0.20");
 	test_alone("alone", "fd00::20");
+	test_streams("127.0.0.1", NULL, NULL);
+	test_streams("fd00::20", NULL, NULL);
+	test_streams("many", "10.88.0.20", "3000");
 	test_domains();
 	test_audit();
+	if (other)
+		test_mixed();
 	/* The app is the client's child; it ends with its listener's loss of every task. */
 	(void)kill(sup, SIGTERM);
 	TAP_INT(wait_for(sup), 0, "the supervisor ends when it is told to");
@@ -303,6 +352,47 @@ int main(void)
 	sup = supervise(NULL);
 	TAP_INT(call("alone", "127.0.0.1", "9", &(char *){ NULL }), ECONNREFUSED, "a last container");
 	TAP_INT(wait_for(sup), 0, "the supervisor ends after it");
+}
+
+static bool has_wires(void)
+{
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int off = 0;
+
+	return setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof off) == 0;
+}
+
+/* An older kernel: the cause and the remedy, and no app. */
+static void test_no_wires(void)
+{
+	int out, status;
+	pid_t sup, app;
+
+	put_policies("wire", "tcp");
+	sup = supervise(NULL);
+	app = run("alone", &out, "call", "127.0.0.1", "9", NULL);
+	status = wait_for(app);
+	TAP_OK(status != ECONNREFUSED && status != 0, "a policy with wires is refused (%d)", status);
+	(void)close(out);
+	(void)kill(sup, SIGTERM);
+	(void)wait_for(sup);
+}
+
+int main(void)
+{
+	bool wires = has_wires();
+
+	find_programs();
+	own_namespace();
+	if (!mkdtemp(dir))
+		return 1;
+	(void)snprintf(sock_path, sizeof sock_path, "%s/agent", dir);
+	(void)snprintf(audit_path, sizeof audit_path, "%s/audit", dir);
+	test_transport("tcp", wires ? "wire" : NULL);
+	if (wires)
+		test_transport("wire", "tcp");
+	else
+		test_no_wires();
 	rmtree(dir);
 	return tap_done();
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/kernel.h"
 #include "bpf_sim.h"
 #include "kern/filter.h"
 #include "kern/guestmem.h"
@@ -26,6 +27,7 @@
 #include "kern/procs.h"
 #include "kern/profile.h"
 #include "kern/traps.h"
+#include "model/policy.h"
 #include "tap.h"
 
 #if defined __x86_64__
@@ -47,7 +49,14 @@ static uint32_t verdict(uint32_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint
 	return bpf_sim_run(prog.v, prog.n, &d, NULL);
 }
 
-static void build(void)
+static uint32_t verdict6(uint32_t nr, uint64_t a3, uint64_t a5)
+{
+	struct seccomp_data d = { .nr = (int)nr, .arch = ARCH, .args = { [3] = a3, [5] = a5 } };
+
+	return bpf_sim_run(prog.v, prog.n, &d, NULL);
+}
+
+static void build(unsigned needs)
 {
 	const struct profile_params params = { .net = PROFILE_NET_NONE,
 					       .extra = traps.rules,
@@ -55,7 +64,7 @@ static void build(void)
 	struct profile_params with = params;
 	struct err e = { 0 };
 
-	traps_rules(0, &traps);
+	traps_rules(needs, &traps);
 	with.extra = traps.rules;
 	with.n_extra = traps.n;
 	TAP_INT(profile_default_build(&with, &prog, &e), 0, "the filter compiles: %s", e.text);
@@ -101,7 +110,7 @@ static void test_calls(void)
 }
 
 /* The filter says of every option what the table's look-up says. */
-static void test_options(void)
+static void test_options(unsigned needs)
 {
 	static const int levels[] = { SOL_SOCKET, IPPROTO_IP, IPPROTO_TCP, IPPROTO_IPV6, 270, 255, 0x7fff };
 	static const uint32_t as[] = { [OPTION_SHUT] = REFUSED(ENOPROTOOPT),
@@ -112,7 +121,7 @@ static void test_options(void)
 	for (size_t l = 0; l < sizeof levels / sizeof *levels; l++)
 		for (unsigned o = 0; o < 300; o++)
 			for (int set = 0; set < 2; set++) {
-				enum option_use use = syscalls_option(0, set, levels[l], (int)o);
+				enum option_use use = syscalls_option(needs, set, levels[l], (int)o);
 
 				open += use != OPTION_SHUT;
 				wrong += verdict(set ? __NR_setsockopt : __NR_getsockopt, 0,
@@ -135,6 +144,28 @@ static void test_options(void)
 	TAP_INT(syscalls_option(0, true, IPPROTO_TCP, TCP_MD5SIG), OPTION_SHUT, "TCP_MD5SIG");
 	TAP_INT(syscalls_option(0, false, SOL_SOCKET, SO_DOMAIN), OPTION_TRAPPED, "SO_DOMAIN");
 	TAP_INT(syscalls_option(0, true, SOL_SOCKET, SO_DOMAIN), OPTION_SHUT, "not to be set");
+}
+
+/* What is trapped or refused where streams are wires. */
+static void test_wires(void)
+{
+	unsigned steps;
+
+	TAP_INT(verdict(__NR_shutdown, 0, 0, 0, 0), SECCOMP_RET_USER_NOTIF, "shutdown");
+	TAP_INT(verdict(__NR_recvfrom, 0, 0, 0, MSG_ERRQUEUE | MSG_DONTWAIT), REFUSED(EAGAIN), "recvfrom, error queue");
+	TAP_INT(verdict(__NR_recvmsg, 0, 0, HIGH | MSG_ERRQUEUE, 0), REFUSED(EAGAIN), "recvmsg, error queue");
+	TAP_INT(verdict(__NR_recvmmsg, 0, 0, 0, MSG_ERRQUEUE), REFUSED(EAGAIN), "recvmmsg, error queue");
+	TAP_INT(verdict(__NR_recvmsg, 0, 0, MSG_DONTWAIT, 0), SECCOMP_RET_ALLOW, "recvmsg");
+	TAP_INT(verdict6(__NR_sendto, MSG_NOSIGNAL, 16), SECCOMP_RET_USER_NOTIF, "sendto with an address");
+	TAP_INT(verdict6(__NR_sendto, MSG_NOSIGNAL, HIGH), SECCOMP_RET_ALLOW, "sendto without");
+	TAP_INT(verdict6(__NR_sendto, MSG_FASTOPEN, 16), REFUSED(EOPNOTSUPP), "sendto, fast open");
+	TAP_OK(bpf_sim_const_allow(prog.v, prog.n, ARCH, __NR_read, &steps) &&
+		       bpf_sim_const_allow(prog.v, prog.n, ARCH, __NR_write, &steps) &&
+		       bpf_sim_const_allow(prog.v, prog.n, ARCH, __NR_epoll_pwait, &steps),
+	       "what carries the bytes passes without a run of the filter");
+	TAP_INT(syscalls_option(POLICY_NEEDS_WIRE, true, IPPROTO_TCP, TCP_NODELAY), OPTION_TRAPPED, "TCP_NODELAY");
+	TAP_INT(syscalls_option(0, true, IPPROTO_TCP, TCP_NODELAY), OPTION_NATIVE, "which a TCP socket knows itself");
+	TAP_INT(syscalls_option(POLICY_NEEDS_WIRE, true, SOL_SOCKET, SO_PASSRIGHTS), OPTION_SHUT, "SO_PASSRIGHTS");
 }
 
 static void test_table(void)
@@ -282,9 +313,13 @@ static void test_live(void)
 
 int main(void)
 {
-	build();
+	build(POLICY_NEEDS_WIRE);
+	test_wires();
+	test_options(POLICY_NEEDS_WIRE);
+	bpf_prog_fini(&prog);
+	build(0);
 	test_calls();
-	test_options();
+	test_options(0);
 	test_table();
 	test_live();
 	bpf_prog_fini(&prog);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/transport.h"
+
+#include "sup/domain.h"
+
+const struct transport *transport_of(const struct vsk *v)
+{
+	return v->wire ? &transport_wire : &transport_tcp;
+}
+
+const struct transport *transport_of_domain(const struct domain *d)
+{
+	return d->policy.transport == POLICY_TRANSPORT_WIRE ? &transport_wire : &transport_tcp;
+}
