@@ -60,6 +60,10 @@ struct cgroup_params {
 	 * there already, and is not counted as a request. Other lists are.
 	 */
 	bool devices_closed;
+	/* Called with the path of each directory that is not there, before it is made, so that somebody
+	 * else can remove it should we be killed. -errno stops the making. NULL: not called. */
+	int (*announce)(void *arg, const char *path);
+	void *announce_arg;
 	const char *sysroot; /* tests only: a directory that stands for "/"; NULL otherwise */
 };
 

@@ -38,6 +38,7 @@
 struct place {
 	const struct cgroup_hier *h;
 	const struct cgroup_want *want;
+	const struct cgroup_params *p;
 	const char *base; /* below the mount point, "/" or "/a" */
 	const char *rel;  /* below the base, no slash at the ends */
 	bool ours;        /* vrun chose the name: nobody else may be in it */
@@ -335,17 +336,27 @@ struct walk {
 	unsigned made;    /* directories made just above and including this one */
 };
 
-/* One component down. 0, or -errno with the error set. */
+static int announce(const struct place *pl, const struct walk *w, const char *name)
+{
+	char path[8192];
+
+	if (!pl->p->announce || faccessat(w->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	(void)snprintf(path, sizeof path, "%s%s/%s", pl->p->sysroot ? pl->p->sysroot : "", w->where, name);
+	return pl->p->announce(pl->p->announce_arg, path);
+}
+
+/* One component down. 0 or -errno. */
 static int step(const struct place *pl, struct walk *w, const char *name)
 {
 	AUTO_FD int next = -1;
 	size_t len = strlen(w->where);
-	bool made = mkdirat(w->fd, name, 0755) == 0;
-	int rc;
+	int rc = announce(pl, w, name);
+	bool made = rc == 0 && mkdirat(w->fd, name, 0755) == 0;
 
-	if (!made && errno != EEXIST)
+	if (rc == 0 && !made && errno != EEXIST)
 		rc = -errno;
-	else
+	else if (rc == 0)
 		rc = (next = open_below(w->fd, name, O_RDONLY)) < 0 ? -errno : 0;
 	if (rc == 0 && (pl->h->controllers & CGROUP_BIT(CGROUP_CPUSET)))
 		rc = fill_cpuset(w->fd, next);
@@ -442,7 +453,7 @@ static int keep(struct cgroup_apply *a, const struct place *pl, struct walk *w)
 int cgroup_place(struct cgroup_apply *a, const struct cgroup_params *p,
 		 const struct cgroup_hier *h, const struct cgroup_want *want)
 {
-	struct place pl = { .h = h, .want = want };
+	struct place pl = { .h = h, .want = want, .p = p };
 	struct walk w = { .fd = -1 };
 	int rc = choose(a, p, &pl);
 

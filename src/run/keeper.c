@@ -184,7 +184,7 @@ int keeper_start(struct keeper *k, const struct keeper_params *p, struct err *e)
 	}
 	leave_job(pid);
 	fd_close(&pair[1]);
-	*k = (struct keeper){ pid, pair[0] };
+	*k = (struct keeper){ .pid = pid, .sock = pair[0] };
 	return 0;
 }
 
@@ -203,7 +203,10 @@ int keeper_await(struct keeper *k, struct err *e)
 
 void keeper_release(struct keeper *k)
 {
-	if (k->pid > 0 && fd_send(k->sock, SYNC_GO, NULL, 0) < 0)
+	if (k->pid <= 0 || k->released)
+		return;
+	k->released = true;
+	if (fd_send(k->sock, SYNC_GO, NULL, 0) < 0)
 		(void)kill(k->pid, SIGKILL);
 }
 

@@ -26,6 +26,7 @@ struct cgroup;
 struct keeper {
 	pid_t pid; /* 0: none */
 	int sock;  /* the monitor's end */
+	bool released;
 };
 
 /* All of it is borrowed; the keeper keeps copies. */
@@ -55,7 +56,7 @@ int keeper_start(struct keeper *k, const struct keeper_params *p, struct err *e)
 /* Waits until the keeper is in place and the network is up. */
 int keeper_await(struct keeper *k, struct err *e);
 
-/* The container has ended: the keeper ends, in its own time. */
+/* The container has ended and nothing is left to clean up: the keeper ends, in its own time. */
 void keeper_release(struct keeper *k);
 /* Waits for that. */
 void keeper_join(struct keeper *k);

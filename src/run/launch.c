@@ -27,6 +27,7 @@
 #include "run/streams.h"
 #include "run/supervisor.h"
 #include "run/sync.h"
+#include "run/warden.h"
 
 #define EXIT_OWN 125
 #define CGROUP_WAIT_MS 10000U
@@ -39,6 +40,7 @@ struct monitor {
 	int network_sock; /* the keeper's end */
 	int pidfd, sync, sigfd;
 	pid_t pid;
+	struct warden warden; /* only until there is a keeper */
 	struct keeper keeper;
 	struct supervisor supervisor;
 	bool supervisor_spoke; /* its last word is there, to be read at the end */
@@ -213,6 +215,9 @@ static int start_keeper(struct monitor *m, struct err *e)
 	int rc = keeper_start(&m->keeper, &p, e);
 
 	fd_close(&m->network_sock);
+	/* Whatever becomes of it, it is in charge of the cgroup. */
+	if (rc == 0)
+		warden_release(&m->warden);
 	return rc;
 }
 
@@ -377,15 +382,17 @@ static int status_code(const siginfo_t *si)
 	return si->si_code == CLD_EXITED ? si->si_status : 128 + si->si_status;
 }
 
-/* The record goes before the process: while it is there its pid is not given to anybody else. The keeper's
- * end takes longest, and runs beside ours. */
+/* The record goes before the process: while it is there its pid is not given to anybody else. The keeper
+ * goes last, since until then we may be killed; with nothing else to clean up its end, which takes
+ * longest, runs beside ours. */
 static void reap(struct monitor *m)
 {
 	siginfo_t si = { 0 };
 
-	keeper_release(&m->keeper);
 	if (m->lock >= 0)
 		(void)state_remove(m->state_fd, m->l->opt->id);
+	if (!m->l->cgroup && m->streams.terminal < 0)
+		keeper_release(&m->keeper);
 	while (waitid(P_PIDFD, (id_t)m->pidfd, &si, WEXITED) < 0 && errno == EINTR)
 		;
 	if (m->exit_code < 0)
@@ -542,6 +549,8 @@ static void clean_up(struct monitor *m)
 		if (cgroup_destroy(m->l->cgroup, CGROUP_WAIT_MS, &e) < 0)
 			log_err(&e);
 	}
+	warden_release(&m->warden);
+	keeper_release(&m->keeper);
 	fd_close(&m->lock);
 	keeper_join(&m->keeper);
 	supervisor_fini(&m->supervisor, m->state_fd);
@@ -566,8 +575,9 @@ static bool devices_are_closed(const struct launch *l)
 	return l->own_users;
 }
 
-static int prepare_cgroup(struct launch *l, struct err *e)
+static int prepare_cgroup(struct monitor *m, struct err *e)
 {
+	struct launch *l = m->l;
 	const struct bundle *b = l->bundle;
 	struct cgroup_params p = {
 		.resources = b->resources.given ? &b->resources : NULL,
@@ -576,6 +586,8 @@ static int prepare_cgroup(struct launch *l, struct err *e)
 		.systemd = l->opt->systemd_cgroup,
 		.best_effort = l->opt->best_effort,
 		.devices_closed = devices_are_closed(l),
+		.announce = warden_announce,
+		.announce_arg = &m->warden,
 	};
 	int rc = cgroup_prepare(&l->cgroup, &p, e);
 	const struct strlist *left_out;
@@ -608,7 +620,7 @@ static int prepare(struct monitor *m, struct err *e)
 		rc = streams_check_preserved(l->opt->preserve_fds, e);
 	if (rc == 0)
 		rc = block_signals(m, e);
-	return rc < 0 ? rc : prepare_cgroup(l, e);
+	return rc < 0 ? rc : prepare_cgroup(m, e);
 }
 
 int launch_run(struct launch *l, int *ret_exit_code, struct err *e)
