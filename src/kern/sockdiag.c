@@ -80,11 +80,30 @@ int sockdiag_begin(struct sockdiag *d, enum sockdiag_kind kind, bool details)
 
 /* --- answers ------------------------------------------------------------------- */
 
+/* NLMSG_DATA, RTA_DATA and RTA_NEXT of the kernel's headers cast const away. */
+static const void *payload(const struct nlmsghdr *h)
+{
+	return (const char *)h + NLMSG_HDRLEN;
+}
+
+static const void *attribute_value(const struct rtattr *a)
+{
+	return (const char *)a + RTA_LENGTH(0);
+}
+
+static const struct rtattr *next_attribute(const struct rtattr *a, unsigned *left)
+{
+	unsigned n = RTA_ALIGN(a->rta_len);
+
+	*left -= n;
+	return (const void *)((const char *)a + n);
+}
+
 static void copy(void *to, size_t size, const struct rtattr *a)
 {
 	size_t have = RTA_PAYLOAD(a);
 
-	memcpy(to, RTA_DATA(a), have < size ? have : size);
+	memcpy(to, attribute_value(a), have < size ? have : size);
 }
 
 static void take_info(struct sockdiag_entry *s, const struct rtattr *a)
@@ -109,7 +128,7 @@ static void take_memory(struct sockdiag_entry *s, const struct rtattr *a)
 
 static void take_tcp(struct sockdiag_entry *s, const struct nlmsghdr *h)
 {
-	const struct inet_diag_msg *m = NLMSG_DATA(h);
+	const struct inet_diag_msg *m = payload(h);
 	const struct rtattr *a = (const struct rtattr *)(m + 1);
 	unsigned left = h->nlmsg_len - NLMSG_LENGTH(sizeof *m);
 
@@ -120,7 +139,7 @@ static void take_tcp(struct sockdiag_entry *s, const struct nlmsghdr *h)
 	s->receive_queue = m->idiag_rqueue;
 	s->send_queue = m->idiag_wqueue;
 	s->keepalive = m->idiag_timer == TIMER_KEEPALIVE;
-	for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
+	for (; RTA_OK(a, left); a = next_attribute(a, &left))
 		switch (a->rta_type) {
 		case INET_DIAG_INFO:
 			take_info(s, a);
@@ -138,7 +157,7 @@ static void take_tcp(struct sockdiag_entry *s, const struct nlmsghdr *h)
 
 static void take_unix(struct sockdiag_entry *s, const struct nlmsghdr *h)
 {
-	const struct unix_diag_msg *m = NLMSG_DATA(h);
+	const struct unix_diag_msg *m = payload(h);
 	const struct rtattr *a = (const struct rtattr *)(m + 1);
 	unsigned left = h->nlmsg_len - NLMSG_LENGTH(sizeof *m);
 	struct unix_diag_rqlen queues = { 0 };
@@ -147,7 +166,7 @@ static void take_unix(struct sockdiag_entry *s, const struct nlmsghdr *h)
 	s->cookie = (uint64_t)m->udiag_cookie[1] << 32 | m->udiag_cookie[0];
 	s->state = m->udiag_state;
 	s->orphan = m->udiag_ino == 0;
-	for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
+	for (; RTA_OK(a, left); a = next_attribute(a, &left))
 		switch (a->rta_type) {
 		case UNIX_DIAG_RQLEN:
 			copy(&queues, sizeof queues, a);
@@ -167,13 +186,13 @@ static void take_unix(struct sockdiag_entry *s, const struct nlmsghdr *h)
 
 static bool take(const struct nlmsghdr *h, struct sockdiag_entry *ret)
 {
-	const struct inet_diag_msg *m = NLMSG_DATA(h); /* both kinds begin with the family */
+	const struct inet_diag_msg *m = payload(h); /* both kinds begin with the family */
 
 	*ret = (struct sockdiag_entry){ 0 };
 	if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY || h->nlmsg_len < NLMSG_LENGTH(sizeof(struct unix_diag_msg)))
 		return false;
 	if (m->idiag_family == AF_UNIX) {
-		const struct unix_diag_msg *u = NLMSG_DATA(h);
+		const struct unix_diag_msg *u = payload(h);
 
 		if (u->udiag_type != SOCK_STREAM)
 			return false;
@@ -209,7 +228,7 @@ int sockdiag_step(struct sockdiag *d, sockdiag_each *each, void *ctx)
 		if (h->nlmsg_type == NLMSG_DONE)
 			return 0;
 		if (h->nlmsg_type == NLMSG_ERROR)
-			return ((const struct nlmsgerr *)NLMSG_DATA(h))->error ?: -EIO;
+			return ((const struct nlmsgerr *)payload(h))->error ?: -EIO;
 		if (take(h, &s))
 			each(ctx, &s);
 	}
@@ -251,6 +270,6 @@ int sockdiag_find_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
 	if (!NLMSG_OK(h, (unsigned)n))
 		return -EIO;
 	if (h->nlmsg_type == NLMSG_ERROR)
-		return ((const struct nlmsgerr *)NLMSG_DATA(h))->error ?: -EIO;
+		return ((const struct nlmsgerr *)payload(h))->error ?: -EIO;
 	return take(h, ret) ? 0 : -EIO;
 }

@@ -153,7 +153,7 @@ static void remove_stale(struct staging *s)
 	(void)closedir(dir);
 }
 
-static int make_temp(struct staging *s, struct err *e)
+static int make_temp(struct staging *s, const char *bundle, struct err *e)
 {
 	remove_stale(s);
 	for (unsigned i = 0; i < TRIES; i++) {
@@ -168,7 +168,7 @@ static int make_temp(struct staging *s, struct err *e)
 			int num = errno;
 
 			s->temp[0] = '\0';
-			return err_num(e, num, "cannot make a directory beside %s", s->name);
+			return err_num(e, num, "cannot make a directory beside %s", bundle);
 		}
 	}
 	s->fd = openat(s->parent_fd, s->temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -186,7 +186,7 @@ int staging_begin(struct staging *s, const char *bundle, bool force, struct err 
 	if (rc == 0)
 		rc = check_existing(&v, force, e);
 	if (rc == 0)
-		rc = make_temp(&v, e);
+		rc = make_temp(&v, bundle, e);
 	if (rc < 0) {
 		staging_end(&v);
 		return rc;
