@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "base/vrun.h"
 #include "model/policy.h"
 
 #ifndef SO_BUF_LOCK
@@ -30,6 +31,7 @@ static const struct trap_info traps[] = {
 	[TRAP_SETSOCKOPT] = { "setsockopt", __NR_setsockopt, "IPV6_V6ONLY; with wires what is TCP's or IP's" },
 	[TRAP_SENDTO] = { "sendto", __NR_sendto, "with an address, in domains with wires" },
 	[TRAP_SHUTDOWN] = { "shutdown", __NR_shutdown, "in domains with wires" },
+	[TRAP_SEND_MULTI] = { "vrun_send_multi", VRUN_SEND_MULTI_NR, "always; no kernel has it" },
 };
 static_assert(sizeof traps / sizeof *traps == TRAP_COUNT, "every trap has its line");
 
@@ -209,4 +211,5 @@ void syscalls_rules(unsigned needs, struct syscall_rules *ret)
 	add_options(ret, needs, true);
 	for (int t = TRAP_BIND; t <= TRAP_GETPEERNAME; t++)
 		add(ret, &(struct syscall_rule){ .nr = traps[t].nr, .verdict = SYSCALL_TRAP });
+	add(ret, &(struct syscall_rule){ .nr = traps[TRAP_SEND_MULTI].nr, .verdict = SYSCALL_TRAP });
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kern/guestmem.h"
 #include "sup/network.h"
 #include "sup/transport.h"
 
@@ -24,6 +25,7 @@ static int64_t (*const handlers[])(struct call *) = {
 	[TRAP_SETSOCKOPT] = handle_setsockopt,
 	[TRAP_SENDTO] = handle_sendto,
 	[TRAP_SHUTDOWN] = handle_shutdown,
+	[TRAP_SEND_MULTI] = handle_send_multi,
 };
 static_assert(sizeof handlers / sizeof *handlers == TRAP_COUNT, "every trap has a handler");
 
@@ -68,14 +70,16 @@ int sup_init(struct sup *s, struct err *e)
 
 /* --- answers ------------------------------------------------------------------- */
 
-static void replay_keep(const struct call *c, int64_t result, uint64_t cookie)
+static struct replay *replay_keep(const struct call *c, int64_t result, uint64_t cookie)
 {
 	struct replay *r = &c->sup->replays[(unsigned)c->tid % REPLAY_SLOTS];
 
 	if (r->tid == 0)
 		c->sup->n_replays++;
+	free(r->data);
 	*r = (struct replay){ .tid = c->tid, .trap = c->trap, .cookie = cookie, .result = result };
 	memcpy(r->args, c->args, sizeof r->args);
+	return r;
 }
 
 /* A call that was interrupted after it had its effect gets the same result when it is repeated. */
@@ -91,6 +95,12 @@ static bool replay_give(struct call *c)
 	c->sup->n_replays--;
 	if (r->trap != c->trap || memcmp(r->args, c->args, sizeof r->args) != 0)
 		return false;
+	if (r->cookie == 0) {
+		AUTO_FREE void *data = mem_take(&r->data);
+
+		call_reply_data(c, r->result, r->at, data, r->len);
+		return true;
+	}
 	same = call_target(c, &t) == 0 && t.cookie == r->cookie;
 	if (same)
 		call_reply(c, r->result, r->cookie);
@@ -110,6 +120,24 @@ void call_reply(struct call *c, int64_t result, uint64_t cookie)
 	    (c->trap == TRAP_CONNECT || c->trap == TRAP_BIND || c->trap == TRAP_LISTEN ||
 	     (c->trap == TRAP_SENDTO && result > 0)))
 		replay_keep(c, result, cookie);
+}
+
+void call_reply_data(struct call *c, int64_t result, uint64_t at, const void *data, size_t len)
+{
+	struct replay *r;
+
+	if (call_valid(c)) { /* or that memory may be another's */
+		if (guestmem_write(c->tid, at, data, len) < 0)
+			result = -EFAULT;
+		if (notify_reply(&c->domain->notify, c->id, result, result < 0 ? (int)-result : 0) != -ENOENT)
+			return;
+	}
+	r = replay_keep(c, result, 0);
+	r->at = at;
+	r->data = malloc(len);
+	r->len = r->data ? len : 0;
+	if (r->data)
+		memcpy(r->data, data, len);
 }
 
 /* --- waits --------------------------------------------------------------------- */
@@ -334,6 +362,8 @@ void sup_fini(struct sup *s)
 		survey_remove(&s->survey, &s->collector);
 	survey_fini(&s->survey);
 	factory_fini(&s->factory);
+	for (size_t i = 0; i < REPLAY_SLOTS; i++)
+		mem_free(&s->replays[i].data);
 	vsk_table_fini(&s->table);
 	procs_fini(&s->procs);
 	sockdiag_fini(&s->diag);

@@ -65,6 +65,7 @@ int64_t handle_getsockopt(struct call *c);
 int64_t handle_setsockopt(struct call *c);
 int64_t handle_sendto(struct call *c);
 int64_t handle_shutdown(struct call *c);
+int64_t handle_send_multi(struct call *c);
 
 struct wait {
 	TAILQ_ENTRY(wait) link;
@@ -84,8 +85,11 @@ struct replay {
 	pid_t tid; /* 0: free */
 	enum trap trap;
 	uint64_t args[6];
-	uint64_t cookie;
+	uint64_t cookie; /* 0: of no one socket */
 	int64_t result;
+	uint64_t at; /* where the data belongs */
+	void *data;  /* owned; or NULL */
+	size_t len;
 };
 
 struct sup {
@@ -154,6 +158,9 @@ int call_write_name(struct call *c, uint64_t at, uint64_t len_at, const struct v
 /* The call still waits for its answer. To be asked after reading and before acting. */
 bool call_valid(const struct call *c);
 void call_reply(struct call *c, int64_t result, uint64_t cookie);
+/* The same for a call that also writes to memory, and must not be done twice: which is the same call
+ * its arguments tell. -EFAULT in place of the result when the memory is not there. */
+void call_reply_data(struct call *c, int64_t result, uint64_t at, const void *data, size_t len);
 
 /* Turns the call into a wait. Takes the duplicate. -EAGAIN: too many wait; 0: the caller returns
  * CALL_ANSWERED. `events` of the duplicate (EPOLLIN) try again, 0: sup_retry() does. `timeout` is in
