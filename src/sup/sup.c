@@ -76,8 +76,10 @@ static struct replay *replay_keep(const struct call *c, int64_t result, uint64_t
 
 	if (r->tid == 0)
 		c->sup->n_replays++;
-	free(r->data);
-	*r = (struct replay){ .tid = c->tid, .trap = c->trap, .cookie = cookie, .result = result };
+	r->tid = c->tid;
+	r->trap = c->trap;
+	r->cookie = cookie;
+	r->result = result;
 	memcpy(r->args, c->args, sizeof r->args);
 	return r;
 }
@@ -96,9 +98,7 @@ static bool replay_give(struct call *c)
 	if (r->trap != c->trap || memcmp(r->args, c->args, sizeof r->args) != 0)
 		return false;
 	if (r->cookie == 0) {
-		AUTO_FREE void *data = mem_take(&r->data);
-
-		call_reply_data(c, r->result, r->at, data, r->len);
+		call_reply_data(c, r->result, r->at, r->data, r->len);
 		return true;
 	}
 	same = call_target(c, &t) == 0 && t.cookie == r->cookie;
@@ -126,18 +126,23 @@ void call_reply_data(struct call *c, int64_t result, uint64_t at, const void *da
 {
 	struct replay *r;
 
-	if (call_valid(c)) { /* or that memory may be another's */
-		if (guestmem_write(c->tid, at, data, len) < 0)
-			result = -EFAULT;
-		if (notify_reply(&c->domain->notify, c->id, result, result < 0 ? (int)-result : 0) != -ENOENT)
-			return;
-	}
+	/* Or that memory may be another's. */
+	if (call_valid(c) && guestmem_write(c->tid, at, data, len) < 0)
+		result = -EFAULT;
+	/* Kept also when the answer was taken: a signal that came just then makes the kernel forget it. */
 	r = replay_keep(c, result, 0);
 	r->at = at;
-	r->data = malloc(len);
-	r->len = r->data ? len : 0;
-	if (r->data)
-		memcpy(r->data, data, len);
+	r->len = len;
+	if (len > r->room) {
+		mem_free(&r->data);
+		r->data = malloc(len);
+		r->room = r->data ? len : 0;
+	}
+	if (len > r->room)
+		r->len = 0; /* the result at least */
+	else if (len)
+		memmove(r->data, data, len);
+	(void)notify_reply(&c->domain->notify, c->id, result, result < 0 ? (int)-result : 0);
 }
 
 /* --- waits --------------------------------------------------------------------- */

@@ -88,8 +88,8 @@ struct replay {
 	uint64_t cookie; /* 0: of no one socket */
 	int64_t result;
 	uint64_t at; /* where the data belongs */
-	void *data;  /* owned; or NULL */
-	size_t len;
+	void *data;  /* owned; stays for the next one; or NULL */
+	size_t len, room;
 };
 
 struct sup {
