@@ -40,7 +40,7 @@ static int serve(const char *path, const char *policy, struct err *e)
 {
 	struct serve_params p = { .launcher = -1,
 				  .path = path,
-				  .users = -1,
+				  .spaces = { -1, -1 },
 				  .policy = policy,
 				  .stop = &ended,
 				  .complain = log_err,

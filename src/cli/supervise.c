@@ -6,11 +6,12 @@
 #include "base/log.h"
 #include "sup/serve.h"
 
-int supervise_for_launch(int listener, int launcher, int users, struct err *e)
+int supervise_for_launch(int listener, int launcher, const int *spaces, struct err *e)
 {
 	const struct serve_params p = { .listener = listener,
 					.launcher = launcher,
-					.users = users,
+					.spaces = { spaces[0], spaces[1] },
+					.cell = true,
 					.complain = log_err };
 
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -6,6 +6,6 @@
 #include "base/err.h"
 
 /* launch_options.supervise: the supervisor of `vrun run`. */
-int supervise_for_launch(int listener, int launcher, int users, struct err *e);
+int supervise_for_launch(int listener, int launcher, const int *spaces, struct err *e);
 
 #endif

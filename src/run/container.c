@@ -13,6 +13,7 @@
 #include "kern/attributes.h"
 #include "kern/ids.h"
 #include "run/init.h"
+#include "run/join.h"
 #include "run/namespaces.h"
 #include "run/process.h"
 #include "run/rootfs.h"
@@ -92,67 +93,6 @@ static int get_ids(struct launch *l, int sync, struct err *e)
 	return rc < 0 ? rc : become_builder(l, e);
 }
 
-/* Inside the supervisor's user namespace maps can be written only from there. */
-static int write_inner_maps(const struct launch *l, pid_t pid, struct err *e)
-{
-	AUTO_FD int proc = -1;
-	char path[32];
-	int rc;
-
-	if (l->outer_users < 0 || (l->map_writer != MAP_PARENT && l->map_writer != MAP_HELPERS))
-		return 0;
-	(void)snprintf(path, sizeof path, "/proc/%d", (int)pid);
-	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (proc < 0)
-		return err_sys(e, "%s", path);
-	rc = ids_write_maps(proc, &l->uids, &l->gids, false, e);
-	if (rc == -EPERM && l->opt->fabric)
-		(void)err_hint(e, "the fabric was started with fewer ids: end its runs, and start this one first");
-	return rc;
-}
-
-/*
- * Joins the namespaces that are given by path and the supervisor's user namespace, and goes on in a second clone
- * that has the new ones: setns to a pid namespace moves only children, and a
- * new user namespace would take the right to join the others. The monitor is
- * that clone's parent too.
- */
-static int join(const struct launch *l, int sync, const int *ns_fds, struct err *e)
-{
-	int pidfd = -1, rc;
-	struct clone_args args = { .flags = l->clone_flags | CLONE_PARENT | CLONE_PIDFD,
-				   .pidfd = (uint64_t)(uintptr_t)&pidfd };
-	long pid;
-
-	if (!l->joins)
-		return 0;
-	/* Others live in a user namespace that is joined, perhaps with every capability in it. While we
-	 * hold descriptors and mounts of the host's they must not trace us or open what /proc shows of us
-	 * (CVE-2016-9962): not dumpable, our memory belongs to the caller's user namespace. */
-	if (l->joins_by_path)
-		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	rc = namespaces_join(l->bundle, ns_fds, e);
-	if (rc == 0 && l->outer_users >= 0 && setns(l->outer_users, CLONE_NEWUSER) < 0)
-		rc = err_sys(e, "joining the supervisor's user namespace");
-	if (rc < 0)
-		return rc;
-	pid = syscall(__NR_clone3, &args, sizeof args);
-	if (pid < 0) {
-		(void)err_sys(e, "new namespaces");
-		return err_hint(e, "vrun doctor says what this host allows");
-	}
-	if (pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		return monitor_is_gone(sync) ? err_set(e, EPIPE, "the monitor is gone") : 0;
-	}
-	rc = write_inner_maps(l, (pid_t)pid, e);
-	if (rc < 0 || fd_send(sync, SYNC_PID, &pidfd, 1) < 0)
-		(void)sys_pidfd_send_signal(pidfd, SIGKILL);
-	if (rc < 0)
-		return rc;
-	_exit(0);
-}
-
 static int build(struct launch *l, int sync, int *ret_tty, struct err *e)
 {
 	AUTO_FD int terminal = -1;
@@ -185,7 +125,7 @@ static int set_up(struct launch *l, int sync, const int *ns_fds, int *ret_tty, s
 	if (p->has_oom_score)
 		rc = attributes_set_oom_score(proc, p->oom_score_adj, e);
 	if (rc == 0)
-		rc = join(l, sync, ns_fds, e);
+		rc = join_namespaces(l, sync, ns_fds, e);
 	if (rc == 0)
 		rc = get_ids(l, sync, e);
 	if (rc == 0)

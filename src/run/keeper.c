@@ -30,7 +30,7 @@ static void wait_readable(int fd)
 
 /* In the container's user namespace, so that the app's root owns its network. The keeper is the
  * creator of that namespace by its uid and so has every capability in it, and none outside any more. */
-static int make_network(const struct keeper_params *p, struct err *e)
+static int make_network(const struct keeper_params *p, int *ret_network, struct err *e)
 {
 	AUTO_FD int users = -1, network = -1;
 	char path[48];
@@ -51,6 +51,7 @@ static int make_network(const struct keeper_params *p, struct err *e)
 		return err_sys(e, "network namespace");
 	if (fd_send(p->network_sock, SYNC_NETWORK, &network, 1) < 0)
 		return err_set(e, EPIPE, "the container ended early");
+	*ret_network = fd_take(&network);
 	return netlink_loopback_up(NULL, 0, e);
 }
 
@@ -78,7 +79,7 @@ static void clean_up(const struct keeper_params *p)
 	/* It ends by itself, now that nobody is left. */
 	if (p->supervisor >= 0)
 		wait_readable(p->supervisor);
-	supervisor_remove_socket(p->state_fd, p->supervisor_name);
+	(void)supervisor_remove_socket(p->state_fd, p->supervisor_name);
 	/* Only a dead record: a launch that was refused since its id is in use has the other's name. */
 	state_remove_dead(p->state_fd, p->id);
 }
@@ -86,13 +87,14 @@ static void clean_up(const struct keeper_params *p)
 /* Makes the network if it is asked to, and tells the monitor how that went. */
 static void answer(const struct keeper_params *p, int sock)
 {
+	AUTO_FD int network = -1;
 	struct err e = { 0 };
-	int rc = p->make_network ? make_network(p, &e) : 0;
+	int rc = p->make_network ? make_network(p, &network, &e) : 0;
 
 	if (rc < 0)
 		sync_fail(sock, &e, 125);
 	else
-		(void)fd_send(sock, SYNC_GO, NULL, 0);
+		(void)fd_send(sock, SYNC_GO, &network, p->give_network && network >= 0);
 }
 
 /* In a child: it takes root's capabilities to remove a cgroup at the top of a hierarchy, and whoever
@@ -188,13 +190,15 @@ int keeper_start(struct keeper *k, const struct keeper_params *p, struct err *e)
 	return 0;
 }
 
-int keeper_await(struct keeper *k, struct err *e)
+int keeper_await(struct keeper *k, int *ret_network, struct err *e)
 {
-	int code;
+	int code, network = -1;
 	char kind;
-	int n = fd_recv(k->sock, &kind, NULL, 0);
+	int n = fd_recv(k->sock, &kind, &network, 1);
 
-	if (n == 0 && kind == SYNC_GO)
+	if (n == 1)
+		*ret_network = network;
+	if (n >= 0 && kind == SYNC_GO)
 		return 0;
 	if (n == 0 && kind == SYNC_FAILED)
 		return sync_read_failure(k->sock, &code, e);

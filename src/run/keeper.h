@@ -38,6 +38,7 @@ struct keeper_params {
 	const char *id;
 	struct cgroup *cgroup;
 	bool make_network;
+	bool give_network; /* the monitor gets it, too */
 	bool own_users;   /* the container's user namespace is not the caller's; it is to own the network's */
 	int users_fd;     /* that namespace when it was joined by path; -1: a new one */
 	int network_sock; /* where SYNC_NETWORK goes */
@@ -53,8 +54,9 @@ struct keeper_params {
 
 int keeper_start(struct keeper *k, const struct keeper_params *p, struct err *e);
 
-/* Waits until the keeper is in place and the network is up. */
-int keeper_await(struct keeper *k, struct err *e);
+/* Waits until the keeper is in place and the network is up. With give_network *ret_network is that
+ * namespace, else it stays as it is. */
+int keeper_await(struct keeper *k, int *ret_network, struct err *e);
 
 /* The container has ended and nothing is left to clean up: the keeper ends, in its own time. */
 void keeper_release(struct keeper *k);

@@ -15,9 +15,9 @@
 #include "base/fd.h"
 #include "base/kernel.h"
 #include "base/log.h"
-#include "base/num.h"
 #include "kern/cgroup.h"
 #include "kern/ids.h"
+#include "kern/pidfd.h"
 #include "run/container.h"
 #include "run/keeper.h"
 #include "run/namespaces.h"
@@ -44,6 +44,7 @@ struct monitor {
 	struct keeper keeper;
 	struct supervisor supervisor;
 	bool supervisor_spoke; /* its last word is there, to be read at the end */
+	int network; /* the app's network namespace, for the supervisor; -1 */
 	int app; /* pidfd of the process that loads the filter; -1 */
 	struct streams streams;
 	sigset_t old_mask;
@@ -125,7 +126,7 @@ static int write_maps(struct monitor *m, int proc, struct err *e)
 	struct launch *l = m->l;
 	int rc = 0;
 
-	if (l->outer_users >= 0)
+	if (l->outer && l->outer[0] >= 0)
 		; /* the container's first process has written them, from inside */
 	else if (l->map_writer == MAP_PARENT)
 		rc = ids_write_maps(proc, &l->uids, &l->gids, false, e);
@@ -194,7 +195,7 @@ static int record(struct monitor *m, struct err *e)
 static int start_keeper(struct monitor *m, struct err *e)
 {
 	struct launch *l = m->l;
-	int own[STREAMS_PUMPS_MAX + 5] = { m->sync, m->sigfd, m->lock, m->supervisor.sock, m->supervisor.users };
+	int own[STREAMS_PUMPS_MAX + 5] = { m->sync, m->sigfd, m->lock, m->supervisor.sock, m->network };
 	struct keeper_params p = {
 		.pid = m->pid,
 		.pidfd = m->pidfd,
@@ -202,6 +203,7 @@ static int start_keeper(struct monitor *m, struct err *e)
 		.id = l->opt->id,
 		.cgroup = l->cgroup,
 		.make_network = m->network_sock >= 0,
+		.give_network = l->supervised,
 		.own_users = l->own_users,
 		.users_fd = m->ns_fds[NS_USER],
 		.network_sock = m->network_sock,
@@ -221,28 +223,22 @@ static int start_keeper(struct monitor *m, struct err *e)
 	return rc;
 }
 
-/* After a second clone in the container its pidfd is all we have; fdinfo knows the number. */
-static int adopt(struct monitor *m, int pidfd)
+/* Another clone goes on as the container. Who made it has ended, or is about to. */
+static int adopt(struct monitor *m, int pidfd, int maker)
 {
-	AUTO_FREE char *text = NULL;
-	char path[64], *p;
-	uint64_t pid;
+	pid_t pid = pidfd_number(pidfd);
 
-	(void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
-	if (fd_read_file(AT_FDCWD, path, 4096, &text, NULL, NULL) < 0)
-		return -ESRCH;
-	p = strstr(text, "\nPid:\t");
-	if (!p)
-		return -ESRCH;
-	p += strlen("\nPid:\t");
-	p[strcspn(p, "\n")] = '\0';
-	if (num_parse_u64(p, 1, INT32_MAX, &pid) < 0)
-		return -ESRCH;
 	while (waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
 		;
+	while (maker >= 0 && waitid(P_PIDFD, (id_t)maker, &(siginfo_t){ 0 }, WEXITED | __WALL) < 0 &&
+	       errno == EINTR)
+		;
+	fd_close(&maker);
+	if (pid < 0)
+		return -ESRCH;
 	fd_close(&m->pidfd);
 	m->pidfd = pidfd;
-	m->pid = (pid_t)pid;
+	m->pid = pid;
 	return 0;
 }
 
@@ -336,7 +332,7 @@ static int hand_over(struct monitor *m, struct err *e)
 	fd_close(&m->app);
 	if (listener < 0)
 		return err_sys(e, "listener of the container's filter");
-	rc = supervisor_hand_over(&m->supervisor, m->l, m->pid, listener, e);
+	rc = supervisor_hand_over(&m->supervisor, m->l, m->pid, listener, m->network, e);
 	if (rc < 0) {
 		m->exit_code = EXIT_OWN;
 		return rc;
@@ -347,9 +343,9 @@ static int hand_over(struct monitor *m, struct err *e)
 /* One message of the container's, or the end of file that the exec makes. */
 static int hear(struct monitor *m, struct err *e)
 {
-	int fds[1];
+	int fds[2] = { -1, -1 };
 	char kind;
-	int n = fd_recv(m->sync, &kind, fds, 1);
+	int n = fd_recv(m->sync, &kind, fds, 2);
 
 	if (n == -EPIPE) {
 		app_started(m);
@@ -357,8 +353,8 @@ static int hear(struct monitor *m, struct err *e)
 	}
 	if (n == 1 && kind == SYNC_TERMINAL)
 		return streams_set_terminal(&m->streams, fds[0], e);
-	if (n == 1 && kind == SYNC_PID) {
-		if (adopt(m, fds[0]) == 0)
+	if (n >= 1 && kind == SYNC_PID) {
+		if (adopt(m, fds[0], fds[1]) == 0)
 			return 0;
 		fd_close(&fds[0]);
 		return err_set(e, ESRCH, "the container ended early");
@@ -372,8 +368,8 @@ static int hear(struct monitor *m, struct err *e)
 	if (n == 0 && kind == SYNC_FAILED) {
 		return sync_read_failure(m->sync, &m->exit_code, e);
 	}
-	if (n == 1)
-		fd_close(&fds[0]);
+	fd_close(&fds[0]);
+	fd_close(&fds[1]);
 	return err_num(e, n < 0 ? -n : EPROTO, "message of the container");
 }
 
@@ -406,7 +402,7 @@ static void replace_keeper(struct monitor *m)
 	struct err e = { 0 };
 
 	keeper_join(&m->keeper);
-	if (start_keeper(m, &e) == 0 && keeper_await(&m->keeper, &e) == 0)
+	if (start_keeper(m, &e) == 0 && keeper_await(&m->keeper, &m->network, &e) == 0)
 		return;
 	log_err(&e);
 	m->exit_code = EXIT_OWN;
@@ -508,7 +504,7 @@ static int start(struct monitor *m, struct err *e)
 	if (rc == 0)
 		rc = write_pid_file(m, e);
 	if (rc == 0)
-		rc = keeper_await(&m->keeper, e);
+		rc = keeper_await(&m->keeper, &m->network, e);
 	if (rc == 0 && fd_send(m->sync, SYNC_GO, NULL, 0) < 0)
 		rc = err_set(e, EPIPE, "the container ended early");
 	return rc;
@@ -557,6 +553,7 @@ static void clean_up(struct monitor *m)
 	for (int k = 0; k < NS_KINDS; k++)
 		fd_close(&m->ns_fds[k]);
 	fd_close(&m->app);
+	fd_close(&m->network);
 	fd_close(&m->pidfd);
 	fd_close(&m->sync);
 	fd_close(&m->sigfd);
@@ -625,7 +622,7 @@ static int prepare(struct monitor *m, struct err *e)
 
 int launch_run(struct launch *l, int *ret_exit_code, struct err *e)
 {
-	struct monitor m = { .l = l, .state_fd = -1, .pidfd = -1, .sync = -1, .sigfd = -1, .lock = -1, .network_sock = -1, .app = -1, .exit_code = -1 };
+	struct monitor m = { .l = l, .state_fd = -1, .pidfd = -1, .sync = -1, .sigfd = -1, .lock = -1, .network_sock = -1, .network = -1, .app = -1, .exit_code = -1 };
 	int rc;
 
 	for (int k = 0; k < NS_KINDS; k++)
@@ -636,7 +633,7 @@ int launch_run(struct launch *l, int *ret_exit_code, struct err *e)
 	rc = prepare(&m, e);
 	if (rc == 0 && l->supervised)
 		rc = supervisor_start(&m.supervisor, l, m.state_fd, e);
-	l->outer_users = m.supervisor.users;
+	l->outer = l->supervised ? m.supervisor.spaces : NULL;
 	if (rc == 0)
 		rc = clone_container(&m, e);
 	if (rc == 0) {

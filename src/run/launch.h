@@ -44,9 +44,9 @@ struct launch_options {
 	/*
 	 * A supervisor's life, in a process of its own: serves at the listening
 	 * socket, and the launcher behind the connection, until nobody is left.
-	 * All three are taken. `users` is its user namespace, or -1.
+	 * Both are taken. `spaces` are its user and its pid namespace, or -1.
 	 */
-	int (*supervise)(int listener, int launcher, int users, struct err *e);
+	int (*supervise)(int listener, int launcher, const int *spaces, struct err *e);
 	bool subordinate; /* an unprivileged caller gets the whole subordinate range when there is one */
 };
 
@@ -93,7 +93,7 @@ struct launch {
 	bool joins;               /* namespaces are joined: a clone before that one does it */
 	bool joins_by_path;       /* ... others' namespaces */
 	bool supervised;          /* a supervisor serves the app's sockets */
-	int outer_users;          /* borrowed; its user namespace, in which the container's is made; -1: none */
+	const int *outer;         /* its user and pid namespaces, in which the container's are made; -1: none */
 	struct bpf_prog traps;    /* loaded before the filter, when that is the bundle's own */
 	bool has_traps;
 	bool own_users;           /* the container's user namespace is not the caller's */

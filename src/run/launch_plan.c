@@ -43,7 +43,7 @@ static int check_supported(const struct bundle *b, struct err *e)
 /* Rules hold for sockets in a namespace that nobody else has put anything into. */
 static int check_supervisable(const struct bundle *b, struct err *e)
 {
-	static const enum ns_kind own[] = { NS_USER, NS_NET };
+	static const enum ns_kind own[] = { NS_USER, NS_NET, NS_PID };
 
 	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
 		if (b->ns[own[i]].path) {
@@ -51,6 +51,10 @@ static int check_supervisable(const struct bundle *b, struct err *e)
 				      bundle_ns_name(own[i]), b->ns[own[i]].path);
 			return err_hint(e, "leave \"path\" out of linux.namespaces, or use \"net\": \"none\"");
 		}
+	if (!b->ns[NS_PID].listed) {
+		(void)err_set(e, EINVAL, "a policy with rules needs a pid namespace: others could act for the app");
+		return err_hint(e, "add {\"type\": \"pid\"} to linux.namespaces");
+	}
 	return 0;
 }
 
@@ -207,7 +211,7 @@ int launch_plan(struct launch *l, struct bundle *b, const struct launch_options 
 {
 	int rc;
 
-	*l = (struct launch){ .bundle = b, .opt = opt, .supervised = opt->policy->supervised, .outer_users = -1, .root_fd = -1, .overlay_fd = -1, .network_sock = -1 };
+	*l = (struct launch){ .bundle = b, .opt = opt, .supervised = opt->policy->supervised, .root_fd = -1, .overlay_fd = -1, .network_sock = -1 };
 	l->mount_fds = calloc(b->n_mounts + 1, sizeof *l->mount_fds);
 	if (!l->mount_fds)
 		return err_num(e, ENOMEM, "launch");
@@ -222,7 +226,7 @@ int launch_plan(struct launch *l, struct bundle *b, const struct launch_options 
 	}
 	if (rc == 0)
 		rc = plan_ids(l, e);
-	l->joins = l->joins_by_path || (l->supervised && l->map_writer != MAP_NONE);
+	l->joins = l->joins_by_path || l->supervised;
 	l->own_users = l->map_writer != MAP_NONE || b->ns[NS_USER].path;
 	if (rc == 0)
 		rc = plan_filter(l, e);

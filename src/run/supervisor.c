@@ -25,7 +25,7 @@
 
 void supervisor_init(struct supervisor *s)
 {
-	*s = (struct supervisor){ .sock = -1, .users = -1, .pidfd = -1 };
+	*s = (struct supervisor){ .sock = -1, .spaces = { -1, -1 }, .pidfd = -1 };
 }
 
 /* --- its socket -------------------------------------------------------------------- */
@@ -74,23 +74,25 @@ static int lock_directory(int state_fd)
 	return fd;
 }
 
-void supervisor_remove_socket(int state_fd, const char *name)
+bool supervisor_remove_socket(int state_fd, const char *name)
 {
 	AUTO_FD int lock = name[0] ? lock_directory(state_fd) : -1;
 	int fd = lock >= 0 ? connect_to(state_fd, name) : -EINVAL;
+	bool refused = fd == -ECONNREFUSED;
 
-	if (fd == -ECONNREFUSED)
+	if (refused)
 		(void)unlinkat(state_fd, name, 0);
 	fd_close(&fd);
+	return refused;
 }
 
 /* --- messages ---------------------------------------------------------------------- */
 
-static int send_message(int sock, json_t *message, const int *fd)
+static int send_message(int sock, json_t *message, const int *fds, size_t n_fds)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(2 * sizeof(int))];
 	} ctl = { 0 };
 	AUTO_FREE char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
 	size_t len = text ? strlen(text) : 0, sent = 0;
@@ -103,11 +105,11 @@ static int send_message(int sock, json_t *message, const int *fd)
 		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
 		ssize_t n;
 
-		if (fd && sent == 0) {
+		if (n_fds && sent == 0) {
 			m.msg_control = ctl.buf;
-			m.msg_controllen = sizeof ctl.buf;
-			ctl.align = (struct cmsghdr){ CMSG_LEN(sizeof *fd), SOL_SOCKET, SCM_RIGHTS };
-			memcpy(CMSG_DATA(&ctl.align), fd, sizeof *fd);
+			m.msg_controllen = CMSG_SPACE(n_fds * sizeof *fds);
+			ctl.align = (struct cmsghdr){ CMSG_LEN(n_fds * sizeof *fds), SOL_SOCKET, SCM_RIGHTS };
+			memcpy(CMSG_DATA(&ctl.align), fds, n_fds * sizeof *fds);
 		}
 		n = sendmsg(sock, &m, MSG_NOSIGNAL);
 		if (n < 0 && errno != EINTR)
@@ -117,8 +119,28 @@ static int send_message(int sock, json_t *message, const int *fd)
 	return 0;
 }
 
-/* One line of JSON. -EPIPE: the supervisor has gone; -EAGAIN: nothing in time (negative: for ever). */
-static int receive_line(int sock, int timeout, json_t **ret, int *ret_fd)
+/* Keeps at most two descriptors, in order. */
+static void take_fds(struct msghdr *m, int *fds)
+{
+	struct cmsghdr *h = CMSG_FIRSTHDR(m);
+	size_t n = h && h->cmsg_type == SCM_RIGHTS ? (h->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(h) + i * sizeof fd, sizeof fd);
+		if (fds && i < 2 && fds[i] < 0)
+			fds[i] = fd;
+		else
+			(void)close(fd);
+	}
+}
+
+/*
+ * One line of JSON, with up to two descriptors (or NULL: none are kept).
+ * -EPIPE: the supervisor has gone; -EAGAIN: nothing in time (negative: for ever).
+ */
+static int receive_line(int sock, int timeout, json_t **ret, int *ret_fds)
 {
 	AUTO_FREE char *text = malloc(ANSWER_MAX);
 	size_t len = 0;
@@ -126,13 +148,12 @@ static int receive_line(int sock, int timeout, json_t **ret, int *ret_fd)
 	while (text && (len == 0 || text[len - 1] != '\n')) {
 		union {
 			struct cmsghdr align;
-			char buf[CMSG_SPACE(sizeof(int))];
+			char buf[CMSG_SPACE(2 * sizeof(int))];
 		} ctl;
 		struct pollfd p = { .fd = sock, .events = POLLIN };
 		struct iovec iov = { text + len, ANSWER_MAX - len };
 		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf,
 				    .msg_controllen = sizeof ctl.buf };
-		struct cmsghdr *h;
 		ssize_t n;
 
 		if (len == ANSWER_MAX)
@@ -144,16 +165,7 @@ static int receive_line(int sock, int timeout, json_t **ret, int *ret_fd)
 			continue;
 		if (n <= 0)
 			return -EPIPE; /* reset, too: it ended with our message unread */
-		h = CMSG_FIRSTHDR(&m);
-		if (h && h->cmsg_type == SCM_RIGHTS) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(h), sizeof fd);
-			if (ret_fd && *ret_fd < 0)
-				*ret_fd = fd;
-			else
-				(void)close(fd);
-		}
+		take_fds(&m, ret_fds);
 		len += (size_t)n;
 	}
 	*ret = text ? json_loadb(text, len, 0, NULL) : NULL;
@@ -187,16 +199,24 @@ static int start_private(struct supervisor *s, const struct launch *l, int state
 /* Whoever answers is of our own user: the directory is. */
 static int greet(struct supervisor *s, struct err *e)
 {
+	struct ucred who;
+	socklen_t len = sizeof who;
 	json_t *answer = NULL;
-	int pid = 0, rc = send_message(s->sock, json_pack("{s:b}", "join", 1), NULL);
+	int users = 0, rc = send_message(s->sock, json_pack("{s:b}", "join", 1), NULL, 0);
 
 	if (rc == 0)
-		rc = receive_line(s->sock, -1, &answer, &s->users);
+		rc = receive_line(s->sock, -1, &answer, s->spaces);
 	if (rc < 0)
 		return explain(rc, e);
-	if (json_unpack(answer, "{s:i}", "pid", &pid) == 0 && pid > 0)
-		s->pidfd = sys_pidfd_open(pid, 0); /* it lives as long as we are connected */
+	(void)json_unpack(answer, "{s:b}", "users", &users);
 	json_decref(answer);
+	if (!users) { /* only the pid namespace came */
+		s->spaces[1] = s->spaces[0];
+		s->spaces[0] = -1;
+	}
+	/* Who called listen(2) last. It lives as long as we are connected. */
+	if (getsockopt(s->sock, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.pid > 0)
+		s->pidfd = sys_pidfd_open(who.pid, 0);
 	return 0;
 }
 
@@ -250,18 +270,19 @@ static json_t *state_of(const struct launch *l, pid_t pid)
 
 	if (own && p->has_ceiling)
 		(void)json_object_set_new(own, "ceiling", text_of(&p->ceiling_text));
-	return json_pack("{s:s, s:[s], s:i, s:s, s:{s:s, s:s, s:s, s:i, s:s}, s:o}", "ociVersion", "1.2.0",
-			 "fds", "seccompFd", "pid", (int)pid, "metadata", "", "state", "ociVersion", "1.2.0",
+	return json_pack("{s:s, s:[s, s], s:i, s:s, s:{s:s, s:s, s:s, s:i, s:s}, s:o}", "ociVersion", "1.2.0",
+			 "fds", "seccompFd", "network", "pid", (int)pid, "metadata", "", "state", "ociVersion", "1.2.0",
 			 "id", l->opt->id, "status", "creating", "pid", (int)pid, "bundle", bundle, "vrun", own);
 }
 
 int supervisor_hand_over(const struct supervisor *s, const struct launch *l, pid_t pid, int listener,
-			 struct err *e)
+			 int network, struct err *e)
 {
 	const char *text = NULL, *hint = "";
 	json_t *answer = NULL;
 	int number = EPROTO;
-	int rc = send_message(s->sock, state_of(l, pid), &listener);
+	const int fds[] = { listener, network };
+	int rc = send_message(s->sock, state_of(l, pid), fds, 2);
 
 	if (rc == 0)
 		rc = receive_line(s->sock, -1, &answer, NULL);
@@ -281,31 +302,41 @@ void supervisor_farewell(struct supervisor *s)
 {
 	json_t *last = NULL;
 	json_int_t denied = 0;
-	int alone = 0;
 
 	if (s->sock < 0 || receive_line(s->sock, END_MS, &last, NULL) < 0)
 		return;
-	if (json_unpack(last, "{s:b}", "last", &alone) == 0 && alone)
-		s->ends = true;
 	if (json_unpack(last, "{s:I}", "denied", &denied) == 0 && denied > 0)
 		log_warn("%lld call%s denied by the policy", (long long)denied, denied == 1 ? " was" : "s were");
 	json_decref(last);
 }
 
+/* Says that we leave, and waits until it has seen that; if we were its last it stops listening first. */
+static void leave(int sock)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	char rest[256];
+
+	if (sock < 0 || shutdown(sock, SHUT_WR) < 0)
+		return;
+	while (poll(&p, 1, END_MS) == 1 && recv(sock, rest, sizeof rest, 0) > 0)
+		;
+}
+
 void supervisor_fini(struct supervisor *s, int state_fd)
 {
 	struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
+	bool ends;
 
+	leave(s->sock);
 	fd_close(&s->sock);
-	fd_close(&s->users);
-	/* A private one has nobody else; a shared one may have had nobody but us. */
-	if (s->pidfd >= 0 && (!s->shared || s->ends) && poll(&p, 1, END_MS) == 0 && !s->shared)
+	ends = state_fd >= 0 && supervisor_remove_socket(state_fd, s->name);
+	if (s->pidfd >= 0 && (!s->shared || ends) && poll(&p, 1, END_MS) == 0 && !s->shared)
 		(void)sys_pidfd_send_signal(s->pidfd, SIGKILL);
-	if (s->pid > 0 && !s->shared)
+	if (s->pid > 0 && (!s->shared || ends))
 		while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
 			;
-	if (state_fd >= 0)
-		supervisor_remove_socket(state_fd, s->name);
+	fd_close(&s->spaces[0]);
+	fd_close(&s->spaces[1]);
 	fd_close(&s->pidfd);
 	s->name[0] = '\0';
 }

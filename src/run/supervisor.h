@@ -6,8 +6,9 @@
  * The supervisor is made in a new user namespace U, and the container in a
  * user namespace inside U. So it has every right over its containers
  * (user_namespaces(7)) and none over anything else. A root caller's has a uid
- * of its own there, which owns no file. With --host-users, and in a user
- * namespace that cannot map others, there is no U.
+ * of its own there, which owns no file. With --host-users there is no U. It has
+ * a pid namespace of its own, too, above those of its containers: by their
+ * numbers it can reach no other process.
  *
  * It ends by itself when the last container has ended and the last launcher
  * has gone, also when those were killed.
@@ -19,11 +20,10 @@
 
 struct supervisor {
 	int sock;   /* connection to it; -1: none */
-	int users;  /* U; -1: the caller's own user namespace */
+	int spaces[2]; /* U, and the pid namespace that it is the first process of; -1: the caller's own */
 	int pidfd;  /* of its process, or -1 */
 	pid_t pid;  /* when it is our child, else 0 */
 	bool shared;
-	bool ends; /* we were its last */
 	char name[96]; /* of its socket in the state directory */
 };
 
@@ -36,9 +36,9 @@ void supervisor_init(struct supervisor *s);
  */
 int supervisor_start(struct supervisor *s, const struct launch *l, int state_fd, struct err *e);
 
-/* Hands a container over. Waits until it is taken; its refusal is the error. */
+/* Hands a container over: its filter's listener, its network namespace. Waits until it is taken; its refusal is the error. */
 int supervisor_hand_over(const struct supervisor *s, const struct launch *l, pid_t pid, int listener,
-			 struct err *e);
+			 int network, struct err *e);
 
 /* The container has ended, all its processes with it: waits a moment for what there is to tell, and
  * tells it. */
@@ -47,12 +47,12 @@ void supervisor_farewell(struct supervisor *s);
 /* Ends the connection, waits for the end of a supervisor that nobody else uses, removes its socket. */
 void supervisor_fini(struct supervisor *s, int state_fd);
 
-/* Removes a socket at which nobody listens any more. */
-void supervisor_remove_socket(int state_fd, const char *name);
+/* Removes a socket at which nobody listens any more; whether that was so. */
+bool supervisor_remove_socket(int state_fd, const char *name);
 
 /* --- supervisor_spawn.c ------------------------------------------------------------ */
 
-/* A new process that serves at the listening socket, which it takes. Fills sock, users, pidfd and pid. */
+/* A new process that serves at the listening socket, which it takes. Fills sock, spaces, pidfd and pid. */
 int supervisor_spawn(struct supervisor *s, const struct launch *l, int listener, struct err *e);
 
 #endif

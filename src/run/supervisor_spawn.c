@@ -20,11 +20,13 @@
 #define CAP_NR_SETPCAP 8
 #define CAP_NR_NET_BIND_SERVICE 10
 #define CAP_NR_NET_ADMIN 12
+#define CAP_NR_NET_RAW 13
+#define CAP_NR_SYS_CHROOT 18
 #define CAP_NR_SYS_PTRACE 19
 #define CAP_NR_SYS_ADMIN 21
 #define SUPERVISOR_CAPS \
 	(CAP_BIT(CAP_NR_SETPCAP) | CAP_BIT(CAP_NR_NET_BIND_SERVICE) | CAP_BIT(CAP_NR_NET_ADMIN) | \
-	 CAP_BIT(CAP_NR_SYS_PTRACE) | CAP_BIT(CAP_NR_SYS_ADMIN))
+	 CAP_BIT(CAP_NR_NET_RAW) | CAP_BIT(CAP_NR_SYS_CHROOT) | CAP_BIT(CAP_NR_SYS_PTRACE) | CAP_BIT(CAP_NR_SYS_ADMIN))
 
 /* What the child keeps of its descriptors; -1: none. */
 struct child_fds {
@@ -89,10 +91,16 @@ static int take_ids(const struct outer_ids *o, int sync, struct err *e)
 	return rc < 0 ? rc : become_nobody(o, e);
 }
 
+static int send_spaces(int sync, const int *spaces)
+{
+	return spaces[0] < 0 ? fd_send(sync, SYNC_GO, spaces + 1, 1) : fd_send(sync, SYNC_GO, spaces, 2);
+}
+
 static int child_main(const struct launch *l, const struct outer_ids *o, struct child_fds *f,
 		      struct err *e)
 {
-	AUTO_FD int users = -1;
+	static const char *const paths[] = { "/proc/self/ns/user", "/proc/self/ns/pid" };
+	int spaces[2] = { -1, -1 };
 	/* A private one's log is its caller's; a shared one outlives whoever waits for the end of that. */
 	int rc = keep_only(f, l->opt->fabric != NULL, e);
 
@@ -106,14 +114,14 @@ static int child_main(const struct launch *l, const struct outer_ids *o, struct 
 		rc = take_ids(o, f->sync, e);
 	if (rc < 0)
 		return rc;
-	if (o->writer != MAP_NONE) {
-		users = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
-		if (users < 0)
-			return err_sys(e, "the supervisor's user namespace");
+	for (size_t i = o->writer == MAP_NONE ? 1 : 0; i < 2; i++) {
+		spaces[i] = open(paths[i], O_RDONLY | O_CLOEXEC);
+		if (spaces[i] < 0)
+			return err_sys(e, "namespaces of the supervisor");
 	}
-	if (fd_send(f->sync, SYNC_GO, &users, users >= 0) < 0)
+	if (send_spaces(f->sync, spaces) < 0)
 		return 0; /* nobody is there any more */
-	return l->opt->supervise(fd_take(&f->listener), fd_take(&f->launcher), users, e);
+	return l->opt->supervise(fd_take(&f->listener), fd_take(&f->launcher), spaces, e);
 }
 
 static int write_outer_maps(const struct outer_ids *o, pid_t pid, int sync, struct err *e)
@@ -142,15 +150,16 @@ static int write_outer_maps(const struct outer_ids *o, pid_t pid, int sync, stru
  * confined itself. */
 static int await(struct supervisor *s, const struct outer_ids *o, int sync, struct err *e)
 {
-	int n, code, rc = write_outer_maps(o, s->pid, sync, e);
+	int n, first, code, rc = write_outer_maps(o, s->pid, sync, e);
 	char kind;
 
 	if (rc < 0)
 		return rc;
-	n = fd_recv(sync, &kind, &s->users, 1);
+	first = o->writer == MAP_NONE ? 1 : 0;
+	n = fd_recv(sync, &kind, s->spaces + first, (size_t)(2 - first));
 	if (n == 0 && kind == SYNC_FAILED)
 		return sync_read_failure(sync, &code, e);
-	if (n != (o->writer == MAP_NONE ? 0 : 1) || kind != SYNC_GO)
+	if (n != 2 - first || kind != SYNC_GO)
 		return err_set(e, EPROTO, "the supervisor ended early");
 	return 0;
 }
@@ -174,7 +183,7 @@ int supervisor_spawn(struct supervisor *s, const struct launch *l, int listener,
 		return err_sys(e, "socket pair");
 	sock = pair[0];
 	launcher = pair[1];
-	args.flags = CLONE_PIDFD | (o.writer == MAP_NONE ? 0 : CLONE_NEWUSER);
+	args.flags = CLONE_PIDFD | CLONE_NEWPID | (o.writer == MAP_NONE ? 0 : CLONE_NEWUSER);
 	pid = syscall(__NR_clone3, &args, sizeof args);
 	if (pid < 0) {
 		(void)err_sys(e, "the supervisor's user namespace");

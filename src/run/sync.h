@@ -19,7 +19,8 @@ enum sync_kind {
 	/* keeper -> container */
 	SYNC_NETWORK = 'N', /* one descriptor: the network namespace */
 	/* container -> monitor */
-	SYNC_PID = 'P',    /* one descriptor: pidfd of the process that goes on as the container */
+	SYNC_PID = 'P',    /* pidfd of the process that goes on as the container; and that of who made it,
+			       when that is not the first one */
 	SYNC_APP = 'A',    /* one descriptor: pidfd of the process that is about to load the filter */
 	SYNC_LISTENER = 'L', /* its number of the filter's listener follows in a message of its own; it waits
 				for SYNC_GO with read(2): everything else may be trapped by then */

@@ -13,12 +13,12 @@
 
 /* --- the message ----------------------------------------------------------------- */
 
-static int find_listener(const struct jat *root, size_t n_fds, size_t *ret, struct err *e)
+static int find_descriptors(const struct jat *root, size_t n_fds, struct admit_state *s, struct err *e)
 {
 	struct jat fds, name;
 	int rc = json_get_array(root, "fds", &fds, e);
 
-	*ret = SIZE_MAX;
+	s->listener = s->network = SIZE_MAX;
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; rc == 1 && json_element(&fds, i, &name); i++) {
@@ -27,9 +27,11 @@ static int find_listener(const struct jat *root, size_t n_fds, size_t *ret, stru
 		if (json_as_string(&name, &text, e) < 0)
 			return -EINVAL;
 		if (strcmp(text, "seccompFd") == 0)
-			*ret = i;
+			s->listener = i;
+		else if (strcmp(text, "network") == 0 && i < n_fds)
+			s->network = i;
 	}
-	return *ret < n_fds ? 0 : json_error(root, e, "no seccompFd among the %zu descriptors", n_fds);
+	return s->listener < n_fds ? 0 : json_error(root, e, "no seccompFd among the %zu descriptors", n_fds);
 }
 
 static int read_text(const struct jat *at, const char *key, struct admit_text *ret, struct err *e)
@@ -90,7 +92,7 @@ int admit_parse(const struct json_doc *doc, size_t n_fds, struct admit_state *re
 	int rc = json_expect_object(&root, e);
 
 	if (rc == 0)
-		rc = find_listener(&root, n_fds, &s.listener, e);
+		rc = find_descriptors(&root, n_fds, &s, e);
 	if (rc == 0)
 		rc = read_state(&root, &s, e);
 	if (rc == 0)
@@ -156,6 +158,18 @@ static int check_needs(struct sup *sup, const struct admit_state *s, const struc
 	return 0;
 }
 
+static int begin_network(struct sup *s, struct domain *d, const struct admit_state *a, const int *fds,
+			 struct err *e)
+{
+	AUTO_FD int own = -1;
+	int rc = 0;
+
+	if (a->own && a->network != SIZE_MAX)
+		return network_begin(s, d, fds[a->network], e);
+	rc = network_of_process((pid_t)a->pid, &own, e);
+	return rc < 0 ? err_wrap(e, "container %s", a->id) : network_begin(s, d, own, e);
+}
+
 int admit_container(struct sup *s, const struct admit_state *a, const char *policy, int *fds,
 		    struct domain **ret, struct err *e)
 {
@@ -181,7 +195,7 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 		}
 		d->walled = a->landlock >= LANDLOCK_SCOPES;
 		sup_add(s, d);
-		rc = network_begin(s, d, (pid_t)a->pid, e);
+		rc = begin_network(s, d, a, fds, e);
 		if (rc < 0)
 			sup_remove(s, d);
 		else

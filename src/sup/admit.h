@@ -11,6 +11,9 @@
  *   "vrun": { "policy":  { "name": "/b/policy.json", "text": "{...}" },
  *             "ceiling": { "name": ..., "text": ... },     left out: none
  *             "landlock": 7 }                              the ABI of the app's wall, 0: none
+ *
+ * Beside "seccompFd" its "fds" has "network", the app's network namespace: the
+ * pid is not a number of the supervisor's pid namespace.
  */
 #ifndef VRUN_SUP_ADMIT_H
 #define VRUN_SUP_ADMIT_H
@@ -29,6 +32,7 @@ struct admit_state {
 	const char *id, *bundle; /* bundle: NULL when it is left out */
 	const char *annotation;  /* org.vrun.policy, or NULL */
 	size_t listener;         /* which descriptor is the filter's listener */
+	size_t network;          /* ... and the network namespace; SIZE_MAX: it is that of pid */
 	int64_t pid;             /* of the container's process, where the launcher is; 0: not said */
 	bool own;                /* it comes from vrun's own launcher */
 	struct admit_text policy, ceiling;

@@ -22,30 +22,30 @@ struct agent_peer {
 	int fds[FD_PASS_MAX];  /* owned */
 	char *text;            /* owned */
 	struct domain *domain; /* that it brought; then nothing more is read */
+	bool told;             /* it has heard of the end of that, too */
+	bool launcher;         /* vrun's, which has said so */
 	bool own;              /* vrun's launcher, which stays until its end */
 };
 
 /* --- what launchers are told ------------------------------------------------------- */
 
 /* Small, to a socket that holds nothing yet: it fits, or the launcher is gone. Takes the answer. */
-static void tell(const struct agent_peer *p, json_t *answer, const int *fd)
+static void tell(const struct agent_peer *p, json_t *answer, const int *fds, size_t n)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(2 * sizeof(int))];
 	} ctl = { 0 };
 	AUTO_FREE char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
 	struct iovec iov[] = { { text, text ? strlen(text) : 0 }, { (char[]){ '\n' }, 1 } };
 	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
 
 	json_decref(answer);
-	if (fd) {
-		struct cmsghdr *h = &ctl.align;
-
+	if (n) {
 		m.msg_control = ctl.buf;
-		m.msg_controllen = sizeof ctl.buf;
-		*h = (struct cmsghdr){ CMSG_LEN(sizeof *fd), SOL_SOCKET, SCM_RIGHTS };
-		memcpy(CMSG_DATA(h), fd, sizeof *fd);
+		m.msg_controllen = CMSG_SPACE(n * sizeof *fds);
+		ctl.align = (struct cmsghdr){ CMSG_LEN(n * sizeof *fds), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(&ctl.align), fds, n * sizeof *fds);
 	}
 	if (text)
 		(void)sendmsg(p->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -53,7 +53,7 @@ static void tell(const struct agent_peer *p, json_t *answer, const int *fd)
 
 static void tell_error(const struct agent_peer *p, const struct err *e)
 {
-	tell(p, json_pack("{s:s, s:s, s:i}", "error", e->text, "hint", e->hint, "number", e->num), NULL);
+	tell(p, json_pack("{s:s, s:s, s:i}", "error", e->text, "hint", e->hint, "number", e->num), NULL, 0);
 }
 
 static void tell_taken(const struct agent_peer *p)
@@ -67,7 +67,7 @@ static void tell_taken(const struct agent_peer *p)
 	for (size_t i = 0; i < d->n_virtual; i++)
 		(void)json_array_append_new(addresses,
 					    json_string(addr_format(&d->virtual[i], text, sizeof text)));
-	tell(p, json_pack("{s:b, s:o, s:o}", "taken", 1, "names", names, "addresses", addresses), NULL);
+	tell(p, json_pack("{s:b, s:o, s:o}", "taken", 1, "names", names, "addresses", addresses), NULL, 0);
 }
 
 /* --- connections ------------------------------------------------------------------ */
@@ -91,17 +91,18 @@ static void peer_free(struct agent_peer *p)
 	free(p);
 }
 
-/* The container has ended: its launcher hears how that went, and the connection ends. */
+/*
+ * The container's app has ended: its launcher hears how that went. It hangs up
+ * when all of the container has: until then there is one process of it in our
+ * pid namespace, which ends with us.
+ */
 static void ended(struct domain *d, void *ctx)
 {
 	struct agent_peer *p = ctx;
 
-	const struct agent *a = p->agent;
-	bool last = a->n_peers == 1 && LIST_EMPTY(&a->sup->domains);
-
-	tell(p, json_pack("{s:b, s:b, s:I}", "ended", 1, "last", last, "denied", (json_int_t)d->n_denied),
-	     NULL);
-	peer_free(p);
+	tell(p, json_pack("{s:b, s:I}", "ended", 1, "denied", (json_int_t)d->n_denied), NULL, 0);
+	p->domain = NULL;
+	p->told = true;
 }
 
 /* It is served now, or cannot be. */
@@ -134,6 +135,7 @@ static int take_container(struct agent_peer *p, const struct json_doc *doc, stru
 		return rc;
 	p->domain = d;
 	p->own = s.own;
+	p->launcher = p->launcher || s.own;
 	d->settled = settled;
 	d->settled_ctx = p;
 	if (s.own) {
@@ -151,11 +153,17 @@ static bool wants_to_join(struct agent_peer *p, const struct json_doc *doc)
 {
 	struct jat root = json_root(doc);
 	bool join = false;
+	int fds[2];
+	size_t n = 0;
 
 	if (json_expect_object(&root, NULL) < 0 || json_get_bool(&root, "join", &join, NULL) != 1 || !join)
 		return false;
-	tell(p, json_pack("{s:b, s:i}", "join", 1, "pid", (int)getpid()), p->agent->users >= 0 ? &p->agent->users : NULL);
+	for (size_t i = 0; i < 2; i++)
+		if (p->agent->spaces[i] >= 0)
+			fds[n++] = p->agent->spaces[i];
+	tell(p, json_pack("{s:b, s:b}", "join", 1, "users", p->agent->spaces[0] >= 0), fds, n);
 	p->len = 0;
+	p->launcher = true;
 	return true;
 }
 
@@ -261,6 +269,28 @@ static void heard(struct agent_peer *p, const struct json_doc *doc)
 		peer_free(p);
 }
 
+/*
+ * The last launcher leaves when there is nothing more to serve: this is the
+ * end. Its connection is closed after the listening socket, so what it finds
+ * when it sees that is true: nobody listens any more, and the socket's name can
+ * be removed.
+ */
+static void leave(struct agent_peer *p)
+{
+	struct agent *a = p->agent;
+	struct agent_peer *o;
+
+	LIST_FOREACH(o, &a->peers, link)
+		if (o != p && o->launcher)
+			break;
+	if (o || !p->launcher || !LIST_EMPTY(&a->sup->domains)) {
+		peer_free(p);
+		return;
+	}
+	loop_remove(&a->sup->loop, p->fd, &p->watch);
+	a->over = true;
+}
+
 static void peer_ready(struct watch *w, uint32_t events)
 {
 	struct agent_peer *p = (struct agent_peer *)((char *)w - offsetof(struct agent_peer, watch));
@@ -269,8 +299,8 @@ static void peer_ready(struct watch *w, uint32_t events)
 	ssize_t n;
 
 	(void)events;
-	if (p->domain) { /* whatever it says, or that it is gone: the container is served to its end */
-		peer_free(p);
+	if (p->domain || p->told) { /* whatever it says, or that it is gone: the container is served to its end */
+		leave(p);
 		return;
 	}
 	n = receive(p);
@@ -291,7 +321,7 @@ static void peer_ready(struct watch *w, uint32_t events)
 		(void)err_set(&e, EINVAL, "container state: ended in the middle");
 	if (e.num)
 		p->agent->complain(&e);
-	peer_free(p);
+	leave(p);
 }
 
 static bool may_speak(int fd)
@@ -369,7 +399,7 @@ int agent_init(struct agent *a, struct sup *s, int fd, const char *path, const c
 	*a = (struct agent){ .watch = { agent_ready },
 			     .sup = s,
 			     .fd = -1,
-			     .users = -1,
+			     .spaces = { -1, -1 },
 			     .path = path,
 			     .policy = policy,
 			     .complain = complain };

@@ -24,10 +24,12 @@ struct agent {
 	struct watch watch;
 	struct sup *sup;
 	int fd;             /* owned; the listening socket */
-	int users;          /* borrowed; the user namespace in which vrun's launcher makes containers, or -1 */
+	int spaces[2];      /* borrowed; the user and the pid namespace in which vrun's launcher makes
+			       containers, or -1 */
 	const char *path;   /* borrowed; removed at the end; NULL: others do that */
 	const char *policy; /* borrowed; for every container, or NULL: its own */
 	unsigned n_peers;
+	bool over; /* the last launcher of ours has left */
 	LIST_HEAD(, agent_peer) peers;
 	void (*complain)(const struct err *e); /* a container that was refused */
 };

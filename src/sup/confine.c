@@ -4,14 +4,20 @@
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
+#include <unistd.h>
+#include <sys/stat.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "base/fd.h"
 #include "kern/allowlist.h"
 #include "kern/caps.h"
+#include "kern/mount.h"
 
 #define CAP(name) (UINT64_C(1) << (CAP_##name))
 
@@ -75,6 +81,31 @@ static int give_up(uint64_t keep, struct err *e)
 		return err_sys(e, "confining a process of vrun");
 	rc = caps_limit_bounding(keep, e);
 	return rc == 0 ? caps_apply(&sets, e) : rc;
+}
+
+int confine_files(struct err *e)
+{
+	static const char *const data[] = { "mode=0755", "size=16k" };
+	const uint64_t attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	AUTO_FD int top = -1, proc = -1, place = -1, old = -1;
+	int rc;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) < 0 ||
+	    (old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return err_sys(e, "mount namespace of the supervisor");
+	rc = mount_new("tmpfs", "vrun", data, 2, attrs, &top, e);
+	if (rc == 0)
+		rc = mount_attach(top, old);
+	if (rc < 0)
+		return err_num(e, -rc, "file system of the supervisor");
+	if (mkdirat(top, "proc", 0555) < 0 || (place = openat(top, "proc", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return err_sys(e, "file system of the supervisor");
+	/* Refused where the host covers parts of its own: programs have no names in the log then. */
+	if (mount_new("proc", "proc", NULL, 0, attrs, &proc, NULL) == 0 && mount_attach(proc, place) < 0)
+		return err_set(e, EIO, "/proc of the supervisor");
+	if (fchdir(top) < 0 || chroot(".") < 0)
+		return err_sys(e, "file system of the supervisor");
+	return 0;
 }
 
 int confine_supervisor(struct err *e)

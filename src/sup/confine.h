@@ -6,6 +6,14 @@
 #include "base/err.h"
 
 /*
+ * Leaves the calling process nothing of the file system but a /proc that shows
+ * its own pid namespace (where the kernel lets it mount one; else nothing at
+ * all). Needs CAP_SYS_ADMIN and CAP_SYS_CHROOT, which have to go afterwards.
+ * Descriptors stay.
+ */
+int confine_files(struct err *e);
+
+/*
  * For good, for the calling thread: every capability but those over its apps
  * (SYS_PTRACE) and its own network namespace (NET_ADMIN for marks,
  * NET_BIND_SERVICE), new privileges, core dumps, and every system call that

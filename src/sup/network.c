@@ -69,23 +69,25 @@ static int check(const struct sup *s, struct domain *d, int ns, struct err *e)
 	return err_hint(e, "give each a network namespace of its own");
 }
 
-int network_begin(struct sup *s, struct domain *d, pid_t pid, struct err *e)
+int network_of_process(pid_t pid, int *ret_ns, struct err *e)
+{
+	char path[48];
+
+	if (pid <= 0)
+		return err_set(e, EINVAL, "state.pid is missing");
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+	*ret_ns = open(path, O_RDONLY | O_CLOEXEC);
+	return *ret_ns < 0 ? err_sys(e, "network namespace of process %d", (int)pid) : 0;
+}
+
+int network_begin(struct sup *s, struct domain *d, int ns, struct err *e)
 {
 	const struct factory_network want = { .addresses = d->virtual,
 					      .n = d->n_virtual,
 					      .number = d->number,
 					      .udp = policy_needs(&d->policy) & POLICY_NEEDS_UDP };
-	AUTO_FD int ns = -1;
-	char path[48];
-	int rc;
+	int rc = check(s, d, ns, e);
 
-	if (pid <= 0)
-		return err_set(e, EINVAL, "container %s: state.pid is missing", d->id);
-	(void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
-	ns = open(path, O_RDONLY | O_CLOEXEC);
-	if (ns < 0)
-		return err_sys(e, "container %s: network namespace of process %d", d->id, (int)pid);
-	rc = check(s, d, ns, e);
 	return rc == 0 ? factory_network(&s->factory, &want, ns, made, d, e) : rc;
 }
 

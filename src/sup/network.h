@@ -8,12 +8,15 @@
 
 #include "sup/sup.h"
 
+/* The network namespace of a process that is visible here. The caller closes it. */
+int network_of_process(pid_t pid, int *ret_ns, struct err *e);
+
 /*
- * Begins with the namespace of the process. When that is done the domain is
+ * Begins with the namespace, which is borrowed. When that is done the domain is
  * served, and domain.settled is called; or it is called with an error, and the
  * domain is removed. -EINVAL and the like: nothing has begun.
  */
-int network_begin(struct sup *s, struct domain *d, pid_t pid, struct err *e);
+int network_begin(struct sup *s, struct domain *d, int ns, struct err *e);
 /* What a domain that ends had there. */
 void network_end(struct sup *s, struct domain *d);
 

@@ -10,7 +10,8 @@
 /* A launcher that came with the start may leave without ever bringing a container. */
 static bool is_over(const struct serve_params *p, const struct sup *s, const struct agent *a)
 {
-	return (s->served || p->launcher >= 0) && LIST_EMPTY(&s->domains) && a->n_peers == 0;
+	return (s->served || p->launcher >= 0) && LIST_EMPTY(&s->domains) &&
+	       (a->over || a->n_peers == 0);
 }
 
 static int take_launchers(const struct serve_params *p, struct sup *s, struct agent *a, struct err *e)
@@ -19,7 +20,8 @@ static int take_launchers(const struct serve_params *p, struct sup *s, struct ag
 
 	if (rc < 0)
 		return rc;
-	a->users = p->users;
+	a->spaces[0] = p->spaces[0];
+	a->spaces[1] = p->spaces[1];
 	rc = p->launcher >= 0 ? agent_adopt(a, p->launcher) : 0;
 	if (rc < 0)
 		agent_fini(a);
@@ -40,22 +42,36 @@ static int give_up(const struct serve_params *p, const struct err *e)
 	return -e->num;
 }
 
+/* All that needs rights; they are gone afterwards. */
+static int start(const struct serve_params *p, struct sup *s, struct err *e)
+{
+	int rc = sup_init(s, e);
+
+	if (rc < 0)
+		return rc;
+	s->audit = p->audit;
+	s->loop.mask = p->mask;
+	s->complain = p->complain;
+	rc = factory_start(&s->factory, &s->loop, NULL, e);
+	if (rc == 0 && p->cell)
+		rc = confine_files(e);
+	if (rc == 0)
+		rc = confine_supervisor(e);
+	if (rc < 0)
+		sup_fini(s);
+	return rc;
+}
+
 int serve_run(const struct serve_params *p, struct err *e)
 {
 	static struct sup s;
 	struct agent a;
-	int rc = sup_init(&s, e);
+	int rc = start(p, &s, e);
 
 	if (rc < 0)
 		return give_up(p, e);
-	s.audit = p->audit;
-	s.loop.mask = p->mask;
-	s.complain = p->complain;
-	rc = factory_start(&s.factory, &s.loop, NULL, e);
-	if (rc == 0)
-		rc = take_launchers(p, &s, &a, e);
+	rc = take_launchers(p, &s, &a, e);
 	if (rc == 0) {
-		rc = confine_supervisor(e);
 		while (rc == 0 && !(p->stop && *p->stop) && !is_over(p, &s, &a))
 			rc = sup_turn(&s, e);
 		agent_fini(&a);

@@ -11,7 +11,8 @@ struct serve_params {
 	int listener;       /* a socket of agent_bind(), taken */
 	const char *path;   /* removed at the end; NULL: not */
 	int launcher;       /* a connection of the launcher that started it, taken; -1: none */
-	int users;          /* its user namespace, for launchers; -1: the caller's own */
+	int spaces[2];      /* its user and pid namespaces, for launchers; -1: the caller's own */
+	bool cell;          /* policies come with the containers: it needs no files but /proc */
 	const char *policy; /* for every container, or NULL */
 	const sigset_t *mask; /* signals blocked while it waits, or NULL: as they are */
 	volatile sig_atomic_t *stop; /* ends when it is set; or NULL */
