@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "cli/command.h"
+#include "cli/denials.h"
 #include "cli/helper.h"
 #include "cli/supervise.h"
 #include "model/bundle.h"
@@ -57,7 +58,7 @@ struct run_args {
 	struct hostrun_options host;
 	char id[STATE_ID_MAX + 1];
 	const char *state_root, *pid_file, *policy, *ceiling, *fabric;
-	bool detach, verify;
+	bool detach, verify, quiet;
 	int tty; /* -1: not said */
 	const char *bundle; /* NULL with CMD */
 };
@@ -187,6 +188,7 @@ static int take_option(struct run_args *a, int opt)
 		a->tty = opt == 't';
 		break;
 	case 'q':
+		a->quiet = true;
 		log_set_level(LOG_LEVEL_ERROR);
 		break;
 	case OPT_CWD:
@@ -324,6 +326,11 @@ static int run_detached(struct run_args *a, struct launch *l)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_VRUN;
 }
 
+static void tell_denials(const struct json_doc *summary)
+{
+	summary_print(stderr, summary);
+}
+
 static int prepare(struct run_args *a, char **ret_root, struct err *e)
 {
 	int rc;
@@ -340,6 +347,7 @@ static int prepare(struct run_args *a, char **ret_root, struct err *e)
 	a->launch.pid_file = a->pid_file;
 	a->launch.fabric = a->fabric;
 	a->launch.supervise = supervise_for_launch;
+	a->launch.denials = a->detach || a->quiet ? NULL : tell_denials;
 	a->launch.started_fd = -1;
 	a->launch.subordinate = a->bundle != NULL;
 	return 0;

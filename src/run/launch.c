@@ -393,7 +393,7 @@ static void reap(struct monitor *m)
 		;
 	if (m->exit_code < 0)
 		m->exit_code = status_code(&si);
-	supervisor_farewell(&m->supervisor);
+	supervisor_farewell(&m->supervisor, m->l);
 }
 
 /* Somebody killed the keeper: without one the app might outlive us. */

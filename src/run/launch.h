@@ -24,6 +24,7 @@
 #include "model/bundle.h"
 
 struct cgroup;
+struct json_doc;
 struct policy_applied;
 
 /* What the caller of the launcher chooses. All pointers are borrowed. */
@@ -47,6 +48,7 @@ struct launch_options {
 	 * Both are taken. `spaces` are its user and its pid namespace, or -1.
 	 */
 	int (*supervise)(int listener, int launcher, const int *spaces, struct err *e);
+	void (*denials)(const struct json_doc *summary); /* what was denied, at the end; NULL: nobody wants to know */
 	bool subordinate; /* an unprivileged caller gets the whole subordinate range when there is one */
 };
 

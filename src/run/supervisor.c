@@ -298,16 +298,21 @@ int supervisor_hand_over(const struct supervisor *s, const struct launch *l, pid
 	return rc;
 }
 
-void supervisor_farewell(struct supervisor *s)
+void supervisor_farewell(const struct supervisor *s, const struct launch *l)
 {
-	json_t *last = NULL;
-	json_int_t denied = 0;
+	json_t *last = NULL, *summary;
+	AUTO_FREE char *text = NULL;
+	struct json_doc doc;
 
 	if (s->sock < 0 || receive_line(s->sock, END_MS, &last, NULL) < 0)
 		return;
-	if (json_unpack(last, "{s:I}", "denied", &denied) == 0 && denied > 0)
-		log_warn("%lld call%s denied by the policy", (long long)denied, denied == 1 ? " was" : "s were");
+	summary = json_object_get(last, "summary");
+	text = summary ? json_dumps(summary, JSON_COMPACT) : NULL;
 	json_decref(last);
+	if (!text || !l->opt->denials || json_doc_parse(&doc, "summary", text, strlen(text), NULL) < 0)
+		return;
+	l->opt->denials(&doc);
+	json_doc_fini(&doc);
 }
 
 /* Says that we leave, and waits until it has seen that; if we were its last it stops listening first. */

@@ -40,9 +40,9 @@ int supervisor_start(struct supervisor *s, const struct launch *l, int state_fd,
 int supervisor_hand_over(const struct supervisor *s, const struct launch *l, pid_t pid, int listener,
 			 int network, struct err *e);
 
-/* The container has ended, all its processes with it: waits a moment for what there is to tell, and
- * tells it. */
-void supervisor_farewell(struct supervisor *s);
+/* The container has ended, all its processes with it: waits a moment for what there is to tell of
+ * its denials, and hands that to launch_options.denials. */
+void supervisor_farewell(const struct supervisor *s, const struct launch *l);
 
 /* Ends the connection, waits for the end of a supervisor that nobody else uses, removes its socket. */
 void supervisor_fini(struct supervisor *s, int state_fd);

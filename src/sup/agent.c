@@ -98,9 +98,11 @@ static void peer_free(struct agent_peer *p)
  */
 static void ended(struct domain *d, void *ctx)
 {
+	AUTO_FREE char *summary = summary_json(d);
 	struct agent_peer *p = ctx;
 
-	tell(p, json_pack("{s:b, s:I}", "ended", 1, "denied", (json_int_t)d->n_denied), NULL, 0);
+	tell(p, json_pack("{s:b, s:o*}", "ended", 1, "summary", summary ? json_loads(summary, 0, NULL) : NULL),
+	     NULL, 0);
 	p->domain = NULL;
 	p->told = true;
 }

@@ -80,7 +80,7 @@ stop() # NAME SIGNAL
 		run client "$name"
 		assert_not_equal "$status" 0 "exit status of the domain $name"
 		assert_contains "$output" "Permission denied" "what redis-cli says in the domain $name"
-		assert_contains "$output" "denied by the policy" "what vrun says in the domain $name"
+		assert_contains "$output" "the policy denied" "what vrun says in the domain $name"
 	done
 	stop db TERM
 	assert_nothing_left
