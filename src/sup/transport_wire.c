@@ -33,7 +33,7 @@
 #include "sup/wire_options.h"
 
 #define QUEUE_MAX 4096 /* net.core.somaxconn as the kernel sets it: no listener has more */
-#define BUFFER (4 << 20) /* or net.core.wmem_max */
+#define BUFFER (512 << 10) /* the kernel doubles it; more leaves the caches of the CPUs. Or net.core.wmem_max */
 #define PORT_FIRST 32768 /* net.ipv4.ip_local_port_range as the kernel sets it */
 #define PORT_LAST 60999
 #define PORT_TRIES 4096 /* the loop has others to serve */
