@@ -37,6 +37,8 @@ static int64_t row_anew(struct call *c, struct target *t)
 	t->row = vsk_new(&c->sup->table, c->domain, t->cookie, m.v6);
 	if (!t->row)
 		return -ENOMEM;
+	if (c->domain->n_forgotten)
+		c->domain->n_forgotten--;
 	transport_of(t->row)->describe(c->sup, t->fd, t->row);
 	return 0;
 }

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows whose sockets are gone: nothing tells of a close, so the kernel is asked what is left. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/fd.h"
 #include "sup/sup.h"
 #include "sup/transport.h"
 
@@ -93,4 +98,80 @@ void sup_collect(struct sup *s)
 	if (wires)
 		collect(s, &transport_wire);
 	set_mark(&s->table);
+}
+
+/* --- a domain at its limit --------------------------------------------------------- */
+
+#define COSTLY_US 1000 /* a look that takes longer than that is not taken again at once */
+
+static int64_t microseconds(clockid_t clock)
+{
+	struct timespec t;
+
+	(void)clock_gettime(clock, &t);
+	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
+}
+
+size_t sup_count_sockets(void)
+{
+	AUTO_FREE char *text = NULL;
+	unsigned n = 0;
+
+	/* "sockets: used N", of the reader's network namespace: F (net/socket.c) */
+	if (fd_read_file(AT_FDCWD, "/proc/self/net/sockstat", 4096, &text, NULL, NULL) < 0 ||
+	    sscanf(text, "sockets: used %u", &n) != 1)
+		return 0;
+	return n;
+}
+
+/*
+ * The kernel lists unconnected sockets nowhere, but it counts those of a
+ * namespace. So many rows as there are sockets too few are of closed ones.
+ * Which ones nobody knows, and with several domains in F not whose: the oldest
+ * of this domain's go, so that all together have no more than there are.
+ */
+static void forget_closed(struct sup *s, struct domain *d)
+{
+	size_t live = sup_count_sockets(), known = s->table.n, dead, some;
+	struct domain *o;
+	struct vsk *v, *next;
+
+	LIST_FOREACH(o, &s->domains, link)
+		known += o->n_forgotten;
+	if (live == 0)
+		return;
+	if (live < s->own_sockets)
+		s->own_sockets = live;
+	if (known <= live - s->own_sockets)
+		return;
+	dead = known - (live - s->own_sockets);
+	some = dead < d->n_forgotten ? dead : d->n_forgotten;
+	d->n_forgotten -= some;
+	dead -= some;
+	for (v = TAILQ_FIRST(&s->table.loose); v && dead; v = next) {
+		next = TAILQ_NEXT(v, in_loose);
+		if (v->domain != d)
+			continue;
+		vsk_free(&s->table, v);
+		dead--;
+	}
+}
+
+bool sup_make_room(struct sup *s, struct domain *d, uint64_t most)
+{
+	int64_t now, start, took;
+
+	if (d->n_rows + d->n_forgotten < most)
+		return true;
+	now = microseconds(CLOCK_MONOTONIC);
+	if (now < d->full_until)
+		return false;
+	start = microseconds(CLOCK_THREAD_CPUTIME_ID);
+	sup_collect(s);
+	if (d->n_rows + d->n_forgotten >= most)
+		forget_closed(s, d);
+	took = microseconds(CLOCK_THREAD_CPUTIME_ID) - start;
+	if (took > COSTLY_US)
+		d->full_until = now + 10 * took;
+	return d->n_rows + d->n_forgotten < most;
 }

@@ -25,9 +25,7 @@ int64_t handle_socket(struct call *c)
 		return -EACCES;
 	if (protocol != 0 && protocol != IPPROTO_TCP)
 		return -EPROTONOSUPPORT;
-	if (c->domain->n_rows >= most)
-		sup_collect(c->sup);
-	if (c->domain->n_rows >= most)
+	if (!sup_make_room(c->sup, c->domain, most))
 		return -ENFILE;
 	rc = transport_of_domain(c->domain)->create(c->sup, c->domain, family == AF_INET6, type & SOCK_NONBLOCK, &fd);
 	if (rc < 0)

@@ -14,6 +14,7 @@
 #include "model/policy_decide.h"
 #include "sup/fabric.h"
 #include "sup/loop.h"
+#include "sup/rate.h"
 #include "sup/summary.h"
 #include "sup/trail.h"
 #include "sup/vsk.h"
@@ -53,9 +54,13 @@ struct domain {
 	struct notify notify;
 	struct vsk_list rows;
 	size_t n_rows;
+	size_t n_forgotten; /* unconnected sockets without rows, which may be closed */
+	int64_t full_until; /* microseconds of the monotonic clock: until then it is taken to be at its limit */
 	struct faddr_list addrs;
 	size_t n_addrs;
 	size_t n_waits;
+	struct rate rate;   /* of its calls */
+	int64_t resume_at;  /* milliseconds of the monotonic clock; 0: its listener is watched */
 	uint64_t n_traps, n_denied;
 	struct trail trail;     /* of its audit records */
 	struct summary summary; /* of what was denied to it */

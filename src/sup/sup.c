@@ -295,6 +295,8 @@ void sup_remove(struct sup *s, struct domain *d)
 		}
 	}
 	query_forget(s, d);
+	if (d->resume_at)
+		s->n_held--;
 	loop_remove(&s->loop, d->notify.fd, &d->watch);
 	network_end(s, d);
 	LIST_REMOVE(d, link);
@@ -316,6 +318,45 @@ static void serve(struct call *c)
 		call_reply(c, result, 0);
 }
 
+/* The lower of two limits, of which 0 is none. */
+static uint64_t trap_rate(const struct domain *d)
+{
+	uint64_t own = d->policy.limits.trap_rate, top = d->has_ceiling ? d->ceiling.limits.trap_rate : 0;
+
+	return own == 0 || (top && top < own) ? top : own;
+}
+
+/* Beyond its rate a domain's calls are left where they are: its listener is not watched for a while. */
+static bool hold(struct domain *d)
+{
+	int64_t now = now_ms();
+
+	if (rate_take(&d->rate, now))
+		return false;
+	loop_change(&d->sup->loop, d->notify.fd, 0, &d->watch);
+	d->resume_at = now + rate_wait(&d->rate);
+	d->sup->n_held++;
+	return true;
+}
+
+/* Watches again those whose time has come. Milliseconds until the next one's, -1: none is held. */
+static int64_t release_held(struct sup *s)
+{
+	int64_t now = now_ms(), next = INT64_MAX;
+	struct domain *d;
+
+	LIST_FOREACH(d, &s->domains, link) {
+		if (d->resume_at && d->resume_at <= now) {
+			loop_change(&s->loop, d->notify.fd, EPOLLIN, &d->watch);
+			d->resume_at = 0;
+			s->n_held--;
+		}
+		if (d->resume_at && d->resume_at < next)
+			next = d->resume_at;
+	}
+	return next == INT64_MAX ? -1 : next > now ? next - now : 1;
+}
+
 static void domain_ready(struct watch *watch, uint32_t events)
 {
 	struct domain *d = (struct domain *)((char *)watch - offsetof(struct domain, watch));
@@ -328,6 +369,8 @@ static void domain_ready(struct watch *watch, uint32_t events)
 			sup_remove(d->sup, d);
 		return;
 	}
+	if (d->rate.per_second && hold(d))
+		return;
 	if (notify_receive(&d->notify, &q) < 0)
 		return;
 	d->n_traps++;
@@ -353,7 +396,10 @@ int sup_serve(struct sup *s, struct domain *d, struct err *e)
 {
 	int rc;
 
+	if (s->table.n == 0)
+		s->own_sockets = sup_count_sockets();
 	d->watch = (struct watch){ domain_ready };
+	rate_init(&d->rate, trap_rate(d), now_ms());
 	rc = loop_add(&s->loop, d->notify.fd, EPOLLIN, &d->watch);
 	return rc < 0 ? err_num(e, -rc, "container %s", d->id) : 0;
 }
@@ -377,7 +423,7 @@ void sup_fini(struct sup *s)
 
 int sup_turn(struct sup *s, struct err *e)
 {
-	int64_t now, left = -1, query = query_timeout(s);
+	int64_t now, left = -1, held, query = query_timeout(s);
 	int rc;
 
 	if (s->next_look != INT64_MAX) {
@@ -389,6 +435,11 @@ int sup_turn(struct sup *s, struct err *e)
 	}
 	if (query >= 0 && (left < 0 || query < left))
 		left = query;
+	if (s->n_held) {
+		held = release_held(s);
+		if (held >= 0 && (left < 0 || held < left))
+			left = held;
+	}
 	rc = loop_turn(&s->loop, (int)left);
 	query_step(s);
 	if (s->table.n > s->table.collect_at)

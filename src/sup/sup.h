@@ -105,6 +105,7 @@ struct sup {
 	struct queries queries;
 	struct domain_list domains;
 	TAILQ_HEAD(, wait) waits;
+	unsigned n_held;   /* domains that have to wait for their rate */
 	int64_t next_look; /* when the waits are looked through, INT64_MAX: not at all */
 	struct replay replays[REPLAY_SLOTS];
 	unsigned n_replays;
@@ -112,6 +113,7 @@ struct sup {
 	void *audit_ctx;
 	void (*complain)(const struct err *e); /* what went wrong and nobody waits to hear; or NULL */
 	unsigned wire_port; /* the next one that a wire's client is given, modulo their number; 0: not begun */
+	size_t own_sockets; /* the supervisor's, in F */
 	bool served; /* there was a container */
 };
 
@@ -177,6 +179,10 @@ void sup_retry(struct sup *s, uint64_t cookie);
 void sup_sweep(struct sup *s, uint64_t cookie);
 /* Looks which streams the kernel still knows and frees the rows of the others: at once. */
 void sup_collect(struct sup *s);
+/* Sockets of F that are open, of apps and of the supervisor; 0: not known. */
+size_t sup_count_sockets(void);
+/* Whether the domain has less than `most` sockets, after a look at which of them are closed where it seems not to. */
+bool sup_make_room(struct sup *s, struct domain *d, uint64_t most);
 /* The same in slices, beside whatever else there is to do; for a table that has grown. */
 void sup_collect_slowly(struct sup *s);
 

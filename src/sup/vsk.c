@@ -142,8 +142,10 @@ struct vsk *vsk_new(struct vsk_table *t, struct domain *d, uint64_t cookie, bool
 
 	if (!v)
 		return NULL;
-	if (t->n_loose >= VSK_LOOSE_MAX)
+	if (t->n_loose >= VSK_LOOSE_MAX) {
+		TAILQ_FIRST(&t->loose)->domain->n_forgotten++;
 		vsk_free(t, TAILQ_FIRST(&t->loose));
+	}
 	if (t->n >= t->n_buckets)
 		grow(t);
 	v->domain = d;
