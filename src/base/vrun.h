@@ -51,11 +51,17 @@ static inline int vrun_send_multi(const struct vrun_send *list, size_t n, const 
  * A system call that no kernel has: vrun's filter gives it to the supervisor,
  * anybody else's kernel answers ENOSYS. Its arguments are those of the
  * function and a number that no other call of the thread has: one that was
- * interrupted after it had sent is answered again when it is repeated.
+ * interrupted after it had sent is answered again when it is repeated. With no
+ * sockets in its list it says what the supervisor does: VRUN_SENDTO_TRAPPED or 0.
+ *
+ * A plain send to a stream costs vrun nothing, and less than having it sent
+ * by another process. So the supervisor is asked only for lists with addresses,
+ * where those cost a trap each; with VRUN_SEND_ASK_ALWAYS defined, always.
  */
 #define VRUN_SEND_MULTI_NR 22098 /* 0x5652, "VR" */
 #define VRUN_SEND_MULTI_MAX 256  /* sockets in one such call */
 #define VRUN_SEND_CHUNK 65536    /* bytes that a socket takes at most of one such call */
+#define VRUN_SENDTO_TRAPPED 1    /* sendto(2) with an address is a trap on a stream as well */
 
 /* As an entry's result from that call: not a socket that the supervisor serves. */
 #define VRUN_SEND_NATIVE (-ENOSYS)
@@ -102,6 +108,32 @@ static inline int vrun_send_read_(const struct vrun_data *data, char *buf, size_
 	return n >= 0;
 }
 
+static inline int vrun_send_asks_(const struct vrun_send *list, size_t n)
+{
+#ifdef VRUN_SEND_ASK_ALWAYS
+	(void)list;
+	return n > 0;
+#else
+	static long what = -2; /* -1: nobody is there; -2: not known yet */
+	long known = __atomic_load_n(&what, __ATOMIC_RELAXED);
+	size_t i;
+
+	for (i = 0; i < n && !list[i].address; i++)
+		;
+	if (i == n)
+		return 0;
+	if (known == -2) {
+		const struct vrun_data none = { NULL, -1, 0, 0, 0 };
+
+		do
+			known = vrun_syscall_(VRUN_SEND_MULTI_NR, NULL, 0UL, &none, NULL, 0UL, 0UL);
+		while (known < 0 && errno == EINTR);
+		__atomic_store_n(&what, known, __ATOMIC_RELAXED);
+	}
+	return known > 0 && (known & VRUN_SENDTO_TRAPPED);
+#endif
+}
+
 /* At most VRUN_SEND_MULTI_MAX of them. */
 static inline int vrun_send_some_(const struct vrun_send *list, size_t n, const struct vrun_data *data,
 				  int64_t *results)
@@ -112,12 +144,14 @@ static inline int vrun_send_some_(const struct vrun_send *list, size_t n, const 
 	char buf[16384];
 	const void *memory;
 	size_t length, i;
-	long rc;
+	long rc = -1;
 	int sent = 0;
 
-	do
-		rc = vrun_syscall_(VRUN_SEND_MULTI_NR, list, n, &copy, results, call, 0UL);
-	while (rc < 0 && errno == EINTR);
+	errno = ENOSYS;
+	if (vrun_send_asks_(list, n))
+		do
+			rc = vrun_syscall_(VRUN_SEND_MULTI_NR, list, n, &copy, results, call, 0UL);
+		while (rc < 0 && errno == EINTR);
 	/* A file that the supervisor would have to wait for, or may not read at all. */
 	if (rc < 0 && errno == EAGAIN && !copy.memory) {
 		if (!vrun_send_read_(data, buf, sizeof buf, &copy.memory, &length))

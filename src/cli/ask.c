@@ -89,7 +89,7 @@ static int add_fabric(const char *root, const char *name, struct ask_targets *re
 	AUTO_FREE char *path = NULL;
 	int rc = state_check_id(name, NULL); /* the same letters; no slash above all */
 
-	if (rc == 0 && asprintf(&path, "%s/fabrics/%s.sock", root, name) < 0)
+	if (rc == 0 && asprintf(&path, "%s/fabric-%s.sock", root, name) < 0)
 		return err_num(e, ENOMEM, "fabric");
 	if (rc == 0 && access(path, F_OK) == 0)
 		return add(ret, path, name) < 0 ? err_num(e, ENOMEM, "fabric") : 0;
@@ -132,10 +132,26 @@ struct answer {
 	size_t at, len;
 };
 
+/* By its directory: a socket's address has room for 107 bytes, and a path may be longer. */
+static int connect_to(int fd, const char *path, struct err *e)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	AUTO_FREE char *parent = strndup(path, (size_t)(name - path));
+	AUTO_FD int dir = parent ? open(*parent ? parent : ".", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (dir < 0)
+		return err_sys(e, "supervisor at %s", path);
+	if ((size_t)snprintf(sa.sun_path, sizeof sa.sun_path, "/proc/self/fd/%d/%s", dir, name) >= sizeof sa.sun_path)
+		return err_num(e, ENAMETOOLONG, "supervisor at %s", path);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
+		return err_sys(e, "supervisor at %s", path);
+	return 0;
+}
+
 static int open_answer(const char *path, const char *query, const char *id, bool follow, struct answer *ret,
 		       struct err *e)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	const struct timeval most = { .tv_sec = ANSWER_SECONDS };
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	json_t *o = json_pack("{s:s, s:s*, s:b}", "query", query, "id", id, "follow", follow);
@@ -144,14 +160,11 @@ static int open_answer(const char *path, const char *query, const char *id, bool
 	json_decref(o);
 	if (fd < 0)
 		return err_sys(e, "socket");
-	if (strlen(path) >= sizeof sa.sun_path)
-		return err_set(e, ENAMETOOLONG, "supervisor at %s: the path is too long for a socket", path);
-	(void)strcpy(sa.sun_path, path);
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
 	if (!follow)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
-	if (connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
-		return err_sys(e, "supervisor at %s", path);
+	if (connect_to(fd, path, e) < 0)
+		return -e->num;
 	ret->text = text ? malloc(LINE_MAX_BYTES) : NULL;
 	if (!ret->text)
 		return err_num(e, ENOMEM, "supervisor at %s", path);

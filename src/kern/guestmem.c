@@ -21,6 +21,18 @@ int guestmem_read(pid_t tid, uint64_t address, void *buf, size_t len)
 	return len ? finish(process_vm_readv(tid, &to, 1, &from, 1, 0), len) : 0;
 }
 
+size_t guestmem_count_readable(pid_t tid, const struct iovec *ranges, size_t n)
+{
+	char buf[GUESTMEM_MAX];
+	struct iovec to = { .iov_base = buf, .iov_len = sizeof buf };
+	ssize_t got = process_vm_readv(tid, &to, 1, ranges, n, 0);
+	size_t i, left = got < 0 ? 0 : (size_t)got;
+
+	for (i = 0; i < n && ranges[i].iov_len <= left; i++)
+		left -= ranges[i].iov_len;
+	return i;
+}
+
 int guestmem_write(pid_t tid, uint64_t address, const void *buf, size_t len)
 {
 	struct iovec from = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #define GUESTMEM_MAX 65536 /* bytes in one go */
 
@@ -18,6 +19,11 @@
  * longer than GUESTMEM_MAX; -ESRCH: no such task; -EPERM: no rights over it.
  */
 int guestmem_read(pid_t tid, uint64_t address, void *buf, size_t len);
+/*
+ * How many of the ranges are there, up to the first that is not; all of them
+ * together have at most GUESTMEM_MAX bytes. What they hold is not told.
+ */
+size_t guestmem_count_readable(pid_t tid, const struct iovec *ranges, size_t n);
 /* A part may have been written when it fails. */
 int guestmem_write(pid_t tid, uint64_t address, const void *buf, size_t len);
 

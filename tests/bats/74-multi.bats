@@ -13,7 +13,7 @@ setup()
 {
 	helper_setup
 	mkdir "$T/w"
-	cp "$GUEST" "$T/w/"
+	cp "$GUEST" "$GUEST-asks" "$T/w/"
 	cd "$T/w" || return 1
 }
 
@@ -28,8 +28,10 @@ policy() # NAME RULES [NET-MEMBERS]
 	run -0 "$VRUN" run -p "$T/app.json" -- ./multi served
 	run -0 ./multi
 	assert_contains "$output" ' 0 failed'
-	run -0 "$VRUN" run -p "$T/app.json" -- ./multi
-	assert_contains "$output" ' 0 failed'
+	for guest in multi multi-asks; do
+		run -0 "$VRUN" run -p "$T/app.json" -- ./$guest
+		assert_contains "$output" ' 0 failed'
+	done
 	assert_nothing_left
 }
 
@@ -37,8 +39,10 @@ policy() # NAME RULES [NET-MEMBERS]
 	run -1 "$VRUN" run -- ./multi served
 	echo '{"version":1,"net":"loopback"}' >"$T/loopback.json"
 	run -1 "$VRUN" run -p "$T/loopback.json" -- ./multi served
-	run -0 "$VRUN" run -p "$T/loopback.json" -- ./multi
-	assert_contains "$output" ' 0 failed'
+	for guest in multi multi-asks; do
+		run -0 "$VRUN" run -p "$T/loopback.json" -- ./$guest
+		assert_contains "$output" ' 0 failed'
+	done
 	assert_nothing_left
 }
 
@@ -47,6 +51,10 @@ policy() # NAME RULES [NET-MEMBERS]
 	run "$VRUN" run -p "$T/app.json" -- ./multi served
 	[[ $status != 125 ]] || unsupported "no wires here: $output"
 	assert_status 0
+	for guest in multi multi-asks; do
+		run -0 "$VRUN" run -p "$T/app.json" -- ./$guest
+		assert_contains "$output" ' 0 failed'
+	done
 	assert_nothing_left
 }
 

@@ -41,6 +41,7 @@ int main(void)
 	argv[1] = NULL;
 	check(seam_start(argv, NULL, &out), out, "outside");
 	check(seam_run("a", NULL, &out, "multi"), out, "in a domain");
+	check(seam_run("a", NULL, &out, "multi-asks"), out, "all of it by the supervisor");
 	(void)close(in);
 	TAP_INT(seam_wait(keeper), 0, "the last one ends");
 	TAP_INT(seam_wait(sup), 0, "and the supervisor with it");
