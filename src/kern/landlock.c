@@ -96,7 +96,7 @@ int landlock_enter(const struct landlock_wall *wall, struct err *e)
 	fd = (int)syscall(__NR_landlock_create_ruleset, &attr, size, 0U);
 	if (fd < 0)
 		return err_sys(e, "Landlock ruleset");
-	if (attr.handled_access_fs && add_rule(fd, wall->root_fd, attr.handled_access_fs) < 0)
+	if (attr.handled_access_fs && wall->root_fd >= 0 && add_rule(fd, wall->root_fd, attr.handled_access_fs) < 0)
 		return err_sys(e, "Landlock rule for the root directory");
 	for (int i = 0; attr.handled_access_fs && i < wall->streams; i++) {
 		int rc = allow_stream(fd, i, abi, e);

@@ -4,7 +4,7 @@
 # The folders under src/ are layers and includes go down only:
 #
 #	base <- model <- kern <- sup, run <- cli
-#	base <- model <- kern <- pack        (a program of its own beside cli)
+#	base <- model <- kern <- pack, resolve    (programs of their own beside cli)
 #
 # The check first proves on made-up trees that it can fail.
 
@@ -31,6 +31,7 @@ violations()
 		may["sup"] = " base model kern sup "
 		may["run"] = " base model kern run "
 		may["pack"] = " base model kern pack "
+		may["resolve"] = " base model kern resolve "
 		may["cli"] = " base model kern sup run cli "
 	}
 	FNR == 1 {

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the supervisor and its resolver say to each other: messages of one
+ * fixed form over a SOCK_SEQPACKET socket. The resolver reads what apps
+ * send and knows nothing; the supervisor knows the names and never sees a packet.
+ */
+#ifndef VRUN_MODEL_LOOKUP_H
+#define VRUN_MODEL_LOOKUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "model/endpoint.h"
+
+#define LOOKUP_SOCK 3 /* the resolver's descriptor of that socket */
+#define LOOKUP_ADDRESSES_MAX 32
+
+enum lookup_kind {
+	/* to the resolver */
+	LOOKUP_SERVE,  /* with a descriptor: questions of that domain come there; `stream`: a connection */
+	LOOKUP_FORGET, /* the domain is gone */
+	LOOKUP_ANSWER, /* to the question with that id */
+	/* from the resolver */
+	LOOKUP_ASK,
+};
+
+enum lookup_what {
+	LOOKUP_NAME,    /* the addresses of `name`: of IPv6 with `v6`, else of IPv4 */
+	LOOKUP_EXISTS,  /* as that, of no family: whether there is such a name */
+	LOOKUP_REVERSE, /* the name of addresses[0] */
+};
+
+enum lookup_result {
+	LOOKUP_FOUND,   /* addresses, or the name; none of either: it exists and has no such thing */
+	LOOKUP_UNKNOWN, /* there is no such name */
+	LOOKUP_FAILED,  /* nobody can tell */
+};
+
+struct lookup {
+	uint8_t kind;   /* enum lookup_kind */
+	uint8_t what;   /* enum lookup_what, of ASK and ANSWER */
+	uint8_t result; /* enum lookup_result */
+	bool stream, v6;
+	uint32_t domain; /* never used again for another one */
+	uint32_t id;     /* of a question: the resolver's */
+	uint32_t ttl;    /* seconds */
+	uint32_t n;
+	struct addr addresses[LOOKUP_ADDRESSES_MAX];
+	char name[NAME_TEXT_MAX]; /* in its one form (endpoint.h) */
+};
+
+#endif
