@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/addr.h"
 #include "base/err.h"
 
 /* Sets lo up and gives it the addresses ("10.88.0.10", "fd00::1/64"; no length means one host). */
@@ -31,12 +32,11 @@ struct netlink_veth {
 int netlink_veth_make(const struct netlink_veth *here, const struct netlink_veth *there, int ns_fd,
 		      struct err *e);
 /*
- * In the namespace of that end: sets lo and it up, gives it the addresses
- * ("10.88.0.10") and routes everything through it, from the first of each
- * family; sending to many is prohibited (EACCES).
+ * Sets lo up and, in the namespace of that end, the end, gives it the addresses
+ * and routes everything through it, from the first of each family; sending to
+ * many is prohibited (EACCES). NULL: the addresses are lo's, and there are no routes.
  */
-int netlink_veth_enter(const struct netlink_veth *end, const char *const *addresses, size_t n,
-		       struct err *e);
+int netlink_domain(const struct netlink_veth *end, const struct addr *addresses, size_t n, struct err *e);
 
 /* Makes every IPv6 address one of this namespace's own: the route local ::/0 dev lo. */
 int netlink_route_everything_local(struct err *e);

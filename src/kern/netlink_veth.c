@@ -13,6 +13,7 @@
 
 /* The largest there is: no datagram that an app can send over IPv4 is cut into fragments. */
 #define VETH_MTU 65535
+#define LO_INDEX 1     /* the first interface of every namespace (drivers/net/loopback.c) */
 #define SETTABLE (IFF_UP | IFF_NOARP | IFF_MULTICAST)
 
 static int failed(int rc, struct err *e, const char *what)
@@ -187,6 +188,8 @@ static const uint8_t *bytes_of(const struct addr *a)
 	return addr_is_v4(a) ? a->b + 12 : a->b;
 }
 
+static int add_local_route(struct nl_sock *sock, int index, const struct addr *a);
+
 static int add_address(struct nl_sock *sock, int index, const struct addr *a)
 {
 	const struct ifaddrmsg m = { .ifa_family = addr_is_v4(a) ? AF_INET : AF_INET6,
@@ -198,6 +201,27 @@ static int add_address(struct nl_sock *sock, int index, const struct addr *a)
 
 	if (rc == 0)
 		rc = nla_put(msg, IFA_ADDRESS, (int)size_of(a), bytes_of(a));
+	rc = finish(sock, msg, rc);
+	return rc == 0 && !addr_is_v4(a) ? add_local_route(sock, index, a) : rc;
+}
+
+/*
+ * An IPv6 address is received at only when the kernel's own worker has come by
+ * (addrconf_dad_work); a route of ours is there at once, and comes after that one.
+ */
+static int add_local_route(struct nl_sock *sock, int index, const struct addr *a)
+{
+	const struct rtmsg m = { .rtm_family = AF_INET6,
+				 .rtm_dst_len = 128,
+				 .rtm_table = RT_TABLE_LOCAL,
+				 .rtm_protocol = RTPROT_BOOT,
+				 .rtm_scope = RT_SCOPE_HOST,
+				 .rtm_type = RTN_LOCAL };
+	struct nl_msg *msg = begin(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &m, sizeof m);
+	int rc = msg ? nla_put(msg, RTA_DST, 16, a->b) : -NLE_NOMEM;
+
+	if (rc == 0)
+		rc = nla_put_u32(msg, RTA_OIF, (uint32_t)index);
 	return finish(sock, msg, rc);
 }
 
@@ -227,28 +251,23 @@ static int add_routes(struct nl_sock *sock, int index, const struct addr *source
 	return finish(sock, msg, rc);
 }
 
-static int enter(struct nl_sock *sock, const struct netlink_veth *end, const char *const *addresses,
-		 size_t n)
+static int enter(struct nl_sock *sock, const struct netlink_veth *end, const struct addr *addresses, size_t n)
 {
-	struct addr a, first[2];
-	bool have[2] = { false, false };
-	int rc = set_up(sock, end->index);
+	const struct addr *first[2] = { NULL, NULL };
+	int rc = end ? set_up(sock, end->index) : 0;
 
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		if (addr_parse(addresses[i], &a, NULL) < 0)
-			return -NLE_INVAL;
-		rc = add_address(sock, end->index, &a);
-		if (!have[addr_is_v4(&a)])
-			first[addr_is_v4(&a)] = a;
-		have[addr_is_v4(&a)] = true;
+		const struct addr **same = &first[addr_is_v4(&addresses[i])];
+
+		rc = add_address(sock, end ? end->index : LO_INDEX, &addresses[i]);
+		*same = *same ? *same : &addresses[i];
 	}
-	for (int v4 = 0; v4 < 2 && rc == 0; v4++)
-		rc = have[v4] ? add_routes(sock, end->index, &first[v4]) : 0;
+	for (int v4 = 0; end && v4 < 2 && rc == 0; v4++)
+		rc = first[v4] ? add_routes(sock, end->index, first[v4]) : 0;
 	return rc;
 }
 
-int netlink_veth_enter(const struct netlink_veth *end, const char *const *addresses, size_t n,
-		       struct err *e)
+int netlink_domain(const struct netlink_veth *end, const struct addr *addresses, size_t n, struct err *e)
 {
 	struct nl_sock *sock = NULL;
 	int rc = netlink_loopback_up(NULL, 0, e);
