@@ -28,8 +28,9 @@ static const struct trap_info traps[] = {
 	[TRAP_GETSOCKNAME] = { "getsockname", __NR_getsockname, "always" },
 	[TRAP_GETPEERNAME] = { "getpeername", __NR_getpeername, "always" },
 	[TRAP_GETSOCKOPT] = { "getsockopt", __NR_getsockopt, "SO_DOMAIN and IPV6_V6ONLY; with wires what is TCP's or IP's" },
-	[TRAP_SETSOCKOPT] = { "setsockopt", __NR_setsockopt, "IPV6_V6ONLY; with wires what is TCP's or IP's" },
-	[TRAP_SENDTO] = { "sendto", __NR_sendto, "with an address, in domains with wires" },
+	[TRAP_SETSOCKOPT] = { "setsockopt", __NR_setsockopt, "IPV6_V6ONLY, and what asks for ancillary data of datagrams; "
+						     "with wires what is TCP's or IP's" },
+	[TRAP_SENDTO] = { "sendto", __NR_sendto, "with an address" },
 	[TRAP_SHUTDOWN] = { "shutdown", __NR_shutdown, "in domains with wires" },
 	[TRAP_SEND_MULTI] = { "vrun_send_multi", VRUN_SEND_MULTI_NR, "always; no kernel has it" },
 };
@@ -66,13 +67,17 @@ struct option {
  * aim a socket elsewhere (IPV6_RTHDR and the ancillary options that carry it,
  * SO_BINDTODEVICE, IP_OPTIONS, IP_TRANSPARENT, TCP_REPAIR, TCP_ULP,
  * TCP_FASTOPEN_CONNECT, IPV6_ADDRFORM), what shows the supervisor's addresses
- * (packet information, error queues, SO_NETNS_COOKIE) and what hands over
+ * (SO_NETNS_COOKIE; packet information and error queues, which only datagram
+ * sockets get) and what hands over
  * another's credentials or descriptors unasked (SO_PASS*, SO_PEERPIDFD).
  */
 static const struct option options[] = {
 	{ IPPROTO_IP, IP_TOS, IP_TTL, GET | SET | WIRE },
+	{ IPPROTO_IP, IP_PKTINFO, IP_PKTINFO, GET | TRAP_SET | WIRE },
 	{ IPPROTO_IP, IP_MTU_DISCOVER, IP_MTU_DISCOVER, GET | SET | WIRE },
+	{ IPPROTO_IP, IP_RECVERR, IP_RECVTOS, GET | TRAP_SET | WIRE },
 	{ IPPROTO_IP, IP_MTU, IP_MTU, GET | WIRE },
+	{ IPPROTO_IP, IP_MULTICAST_TTL, IP_MULTICAST_LOOP, GET | SET | WIRE },
 	{ SOL_SOCKET, SO_DEBUG, SO_REUSEADDR, GET | SET },
 	{ SOL_SOCKET, SO_TYPE, SO_ERROR, GET },
 	{ SOL_SOCKET, SO_DONTROUTE, SO_OOBINLINE, GET | SET },
@@ -103,9 +108,14 @@ static const struct option options[] = {
 	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP_CC_INFO, GET | SET | WIRE },
 	{ IPPROTO_TCP, TCP_INQ, TCP_INQ, GET | SET | WIRE },
 	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, IPV6_UNICAST_HOPS, GET | SET | WIRE },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_LOOP, GET | SET | WIRE },
 	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_MTU_DISCOVER, GET | SET | WIRE },
 	{ IPPROTO_IPV6, IPV6_MTU, IPV6_MTU, GET | WIRE },
+	{ IPPROTO_IPV6, IPV6_RECVERR, IPV6_RECVERR, GET | TRAP_SET | WIRE },
 	{ IPPROTO_IPV6, IPV6_V6ONLY, IPV6_V6ONLY, TRAP_GET | TRAP_SET },
+	{ IPPROTO_IPV6, IPV6_RECVPKTINFO, IPV6_RECVPKTINFO, GET | TRAP_SET | WIRE },
+	{ IPPROTO_IPV6, IPV6_RECVHOPLIMIT, IPV6_RECVHOPLIMIT, GET | TRAP_SET | WIRE },
+	{ IPPROTO_IPV6, IPV6_RECVTCLASS, IPV6_RECVTCLASS, GET | TRAP_SET | WIRE },
 	{ IPPROTO_IPV6, IPV6_TCLASS, IPV6_TCLASS, GET | SET | WIRE },
 	{ SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_NO_ENOBUFS, SET },
 	{ SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK, GET | SET },
@@ -140,18 +150,28 @@ enum option_use syscalls_option(unsigned needs, bool set, int level, int option)
 #define SOCK_TYPE_BITS 0xf /* include/linux/net.h */
 
 /*
- * Judged before anything of the profile. Streams only: datagram and raw
- * sockets would be in the app's own namespace, with nobody to serve them.
+ * Judged before anything of the profile. Streams are the supervisor's to make.
+ * Datagram sockets are the app's own, in its namespace; raw ones would be, too,
+ * with nobody to serve them.
  */
+#define DATAGRAMS(family, protocol) \
+	{ __NR_socket, SYSCALL_ALLOW, 0, 3, \
+	  { IS(0, family), PART_IS(1, SOCK_TYPE_BITS, SOCK_DGRAM), IS(2, protocol) } }
 static const struct syscall_rule judged[] = {
 	{ __NR_socket, SYSCALL_TRAP, 0, 2, { IS(0, AF_INET), PART_IS(1, SOCK_TYPE_BITS, SOCK_STREAM) } },
 	{ __NR_socket, SYSCALL_TRAP, 0, 2, { IS(0, AF_INET6), PART_IS(1, SOCK_TYPE_BITS, SOCK_STREAM) } },
+	DATAGRAMS(AF_INET, 0),
+	DATAGRAMS(AF_INET, IPPROTO_UDP),
+	DATAGRAMS(AF_INET6, 0),
+	DATAGRAMS(AF_INET6, IPPROTO_UDP),
 	{ __NR_socket, SYSCALL_REFUSE, EACCES, 1, { IS(0, AF_INET) } },
 	{ __NR_socket, SYSCALL_REFUSE, EACCES, 1, { IS(0, AF_INET6) } },
 	/* What Linux says where fast open is switched off. It would connect without a connect(). */
 	{ __NR_sendto, SYSCALL_REFUSE, EOPNOTSUPP, 1, { HAS(3, MSG_FASTOPEN) } },
 	{ __NR_sendmsg, SYSCALL_REFUSE, EOPNOTSUPP, 1, { HAS(2, MSG_FASTOPEN) } },
 	{ __NR_sendmmsg, SYSCALL_REFUSE, EOPNOTSUPP, 1, { HAS(3, MSG_FASTOPEN) } },
+	/* Where datagrams go is decided before they go. The length is an int; a stream ignores both. */
+	{ __NR_sendto, SYSCALL_TRAP, 0, 1, { BETWEEN(5, 1, UINT32_MAX) } },
 	/* Owner and urgent mark of a socket; reading interfaces. Never SIOCGSKNS, never a change. */
 	{ __NR_ioctl, SYSCALL_ALLOW, 0, 1, { BETWEEN(1, FIOSETOWN, SIOCGSTAMP_OLD) } },
 	{ __NR_ioctl, SYSCALL_ALLOW, 0, 1, { BETWEEN(1, SIOCGIFNAME, SIOCGIFNAME) } },
@@ -165,9 +185,8 @@ static const struct syscall_rule judged[] = {
 	{ __NR_ioctl, SYSCALL_REFUSE, ENOTTY, 1, { BETWEEN(1, 0x8900, 0x89ff) } },
 };
 
-/* The same for a domain whose streams are wires; the address goes by its length, which is an int. */
+/* The same for a domain whose streams are wires. */
 static const struct syscall_rule with_wires[] = {
-	{ __NR_sendto, SYSCALL_TRAP, 0, 1, { BETWEEN(5, 1, UINT32_MAX) } },
 	{ __NR_shutdown, SYSCALL_TRAP, 0, 0, { { 0 } } },
 	/* A TCP socket without errors to tell says that; one of AF_UNIX would give data. */
 	{ __NR_recvfrom, SYSCALL_REFUSE, EAGAIN, 1, { HAS(3, MSG_ERRQUEUE) } },

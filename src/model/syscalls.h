@@ -66,7 +66,7 @@ struct syscall_cond {
 	bool masked_eq;  /* (argument & lo) == hi */
 	uint32_t lo, hi;
 };
-#define SYSCALL_CONDS_MAX 2
+#define SYSCALL_CONDS_MAX 3
 
 struct syscall_rule {
 	uint32_t nr;

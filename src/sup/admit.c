@@ -142,7 +142,6 @@ static int check_needs(struct sup *sup, const struct admit_state *s, const struc
 		unsigned bit;
 		const char *what;
 	} missing[] = {
-		{ POLICY_NEEDS_UDP, "rules for UDP" },
 		{ POLICY_NEEDS_PUBLISH, "\"publish\"" },
 		{ POLICY_NEEDS_RELAY, "\"rate\", \"maxBytes\", \"record\" or \"tls\"" },
 		{ POLICY_NEEDS_FORWARD, "\"forward\"" },

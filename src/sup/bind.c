@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "sup/bind.h"
+#include "sup/datagram.h"
 #include "sup/transport.h"
 #include "sup/wire_options.h"
 
@@ -143,6 +144,8 @@ int64_t handle_bind(struct call *c)
 	rc = call_read_address(c, 1, &sa, &len);
 	if (rc < 0)
 		return rc;
+	if (t.datagram)
+		return datagram_bind(c, &t, &sa, len);
 	if (!t.row)
 		return bind_other(c, &t, &sa, len);
 	rc = local_address(t.row, &sa, len, &a, &port);

@@ -9,7 +9,7 @@
 
 #include "base/fd.h"
 #include "kern/guestmem.h"
-#include "sup/sup.h"
+#include "sup/datagram.h"
 #include "sup/transport.h"
 
 /* A row that was collected while its socket was unconnected, or never was there. */
@@ -26,6 +26,9 @@ static int64_t row_anew(struct call *c, struct target *t)
 			return -errno;
 		if (fabric_has(&c->sup->fabric, t->fd))
 			return -EPERM; /* a wire of a domain that is gone */
+		t->datagram = datagram_is_own(c->domain, t->fd, t->family);
+		if (t->datagram)
+			return 0;
 		/* A stranger's network socket, inherited or received: not for this domain. */
 		return t->family == AF_UNIX || t->family == AF_NETLINK ? 0 : -EPERM;
 	}

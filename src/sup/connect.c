@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "sup/datagram.h"
 #include "sup/sup.h"
 #include "sup/transport.h"
 
@@ -144,7 +145,11 @@ static int64_t attempt(struct call *c, struct target *t, bool may_wait)
 		if (listener && may_wait && !transport_of(v)->has_room(c->sup, listener))
 			return -EAGAIN;
 		/* Without a listener the kernel says what it says anywhere, of an address where nobody can be. */
-		v->to = listener ? listener->at : &c->sup->fabric.own;
+		v->to = listener ? listener->at : NULL;
+		if (!v->to && d == c->domain)
+			v->to = resolver_place(c->sup, &v->remote, v->remote_port);
+		if (!v->to)
+			v->to = &c->sup->fabric.own;
 		rc = finish(c, t, listener);
 		if (rc != -ESTALE)
 			return rc;
@@ -265,6 +270,8 @@ int64_t handle_connect(struct call *c)
 	rc = call_read_address(c, 1, &sa, &len);
 	if (rc < 0)
 		return rc;
+	if (t.datagram)
+		return datagram_connect(c, &t, &sa, len);
 	if (!call_valid(c))
 		return CALL_ANSWERED;
 	rc = t.row ? connect_virtual(c, &t, &sa, len) : connect_other(c, &t, &sa, len);

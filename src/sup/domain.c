@@ -168,8 +168,10 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	d->sup = s;
 	trail_init(&d->trail);
 	d->notify.fd = -1;
+	TAILQ_INIT(&d->flows);
 	d->net.resolver = d->net.packets = -1;
 	d->number = free_number(s);
+	d->serial = s->next_domain++;
 	d->policy = given;
 	d->id = strdup(id);
 	rc = d->id ? take_names(d, e) : err_num(e, ENOMEM, "container %s", id);

@@ -23,18 +23,23 @@ struct sup;
 
 /* Its own network namespace (network.h). */
 struct domain_net {
+	struct watch asked; /* of the resolver's socket, while no resolver runs */
 	dev_t dev;
 	ino_t ino;
 	uint64_t cookie; /* SO_NETNS_COOKIE; 0: not known yet */
+	struct watch frames;
 	int resolver;    /* owned; UDP socket there at which the resolver is asked; -1: none */
 	int packets;     /* owned; packet socket at the other end of its interface; -1: none */
 	uint8_t mac[6];  /* of that interface */
 };
 
+#define DOMAIN_UNKNOWN_MAX 64
+
 struct domain {
 	LIST_ENTRY(domain) link;
 	struct watch watch; /* of the listener */
 	struct sup *sup;
+	uint32_t serial; /* no two ever have the same */
 	uint16_t number; /* from 1; no two living ones have the same */
 	char *id;        /* owned; the container's */
 	struct policy policy;
@@ -47,6 +52,8 @@ struct domain {
 	void (*settled)(struct domain *d, void *ctx, const struct err *e);
 	void *settled_ctx;
 	struct domain_net net;
+	uint64_t unknown[DOMAIN_UNKNOWN_MAX]; /* names that were looked up in vain and are on record: hashes */
+	size_t next_unknown;
 	const char **names; /* owned; the first is what the domain is called */
 	size_t n_names;
 	struct addr *virtual; /* owned; its addresses, at least one */
@@ -58,6 +65,8 @@ struct domain {
 	int64_t full_until; /* microseconds of the monotonic clock: until then it is taken to be at its limit */
 	struct faddr_list addrs;
 	size_t n_addrs;
+	TAILQ_HEAD(, flow) flows; /* that it began */
+	size_t n_flows;
 	size_t n_waits;
 	struct rate rate;   /* of its calls */
 	int64_t resume_at;  /* milliseconds of the monotonic clock; 0: its listener is watched */

@@ -106,6 +106,20 @@ void fabric_forget(struct domain *d)
 	d->n_addrs = 0;
 }
 
+int fabric_serve(int fd, uint16_t port, struct faddr *ret)
+{
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	int on = 1, rc = make_random(&sa.sin6_addr);
+
+	if (rc < 0)
+		return rc;
+	if (setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on) < 0 ||
+	    bind(fd, (const struct sockaddr *)&sa, sizeof sa) < 0)
+		return -errno;
+	*ret = (struct faddr){ .addr = sa.sin6_addr };
+	return 0;
+}
+
 int fabric_set_mark(int fd, const struct fabric_mark *m)
 {
 	unsigned v = (unsigned)m->domain << 16 | MARK_OURS | (m->v6 ? MARK_V6 : 0) |

@@ -59,6 +59,9 @@ struct fabric_mark {
 	bool v6, v6only;
 };
 
+/* Binds a stream of the supervisor's own to a new place, where apps are connected to. 0 or -errno. */
+int fabric_serve(int fd, uint16_t port, struct faddr *ret);
+
 int fabric_set_mark(int fd, const struct fabric_mark *m);
 /* The socket is of F's namespace. */
 bool fabric_has(const struct fabric *f, int fd);

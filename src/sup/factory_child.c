@@ -85,6 +85,8 @@ static int open_packets(int index, struct err *e)
 
 	if (fd < 0 || set_int(fd, SOL_PACKET, PACKET_VNET_HDR, 1) < 0 ||
 	    set_int(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) < 0 ||
+	    /* The queue of an interface is only set up some time after the other end is. */
+	    set_int(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1) < 0 ||
 	    bind(fd, (const struct sockaddr *)&at, sizeof at) < 0)
 		return err_sys(e, "packet socket");
 	/* Beyond what the host allows only for its root. */
@@ -135,17 +137,6 @@ static int make_interface(struct place *p, const struct factory_request *q, int 
 	return rc < 0 ? rc : 0;
 }
 
-/* Without an interface of their own the addresses are lo's. */
-static int configure(const struct factory_request *q, const struct netlink_veth *app, struct err *e)
-{
-	static char text[FACTORY_ADDRESSES_MAX][ADDR_TEXT_MAX];
-	const char *list[FACTORY_ADDRESSES_MAX];
-
-	for (uint32_t i = 0; i < q->n; i++)
-		list[i] = addr_format(&q->addresses[i], text[i], sizeof text[i]);
-	return app ? netlink_veth_enter(app, list, q->n, e) : netlink_loopback_up(list, q->n, e);
-}
-
 /* The supervisor's own namespace is no app's, and neither is one with ways out. */
 static int check_namespace(const struct place *p, int ns, struct err *e)
 {
@@ -176,7 +167,7 @@ static int network(struct place *p, const struct factory_request *q, int ns, str
 		rc = enter(ns, e);
 	if (rc < 0)
 		return rc;
-	rc = configure(q, q->udp ? &app : NULL, e);
+	rc = netlink_domain(q->udp ? &app : NULL, q->addresses, q->n, e);
 	if (rc == 0)
 		rc = fds[0] = open_resolver(&r->cookie, e);
 	go_home(p);

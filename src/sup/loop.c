@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/loop.h"
 
+#include <time.h>
+
 #include "base/fd.h"
 
 int loop_init(struct loop *l, struct err *e)
 {
 	l->n_left = 0;
+	LIST_INIT(&l->alarms);
 	l->mask = NULL;
 	l->ep = epoll_create1(EPOLL_CLOEXEC);
 	return l->ep < 0 ? err_sys(e, "epoll") : 0;
@@ -38,9 +41,52 @@ void loop_remove(struct loop *l, int fd, const struct watch *w)
 			l->left[i].data.ptr = NULL;
 }
 
+int64_t loop_now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+void loop_clear_alarm(struct loop_alarm *a)
+{
+	if (a->due)
+		LIST_REMOVE(a, link);
+	a->due = 0;
+}
+
+void loop_set_alarm(struct loop *l, struct loop_alarm *a, int64_t after)
+{
+	loop_clear_alarm(a);
+	a->due = loop_now() + after;
+	LIST_INSERT_HEAD(&l->alarms, a, link);
+}
+
+/* Rings what is due; returns the time until the next, no more than `timeout`. */
+static int ring(struct loop *l, int timeout)
+{
+	int64_t now = LIST_EMPTY(&l->alarms) ? 0 : loop_now(), left;
+	struct loop_alarm *a;
+
+again:
+	LIST_FOREACH(a, &l->alarms, link)
+		if (a->due <= now) {
+			loop_clear_alarm(a);
+			a->ring(a);
+			goto again; /* it may have changed the list; what it set is not due yet */
+		}
+	LIST_FOREACH(a, &l->alarms, link) {
+		left = a->due - now;
+		if (timeout < 0 || left < timeout)
+			timeout = (int)(left < INT32_MAX ? left : INT32_MAX);
+	}
+	return timeout;
+}
+
 int loop_turn(struct loop *l, int timeout)
 {
-	int n = epoll_pwait(l->ep, l->batch, LOOP_BATCH, timeout, l->mask);
+	int n = epoll_pwait(l->ep, l->batch, LOOP_BATCH, ring(l, timeout), l->mask);
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 
 #include "base/err.h"
 
@@ -16,9 +17,17 @@ struct watch {
 
 #define LOOP_BATCH 32
 
+/* Embedded in whatever has to be done later. Zeroed: not set. */
+struct loop_alarm {
+	LIST_ENTRY(loop_alarm) link;
+	void (*ring)(struct loop_alarm *a); /* once; may set it again */
+	int64_t due;                        /* 0: not set */
+};
+
 struct loop {
 	int ep; /* owned */
 	const sigset_t *mask; /* borrowed; signals that are blocked while it waits, or NULL: as they are */
+	LIST_HEAD(, loop_alarm) alarms; /* a few */
 	int n_left;
 	struct epoll_event *left; /* of the batch in work, those still to come */
 	struct epoll_event batch[LOOP_BATCH];
@@ -33,6 +42,12 @@ int loop_add(struct loop *l, int fd, uint32_t events, struct watch *w);
 void loop_change(struct loop *l, int fd, uint32_t events, struct watch *w);
 /* Comes before the close of fd. No event of the watch is delivered after it, so it may be freed. */
 void loop_remove(struct loop *l, int fd, const struct watch *w);
+
+/* Milliseconds of the monotonic clock. */
+int64_t loop_now(void);
+/* Rings after that many milliseconds, instead of when it was set to before. */
+void loop_set_alarm(struct loop *l, struct loop_alarm *a, int64_t after);
+void loop_clear_alarm(struct loop_alarm *a);
 
 /* Waits at most that many milliseconds (-1: for ever) and calls what is ready. 0 or -errno. */
 int loop_turn(struct loop *l, int timeout);

@@ -35,7 +35,9 @@ static void made(void *ctx, struct factory_made *m, const struct err *e)
 		d->net.resolver = fd_take(&m->resolver);
 		d->net.packets = fd_take(&m->packets);
 		memcpy(d->net.mac, m->mac, sizeof d->net.mac);
-		rc = sup_serve(s, d, &failed);
+		resolver_add(s, d);
+		rc = flow_add_domain(s, d);
+		rc = rc < 0 ? err_num(&failed, -rc, "container %s", d->id) : sup_serve(s, d, &failed);
 	}
 	settle(d, rc < 0 ? &failed : NULL);
 	if (rc < 0)
@@ -94,6 +96,6 @@ int network_begin(struct sup *s, struct domain *d, int ns, struct err *e)
 void network_end(struct sup *s, struct domain *d)
 {
 	factory_forget(&s->factory, d);
-	fd_close(&d->net.resolver);
-	fd_close(&d->net.packets);
+	resolver_remove(s, d);
+	flow_remove_domain(s, d);
 }

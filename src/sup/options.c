@@ -5,7 +5,7 @@
 
 #include "base/fd.h"
 #include "kern/guestmem.h"
-#include "sup/sup.h"
+#include "sup/datagram.h"
 #include "sup/transport.h"
 #include "sup/wire_options.h"
 
@@ -23,6 +23,12 @@ static bool of_row(const struct call *c)
 
 	return (level == SOL_SOCKET && option == SO_DOMAIN) ||
 	       (level == IPPROTO_IPV6 && option == IPV6_V6ONLY);
+}
+
+/* Trapped without wires, and not for the row: only datagram sockets may have it. */
+static bool of_datagrams(const struct call *c)
+{
+	return !of_row(c) && syscalls_option(0, true, (int)c->args[1], (int)c->args[2]) == OPTION_TRAPPED;
 }
 
 static int64_t write_int(struct call *c, int value)
@@ -52,6 +58,8 @@ int64_t handle_getsockopt(struct call *c)
 		return rc;
 	if (!trapped(c, false))
 		return -ENOPROTOOPT;
+	if (t.datagram)
+		return datagram_getsockopt(c, &t);
 	if (!of_row(c)) /* harmless on any socket: without wires it is not even trapped */
 		return t.row && t.row->wire ? wire_getsockopt(c, &t) : CALL_CONTINUE;
 	if ((int)c->args[1] == SOL_SOCKET)
@@ -71,6 +79,10 @@ int64_t handle_setsockopt(struct call *c)
 		return rc;
 	if (!trapped(c, true))
 		return -ENOPROTOOPT;
+	if (t.datagram)
+		return datagram_setsockopt(c, &t);
+	if (of_datagrams(c))
+		return t.row ? -ENOPROTOOPT : -EOPNOTSUPP;
 	if (!of_row(c))
 		return t.row && t.row->wire ? wire_setsockopt(c, &t) : CALL_CONTINUE;
 	if (!t.row || !t.row->v6)

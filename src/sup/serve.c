@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/fd.h"
+#include "kern/helper.h"
 #include "sup/confine.h"
 
 /* A launcher that came with the start may leave without ever bringing a container. */
@@ -45,6 +46,7 @@ static int give_up(const struct serve_params *p, const struct err *e)
 /* All that needs rights; they are gone afterwards. */
 static int start(const struct serve_params *p, struct sup *s, struct err *e)
 {
+	char resolver[PATH_MAX];
 	int rc = sup_init(s, e);
 
 	if (rc < 0)
@@ -52,7 +54,9 @@ static int start(const struct serve_params *p, struct sup *s, struct err *e)
 	s->audit = p->audit;
 	s->loop.mask = p->mask;
 	s->complain = p->complain;
-	rc = factory_start(&s->factory, &s->loop, NULL, e);
+	rc = helper_find("vrun-resolver", resolver, e);
+	if (rc == 0)
+		rc = factory_start(&s->factory, &s->loop, resolver, e);
 	if (rc == 0 && p->cell)
 		rc = confine_files(e);
 	if (rc == 0)

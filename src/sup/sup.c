@@ -48,6 +48,7 @@ int sup_init(struct sup *s, struct err *e)
 	TAILQ_INIT(&s->waits);
 	s->next_look = INT64_MAX;
 	factory_init(&s->factory);
+	flows_init(&s->flows);
 	procs_init(&s->procs);
 	rc = fabric_init(&s->fabric, e);
 	if (rc == 0)
@@ -60,6 +61,11 @@ int sup_init(struct sup *s, struct err *e)
 		rc = err_num(e, ENOMEM, "socket table");
 	if (rc == 0)
 		rc = loop_init(&s->loop, e);
+	if (rc == 0) {
+		rc = resolver_init(s, e);
+		if (rc < 0)
+			loop_fini(&s->loop);
+	}
 	if (rc < 0) {
 		vsk_table_fini(&s->table);
 		survey_fini(&s->survey);
@@ -412,6 +418,7 @@ void sup_fini(struct sup *s)
 	if (s->collections)
 		survey_remove(&s->survey, &s->collector);
 	survey_fini(&s->survey);
+	resolver_fini(s);
 	factory_fini(&s->factory);
 	for (size_t i = 0; i < REPLAY_SLOTS; i++)
 		mem_free(&s->replays[i].data);

@@ -35,7 +35,9 @@
 #include "sup/domain.h"
 #include "sup/fabric.h"
 #include "sup/factory.h"
+#include "sup/flow.h"
 #include "sup/loop.h"
+#include "sup/resolver.h"
 #include "sup/query.h"
 #include "sup/survey.h"
 #include "sup/vsk.h"
@@ -95,6 +97,9 @@ struct replay {
 struct sup {
 	struct loop loop;
 	struct factory factory;
+	struct resolver resolver;
+	struct flows flows;
+	uint32_t next_domain;
 	struct fabric fabric;
 	struct sockdiag diag;
 	struct procs procs;
@@ -138,6 +143,7 @@ struct target {
 	uint64_t cookie;
 	int family;      /* of a socket that is not virtual: AF_UNIX, AF_NETLINK */
 	struct vsk *row; /* NULL: not virtual */
+	bool datagram;   /* not virtual: the domain's own, of UDP (datagram.h) */
 };
 
 void target_fini(struct target *t);

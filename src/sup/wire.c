@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls that are trapped for wires alone: sendto(2) with an address, and shutdown(2). */
+/* sendto(2) with an address, and shutdown(2), of which the second is trapped for wires alone. */
 #include <signal.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
 #include "kern/guestmem.h"
+#include "sup/datagram.h"
 #include "sup/sup.h"
 #include "sup/transport.h"
 
@@ -65,8 +66,10 @@ int64_t handle_sendto(struct call *c)
 
 	if (rc < 0)
 		return rc;
+	if (t.datagram)
+		return datagram_send(c, &t);
 	if (!t.row || !t.row->wire)
-		return CALL_CONTINUE; /* a socket of the app's own, for which it is as it always was */
+		return CALL_CONTINUE; /* TCP ignores it; a socket of the app's own, for which it is as it always was */
 	if (t.row->status != VSK_CONNECTED)
 		return finish(c, -EPIPE, 0);
 	rc = send_some(c, t.fd);

@@ -19,6 +19,9 @@ static void test_interfaces(void)
 	TAP_INT(call("plain", "datagrams interfaces", &text), 0, "interfaces");
 	TAP_STR(text, "lo 10.88.0.10\nlo 127.0.0.1\nlo ::1\nlo fd00::10\n",
 		"a domain without rules for UDP has its addresses on lo");
+	TAP_INT(call("web", "datagrams interfaces", &text), 0, "interfaces");
+	TAP_STR(text, "eth0 10.88.0.12\neth0 fd00::12\nlo 127.0.0.1\nlo ::1\n",
+		"one with them has an interface of its own");
 }
 
 /* The app of a container that agent-client runs. */
@@ -45,20 +48,182 @@ static void test_strangers(pid_t keeper)
 	(void)unsetenv("AGENT_CLIENT_NET");
 }
 
+static void test_self(void)
+{
+	char *text;
+
+	if (!TAP_OK(call("plain", "datagrams self", &text) == 0 && strstr(text, " 0 failed"),
+		    "datagrams in one domain are as on Linux"))
+		printf("# %s\n", text);
+}
+
+/* The answer to a question. */
+static void ask(const char *domain, const char *how, const char *name, int type, const char *want)
+{
+	char guest[128], *text;
+
+	(void)snprintf(guest, sizeof guest, "datagrams ask %s %s %d", how, name, type);
+	TAP_INT(call(domain, guest, &text), 0, "%s asks for %s, type %d, over %s", domain, name, type, how);
+	text[strcspn(text, "\n")] = '\0';
+	TAP_STR(text, want, "and gets %s", want);
+}
+
+#define A 1
+#define PTR 12
+#define TXT 16
+#define AAAA 28
+#define ANY 255
+
+static void test_names(void)
+{
+	static const char *const hows[] = { "udp", "tcp" };
+
+	for (size_t i = 0; i < 2; i++) {
+		ask("web", hows[i], "db", A, "code 0 10.88.0.11");
+		ask("web", hows[i], "store", A, "code 0 10.88.0.11");
+		ask("web", hows[i], "DB.", AAAA, "code 0 fd00::11");
+		ask("web", hows[i], "web", A, "code 0 10.88.0.12");
+		ask("web", hows[i], "localhost", AAAA, "code 0 ::1");
+		ask("web", hows[i], "db", TXT, "code 0");
+		ask("web", hows[i], "db", ANY, "code 0");
+		ask("web", hows[i], "11.0.88.10.in-addr.arpa", PTR, "code 0 db");
+		ask("web", hows[i], "12.0.88.10.in-addr.arpa", PTR, "code 0 web");
+		/* Names that its policy does not speak of, whether they are there or not. */
+		ask("web", hows[i], "keeper", A, "code 3");
+		ask("web", hows[i], "nobody", A, "code 3");
+		ask("web", hows[i], "db.example.com", A, "code 3");
+		ask("web", hows[i], "1.2.0.192.in-addr.arpa", PTR, "code 3");
+		/* A name of a rule that nobody has yet. */
+		ask("web", hows[i], "later", A, "code 3");
+	}
+}
+
+static char *log_of(const char *id)
+{
+	char text[128];
+
+	(void)snprintf(text, sizeof text, "{\"query\":\"log\",\"id\":\"%s\"}", id);
+	return seam_read_all(seam_say(text));
+}
+
+static size_t count_of(const char *text, const char *part)
+{
+	size_t n = 0;
+
+	for (; (text = strstr(text, part)); text++)
+		n++;
+	return n;
+}
+
+/* Names that no rule allows are on record, each once. Those that a rule speaks of are not. */
+static void test_record(void)
+{
+	int out;
+	pid_t pid = seam_run("web", NULL, &out, "datagrams asks NOBODY. later evil.example");
+	char *text;
+
+	if (!seam_ready(out))
+		return;
+	text = log_of("web");
+	TAP_INT(count_of(text, "\"call\":\"resolve\""), 2, "two names are on record");
+	TAP_INT(count_of(text, "\"attempt\":\"look up nobody\""), 1, "one of a domain");
+	TAP_OK(count_of(text, "\"attempt\":\"look up evil.example\"") == 1, "and one of a host");
+	TAP_INT(count_of(text, "later"), 0, "not the one that a rule has");
+	if (count_of(text, "\"call\":\"resolve\"") != 2)
+		printf("# %s\n", text);
+	(void)kill(app_of(pid), SIGTERM);
+	(void)seam_wait(pid);
+	(void)close(out);
+}
+
+static int send_to(const char *from, const char *how, const char *to, const char *port, char **ret_text)
+{
+	char guest[128];
+
+	(void)snprintf(guest, sizeof guest, "datagrams send %s %s %s", how, to, port);
+	return call(from, guest, ret_text);
+}
+
+static void test_domains(void)
+{
+	static const char *const hows[] = { "connect", "sendto", "sendmsg", "connect:5353", "sendto:5353", "big" };
+	char *text;
+	int out;
+	pid_t db = seam_run("db", NULL, &out, "datagrams echo 0.0.0.0 5353 6");
+
+	if (!seam_ready(out))
+		return;
+	for (size_t i = 0; i < sizeof hows / sizeof *hows; i++) {
+		TAP_INT(send_to("web", hows[i], "10.88.0.11", "5353", &text), 0, "web sends to db: %s", hows[i]);
+		TAP_HAS(text, " from 10.88.0.11", "and hears from its address");
+	}
+	TAP_INT(seam_wait(db), 0, "db had its six");
+	text = seam_read_all(out);
+	TAP_INT(count_of(text, "5 from 10.88.0.12\n"), 5, "all from web's address");
+	TAP_INT(count_of(text, "60000 from 10.88.0.12\n"), 1, "and one of 60000 bytes");
+	db = seam_run("db", NULL, &out, "datagrams echo :: 5353 2");
+	(void)seam_ready(out);
+	TAP_INT(send_to("web", "sendto", "fd00::11", "5353", &text), 0, "by IPv6");
+	TAP_STR(text, "5 from fd00::11\n", "from its IPv6 address");
+	TAP_INT(send_to("web", "big:5353", "fd00::11", "5353", &text), 0, "60000 bytes by IPv6");
+	TAP_INT(seam_wait(db), 0, "db had its two");
+	(void)seam_read_all(out);
+}
+
+static void test_denied(void)
+{
+	char *text;
+	int out;
+	pid_t db = seam_run("db", NULL, &out, "datagrams wait");
+
+	(void)seam_ready(out);
+	TAP_INT(send_to("web", "connect", "10.88.0.11", "5353", &text), ECONNREFUSED, "nobody is at the port");
+	TAP_INT(send_to("web", "connect:5353", "fd00::11", "5353", &text), ECONNREFUSED, "nor by IPv6");
+	TAP_INT(send_to("web", "sendto", "10.88.0.11", "99", &text), EACCES, "a port that web has no rule for");
+	TAP_INT(send_to("web", "sendmsg", "10.88.0.11", "99", &text), ETIMEDOUT, "what is not trapped is not delivered");
+	TAP_INT(send_to("web", "sendto", "10.88.0.11", "54", &text), EACCES, "a port that db does not open");
+	TAP_INT(send_to("web", "sendto", "192.0.2.1", "5353", &text), EACCES, "outside");
+	TAP_INT(send_to("evil", "sendto", "10.88.0.11", "5353", &text), EACCES, "evil is not let in");
+	TAP_INT(send_to("evil", "sendmsg", "10.88.0.11", "5353", &text), ETIMEDOUT, "not by sendmsg either");
+	TAP_INT(send_to("plain", "sendto", "10.88.0.11", "5353", &text), EACCES, "who has no rules gets nowhere");
+	TAP_INT(send_to("plain", "sendmsg", "10.88.0.11", "5353", &text), ENETUNREACH, "there is not even a way");
+	(void)kill(app_of(db), SIGTERM);
+	(void)seam_wait(db);
+	(void)close(out);
+}
+
 int main(void)
 {
-	pid_t sup, keeper;
-	int out;
+	pid_t sup, keeper, holder;
+	int out, held;
 
 	seam_init();
 	seam_bundle("plain", "{\"version\":1,\"domain\":\"plain\",\"net\":{"
 			     "\"address\":[\"10.88.0.10\",\"fd00::10\"],\"rules\":[]}}");
+	seam_bundle("db", "{\"version\":1,\"domain\":\"db\",\"net\":{\"address\":[\"10.88.0.11\",\"fd00::11\"],"
+			  "\"names\":[\"store\"],\"rules\":["
+			  "{\"allow\":\"listen\",\"at\":\":5353\",\"proto\":\"udp\",\"from\":\"web\"}]}}");
+	seam_bundle("web", "{\"version\":1,\"domain\":\"web\",\"net\":{\"address\":[\"10.88.0.12\",\"fd00::12\"],"
+			   "\"rules\":[{\"allow\":\"connect\",\"to\":[\"db:5353\",\"db:54\"],\"proto\":\"udp\"},"
+			   "{\"allow\":\"connect\",\"to\":\"later:80\"}]}}");
+	seam_bundle("evil", "{\"version\":1,\"domain\":\"evil\",\"net\":{\"rules\":["
+			    "{\"allow\":\"connect\",\"to\":\"*:*\",\"proto\":\"udp\"}]}}");
 	seam_bundle("keeper", "{\"version\":1,\"domain\":\"keeper\",\"net\":{\"rules\":[]}}");
 	sup = seam_supervise();
 	keeper = seam_run("keeper", NULL, &out, "datagrams wait"); /* so that it is never the last one */
 	(void)seam_ready(out);
 	test_interfaces();
 	test_strangers(keeper);
+	test_self();
+	test_domains();
+	test_denied();
+	holder = seam_run("db", NULL, &held, "datagrams wait");
+	(void)seam_ready(held);
+	test_names();
+	test_record();
+	(void)kill(app_of(holder), SIGTERM);
+	(void)seam_wait(holder);
+	(void)close(held);
 	(void)kill(app_of(keeper), SIGTERM);
 	(void)seam_wait(keeper);
 	(void)close(out);

@@ -93,7 +93,11 @@ static void test_calls(void)
 		SECCOMP_RET_USER_NOTIF, "IPv6 stream, flags, high bits");
 	TAP_INT(verdict(__NR_socket, AF_INET, SOCK_STREAM, IPPROTO_MPTCP, 0), SECCOMP_RET_USER_NOTIF,
 		"MPTCP is never the kernel's");
-	TAP_INT(verdict(__NR_socket, AF_INET, SOCK_DGRAM, 0, 0), REFUSED(EACCES), "UDP");
+	TAP_INT(verdict(__NR_socket, AF_INET, SOCK_DGRAM, 0, 0), SECCOMP_RET_ALLOW, "UDP");
+	TAP_INT(verdict(__NR_socket, HIGH | AF_INET6, HIGH | SOCK_DGRAM | SOCK_CLOEXEC, HIGH | IPPROTO_UDP, 0),
+		SECCOMP_RET_ALLOW, "UDP over IPv6, high bits");
+	TAP_INT(verdict(__NR_socket, AF_INET, SOCK_DGRAM, IPPROTO_ICMP, 0), REFUSED(EACCES), "ping");
+	TAP_INT(verdict(__NR_socket, AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE, 0), REFUSED(EACCES), "UDP-Lite");
 	TAP_INT(verdict(__NR_socket, AF_INET6, SOCK_RAW, 0, 0), REFUSED(EACCES), "raw");
 	TAP_INT(verdict(__NR_socket, AF_UNIX, SOCK_STREAM, 0, 0), SECCOMP_RET_ALLOW, "AF_UNIX");
 	TAP_INT(verdict(__NR_socket, AF_PACKET, SOCK_RAW, 0, 0), REFUSED(EAFNOSUPPORT), "AF_PACKET");

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/flow.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "sup/sup.h"
+
+#define SWEEP_MS 5000
+
+/* --- decisions -------------------------------------------------------------------------- */
+
+static void decide_pair(const struct domain *from, const struct domain *to, uint16_t port,
+			struct flow_decision *ret)
+{
+	const struct policy_side client = { .policy = &from->policy,
+					    .ceiling = domain_ceiling(from),
+					    .addr = &ret->source,
+					    .names = from->names,
+					    .n_names = from->n_names };
+	const struct policy_side server = { .policy = &to->policy,
+					    .ceiling = domain_ceiling(to),
+					    .addr = &ret->target,
+					    .names = to->names,
+					    .n_names = to->n_names };
+	struct policy_pair_verdict pair;
+
+	policy_decide_pair(&client, &server, POLICY_UDP, port, &pair);
+	ret->attempt.peer = domain_party(to, &ret->target);
+	ret->verdict = pair.client;
+	if (!pair.client.allow || pair.allow)
+		return;
+	ret->attempt.kind = ATTEMPT_ACCEPT; /* it is the other side that says no */
+	ret->attempt.peer = domain_party(from, &ret->source);
+	ret->attempt.local = &ret->target;
+	ret->verdict = pair.server;
+}
+
+void flow_decide(struct sup *s, struct domain *from, const struct addr *source, const struct addr *to,
+		 uint16_t port, struct flow_decision *ret)
+{
+	*ret = (struct flow_decision){ .attempt = { .kind = ATTEMPT_CONNECT, .proto = POLICY_UDP, .port = port },
+				       .target = *to };
+	if (!source)
+		source = domain_source(from, to);
+	if (source)
+		ret->source = *source;
+	ret->to = domain_owns(from, to) ? from : domain_find(s, to);
+	if (ret->to && ret->to != from) {
+		decide_pair(from, ret->to, port, ret);
+		return;
+	}
+	ret->attempt.peer = (struct policy_party){ .kind = ret->to ? PARTY_OWN : PARTY_ADDR, .addr = &ret->target };
+	if (resolver_place(s, to, port))
+		ret->attempt.peer.kind = PARTY_RESOLVER;
+	policy_decide_bounded(&from->policy, domain_ceiling(from), &ret->attempt, &ret->verdict);
+}
+
+/* --- the table ------------------------------------------------------------------------------ */
+
+static size_t hash_end(const struct addr *a, uint16_t port)
+{
+	size_t h = port * 31U;
+
+	for (int i = 10; i < 16; i++)
+		h = h * 131 + a->b[i];
+	return h;
+}
+
+/* The same for both directions. */
+static size_t bucket_of(const struct frame_ends *e)
+{
+	return (hash_end(&e->from, e->from_port) ^ hash_end(&e->to, e->to_port)) % FLOW_BUCKETS;
+}
+
+static bool is_same(const struct frame_ends *x, const struct frame_ends *y)
+{
+	return x->from_port == y->from_port && x->to_port == y->to_port && addr_equal(&x->from, &y->from) &&
+	       addr_equal(&x->to, &y->to);
+}
+
+/* 0: the first sender's direction; 1: the other; -1: no such flow. */
+static int find(struct flows *f, const struct frame_ends *e, struct flow **ret)
+{
+	const struct frame_ends back = { e->to, e->from, e->to_port, e->from_port };
+	struct flow *w;
+
+	LIST_FOREACH(w, &f->buckets[bucket_of(e)], by_hash) {
+		*ret = w;
+		if (is_same(&w->ends, e))
+			return 0;
+		if (!w->denied && is_same(&w->ends, &back))
+			return 1;
+	}
+	return -1;
+}
+
+static void flow_free(struct flows *f, struct flow *w)
+{
+	LIST_REMOVE(w, by_hash);
+	TAILQ_REMOVE(&w->from->flows, w, in_domain);
+	w->from->n_flows--;
+	f->n--;
+	free(w);
+}
+
+static bool is_over(const struct flow *w, int64_t now)
+{
+	return now - w->last > (w->answered ? FLOW_LONG_MS : FLOW_SHORT_MS);
+}
+
+static struct flow *flow_new(struct sup *s, struct domain *from, const struct frame_ends *e)
+{
+	struct flows *f = &s->flows;
+	struct flow *w;
+
+	if (from->n_flows >= FLOW_DOMAIN_MAX)
+		flow_free(f, TAILQ_FIRST(&from->flows));
+	w = calloc(1, sizeof *w);
+	if (!w)
+		return NULL;
+	w->from = from;
+	w->ends = *e;
+	w->generation = 1;
+	LIST_INSERT_HEAD(&f->buckets[bucket_of(e)], w, by_hash);
+	TAILQ_INSERT_TAIL(&from->flows, w, in_domain);
+	from->n_flows++;
+	f->n++;
+	if (!f->sweep.due)
+		loop_set_alarm(&s->loop, &f->sweep, SWEEP_MS);
+	return w;
+}
+
+static void sweep(struct loop_alarm *a)
+{
+	struct flows *f = (struct flows *)((char *)a - offsetof(struct flows, sweep));
+	struct sup *s = (struct sup *)((char *)f - offsetof(struct sup, flows));
+	int64_t now = loop_now();
+	struct domain *d;
+
+	LIST_FOREACH(d, &s->domains, link) {
+		struct flow *w = TAILQ_FIRST(&d->flows), *next;
+
+		for (; w; w = next) {
+			next = TAILQ_NEXT(w, in_domain);
+			if (is_over(w, now))
+				flow_free(f, w);
+		}
+	}
+	if (f->n)
+		loop_set_alarm(&s->loop, a, SWEEP_MS);
+}
+
+/* --- frames ---------------------------------------------------------------------------------- */
+
+static bool has_address(const struct domain *d, const struct addr *a)
+{
+	return domain_owns(d, a) && addr_kind(a) != ADDR_LOOPBACK && addr_kind(a) != ADDR_UNSPECIFIED;
+}
+
+/* The first datagram, or the first since the flow was over. */
+static struct flow *open_flow(struct sup *s, struct domain *from, const struct frame_ends *e)
+{
+	struct flow_decision d;
+	struct audit_record r = { .domain = from, .call = "send", .attempt = &d.attempt, .verdict = &d.verdict };
+	struct flow *w = flow_new(s, from, e);
+
+	if (!w)
+		return NULL;
+	flow_decide(s, from, &e->from, &e->to, e->to_port, &d);
+	w->to = d.verdict.allow && d.to != from ? d.to : NULL;
+	w->denied = !w->to;
+	w->rule = d.verdict.policy == &from->policy ? d.verdict.rule : NULL;
+	sup_audit(from, &r);
+	return w;
+}
+
+bool flow_is_open(struct sup *s, const struct domain *d, const struct addr *own, uint16_t own_port,
+		  const struct addr *to, uint16_t port)
+{
+	bool any = addr_kind(own) == ADDR_UNSPECIFIED;
+	struct flow *w;
+
+	for (size_t i = 0; own_port && i < d->n_virtual; i++) {
+		const struct frame_ends e = { d->virtual[i], *to, own_port, port };
+
+		if ((any || addr_equal(own, &e.from)) && addr_is_v4(to) == addr_is_v4(&e.from) &&
+		    find(&s->flows, &e, &w) >= 0 && !w->denied && !is_over(w, loop_now()))
+			return true;
+	}
+	return false;
+}
+
+static void deliver(struct sup *s, const struct domain *to, size_t len)
+{
+	frame_address(s->flows.buffer, to->net.mac);
+	/* What finds no room is lost, as datagrams are. */
+	(void)send(to->net.packets, s->flows.buffer, len, MSG_DONTWAIT);
+}
+
+static void pass_datagram(struct sup *s, struct domain *from, const struct frame_ends *e, size_t len,
+			  size_t payload)
+{
+	int64_t now = loop_now();
+	struct flow *w = NULL;
+	int way;
+
+	/* Only the domain's own addresses are believed; those that nobody may send to are nobody's. */
+	if (!has_address(from, &e->from) || has_address(from, &e->to) || addr_kind(&e->to) == ADDR_MULTICAST ||
+	    addr_kind(&e->to) == ADDR_BROADCAST)
+		return;
+	way = find(&s->flows, e, &w);
+	if (way >= 0 && is_over(w, now)) {
+		flow_free(&s->flows, w);
+		way = -1;
+	}
+	if (way < 0) {
+		w = open_flow(s, from, e);
+		way = 0;
+	}
+	if (!w)
+		return;
+	/* Somebody who is denied and goes on trying stays denied, and is put on record again now and then. */
+	if (w->denied) {
+		if (w->packets[0]++ == 0)
+			w->last = now;
+		return;
+	}
+	w->last = now;
+	w->answered = w->answered || way;
+	w->packets[way]++;
+	w->bytes[way] += payload;
+	TAILQ_REMOVE(&w->from->flows, w, in_domain);
+	TAILQ_INSERT_TAIL(&w->from->flows, w, in_domain);
+	deliver(s, way ? w->from : w->to, len);
+}
+
+/* A datagram did not arrive: to whoever sent it, if it passed here. */
+static void pass_error(struct sup *s, const struct domain *d, const struct frame_ends *e, size_t len)
+{
+	struct flow *w;
+	int way = has_address(d, &e->to) ? find(&s->flows, e, &w) : -1;
+
+	if (way >= 0 && !w->denied)
+		deliver(s, way ? w->to : w->from, len);
+}
+
+static void read_frames(struct sup *s, struct domain *d, unsigned most)
+{
+	for (unsigned i = 0; i < most; i++) {
+		struct frame_ends ends;
+		size_t payload;
+		ssize_t n = recvfrom(d->net.packets, s->flows.buffer, sizeof s->flows.buffer,
+				     MSG_DONTWAIT | MSG_TRUNC, NULL, NULL);
+
+		if (n < 0)
+			return;
+		if ((size_t)n > sizeof s->flows.buffer)
+			continue;
+		switch (frame_read(s->flows.buffer, (size_t)n, &ends, &payload)) {
+		case FRAME_DATAGRAM:
+			pass_datagram(s, d, &ends, (size_t)n, payload);
+			break;
+		case FRAME_ERROR:
+			pass_error(s, d, &ends, (size_t)n);
+			break;
+		case FRAME_OTHER:
+			break;
+		}
+	}
+}
+
+static void frames_ready(struct watch *watch, uint32_t events)
+{
+	struct domain *d = (struct domain *)((char *)watch - offsetof(struct domain, net.frames));
+
+	(void)events;
+	read_frames(d->sup, d, FLOW_BATCH);
+}
+
+/* --- domains ---------------------------------------------------------------------------------- */
+
+void flows_init(struct flows *f)
+{
+	for (size_t i = 0; i < FLOW_BUCKETS; i++)
+		LIST_INIT(&f->buckets[i]);
+	f->sweep = (struct loop_alarm){ .ring = sweep };
+	f->n = 0;
+}
+
+int flow_add_domain(struct sup *s, struct domain *d)
+{
+	d->net.frames = (struct watch){ frames_ready };
+	return d->net.packets >= 0 ? loop_add(&s->loop, d->net.packets, EPOLLIN, &d->net.frames) : 0;
+}
+
+void flow_remove_domain(struct sup *s, struct domain *d)
+{
+	struct flow *w, *next;
+
+	if (d->net.packets >= 0) {
+		read_frames(s, d, FLOW_LAST); /* a server may answer and end */
+		loop_remove(&s->loop, d->net.packets, &d->net.frames);
+	}
+	fd_close(&d->net.packets);
+	for (size_t i = 0; s->flows.n && i < FLOW_BUCKETS; i++)
+		for (w = LIST_FIRST(&s->flows.buckets[i]); w; w = next) {
+			next = LIST_NEXT(w, by_hash);
+			if (w->from == d || w->to == d)
+				flow_free(&s->flows, w);
+		}
+	if (s->flows.n == 0)
+		loop_clear_alarm(&s->flows.sweep);
+}

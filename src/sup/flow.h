@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Datagrams between domains.
+ *
+ * Theory of operation
+ *
+ * A domain whose policy has rules for UDP has an interface in its namespace
+ * (eth0, one end of a veth pair), through which everything is routed. What is
+ * sent comes out at the other end, where there is nothing but a packet socket of
+ * the supervisor's. A frame that carries a UDP datagram from an address of the
+ * domain to one of another domain is decided on by both policies, as a connection
+ * is, and written unchanged to the other domain's packet socket. So sources are
+ * right, ports of different domains cannot collide, and the kernels' own errors
+ * (port unreachable) find their way back. Everything else is dropped.
+ *
+ * What was decided is kept as a flow: who sent first, to whom. The other side may
+ * answer while the flow lives; flows that are silent end. A denial is kept, too,
+ * so that it is on record once.
+ *
+ * Apps cannot make frames (no raw sockets), but what comes is not trusted to
+ * be well-formed all the same (kern/frame.h).
+ */
+#ifndef VRUN_SUP_FLOW_H
+#define VRUN_SUP_FLOW_H
+
+#include <sys/queue.h>
+
+#include "kern/frame.h"
+#include "model/policy_decide.h"
+#include "sup/loop.h"
+
+struct sup;
+struct domain;
+
+#define FLOW_BUCKETS 1024
+#define FLOW_DOMAIN_MAX 4096 /* of one domain; then its oldest goes */
+#define FLOW_BATCH 32        /* frames of a domain in one turn of the loop */
+#define FLOW_LAST 1024       /* and at its end */
+#define FLOW_SHORT_MS 30000  /* silence that ends a flow without answers, or forgets a denial */
+#define FLOW_LONG_MS 180000  /* and one with */
+
+struct flow {
+	LIST_ENTRY(flow) by_hash;
+	TAILQ_ENTRY(flow) in_domain; /* of the first sender, the longest silent first */
+	struct domain *from, *to;    /* to: NULL in a denial */
+	struct frame_ends ends;      /* as the first datagram had them */
+	const struct policy_rule *rule;
+	bool denied, answered;
+	uint32_t generation;
+	int64_t last; /* loop_now() of its last datagram */
+	uint64_t packets[2], bytes[2]; /* sent by the first, answered */
+};
+
+struct flows {
+	LIST_HEAD(, flow) buckets[FLOW_BUCKETS];
+	struct loop_alarm sweep;
+	size_t n;
+	uint8_t buffer[FRAME_MAX];
+};
+
+void flows_init(struct flows *f);
+/* A domain whose network is set up: 0 or -errno; and one that ends. */
+int flow_add_domain(struct sup *s, struct domain *d);
+void flow_remove_domain(struct sup *s, struct domain *d);
+
+/*
+ * Whether datagrams from a port of the domain to there belong to a flow that is
+ * open, such as answers. `own` may be a wildcard.
+ */
+bool flow_is_open(struct sup *s, const struct domain *d, const struct addr *own, uint16_t own_port,
+		  const struct addr *to, uint16_t port);
+
+/* What both policies say of datagrams to a port. */
+struct flow_decision {
+	struct policy_attempt attempt;
+	struct policy_verdict verdict; /* of the side that says no, else of the sender's */
+	struct domain *to;             /* whose address that is; NULL: nobody's */
+	struct addr source, target;    /* what the attempt points to */
+};
+/* `source`: NULL: the address that the domain has for it. The decision stays where it is. */
+void flow_decide(struct sup *s, struct domain *from, const struct addr *source, const struct addr *to,
+		 uint16_t port, struct flow_decision *ret);
+
+#endif

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/resolver.h"
+
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "sup/sup.h"
+
+#define PORT 53
+#define PAUSE_MS 1000 /* between two starts, when the first did not last so long */
+#define BATCH 16      /* questions in one turn */
+#define BACKLOG 64
+
+static void start(struct sup *s);
+static void ended(struct sup *s);
+
+/* --- what the resolver gets --------------------------------------------------------- */
+
+/* False when the resolver does not listen: it is ended, and another one is started. */
+static bool tell(struct resolver *r, const struct lookup *m, const int *fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} ctl = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)m, sizeof *m };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (fd) {
+		msg.msg_control = ctl.buf;
+		msg.msg_controllen = sizeof ctl.buf;
+		ctl.align = (struct cmsghdr){ CMSG_LEN(sizeof *fd), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(&ctl.align), fd, sizeof *fd);
+	}
+	return sendmsg(r->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof *m;
+}
+
+static bool give(struct resolver *r, const struct domain *d, int fd, bool stream)
+{
+	const struct lookup m = { .kind = LOOKUP_SERVE, .domain = d->serial, .stream = stream };
+
+	return tell(r, &m, &fd);
+}
+
+/* --- questions while none is running -------------------------------------------------- */
+
+static void asked(struct watch *w, uint32_t events)
+{
+	struct domain *d = (struct domain *)((char *)w - offsetof(struct domain, net.asked));
+
+	(void)events;
+	loop_remove(&d->sup->loop, d->net.resolver, w); /* the question waits in the socket */
+	start(d->sup);
+}
+
+static void watch(struct domain *d)
+{
+	d->net.asked = (struct watch){ asked };
+	if (d->net.resolver >= 0)
+		(void)loop_add(&d->sup->loop, d->net.resolver, EPOLLIN, &d->net.asked);
+}
+
+void resolver_add(struct sup *s, struct domain *d)
+{
+	if (s->resolver.fd < 0)
+		watch(d);
+	else if (!give(&s->resolver, d, d->net.resolver, false))
+		ended(s);
+}
+
+void resolver_remove(struct sup *s, struct domain *d)
+{
+	struct resolver *r = &s->resolver;
+	const struct lookup m = { .kind = LOOKUP_FORGET, .domain = d->serial };
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->n_streams; i++) {
+		if (r->streams[i].domain == d)
+			fd_close(&r->streams[i].fd);
+		else
+			r->streams[kept++] = r->streams[i];
+	}
+	r->n_streams = kept;
+	if (d->net.resolver >= 0)
+		loop_remove(&s->loop, d->net.resolver, &d->net.asked);
+	fd_close(&d->net.resolver);
+	if (r->fd >= 0 && !tell(r, &m, NULL))
+		ended(s);
+}
+
+/* --- its life ----------------------------------------------------------------------------- */
+
+static struct domain *find(struct sup *s, uint32_t serial)
+{
+	struct domain *d;
+
+	LIST_FOREACH(d, &s->domains, link)
+		if (d->serial == serial)
+			return d;
+	return NULL;
+}
+
+static void spoke(struct watch *w, uint32_t events)
+{
+	struct resolver *r = (struct resolver *)((char *)w - offsetof(struct resolver, watch));
+	struct sup *s = (struct sup *)((char *)r - offsetof(struct sup, resolver));
+
+	(void)events;
+	for (int i = 0; i < BATCH; i++) {
+		struct lookup m;
+		ssize_t n = recvfrom(r->fd, &m, sizeof m, MSG_DONTWAIT, NULL, NULL);
+		struct domain *d;
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		m.name[sizeof m.name - 1] = '\0';
+		d = n == sizeof m ? find(s, m.domain) : NULL;
+		if (d) {
+			lookup_answer(s, d, &m);
+			m.kind = LOOKUP_ANSWER;
+		}
+		/* Of a domain that is gone, it hears that next. */
+		if (n == sizeof m && !d)
+			continue;
+		if (n != sizeof m || !tell(r, &m, NULL)) {
+			ended(s);
+			return;
+		}
+	}
+}
+
+static void started(void *ctx, struct factory_made *made, const struct err *e)
+{
+	struct resolver *r = ctx;
+	struct sup *s = (struct sup *)((char *)r - offsetof(struct sup, resolver));
+	struct domain *d;
+	bool ok;
+
+	r->starting = false;
+	r->started = loop_now();
+	ok = !e;
+	if (ok) {
+		r->fd = fd_take(&made->resolver);
+		ok = loop_add(&s->loop, r->fd, EPOLLIN, &r->watch) == 0;
+	} else if (s->complain) {
+		s->complain(e);
+	}
+	LIST_FOREACH(d, &s->domains, link) {
+		if (!ok || d->net.resolver < 0)
+			continue;
+		loop_remove(&s->loop, d->net.resolver, &d->net.asked);
+		ok = give(r, d, d->net.resolver, false);
+	}
+	for (size_t i = 0; i < r->n_streams; i++) {
+		ok = ok && give(r, r->streams[i].domain, r->streams[i].fd, true);
+		fd_close(&r->streams[i].fd);
+	}
+	r->n_streams = 0;
+	if (!ok)
+		ended(s);
+}
+
+static void start(struct sup *s)
+{
+	struct resolver *r = &s->resolver;
+	struct err e;
+
+	if (r->fd >= 0 || r->starting || r->again.due)
+		return;
+	r->starting = true;
+	if (factory_resolver(&s->factory, started, r, &e) == 0)
+		return;
+	r->starting = false;
+	r->started = loop_now();
+	ended(s);
+}
+
+static void watch_all(struct sup *s)
+{
+	struct domain *d;
+
+	LIST_FOREACH(d, &s->domains, link)
+		watch(d);
+}
+
+static void ring(struct loop_alarm *a)
+{
+	watch_all((struct sup *)((char *)a - offsetof(struct sup, resolver.again)));
+}
+
+/* Whatever it was asked is lost; apps ask again. A question that ends it may not end it all the time. */
+static void ended(struct sup *s)
+{
+	struct resolver *r = &s->resolver;
+	struct domain *d;
+	struct err e;
+
+	if (r->fd >= 0)
+		loop_remove(&s->loop, r->fd, &r->watch);
+	fd_close(&r->fd);
+	LIST_FOREACH(d, &s->domains, link)
+		if (d->net.resolver >= 0)
+			loop_remove(&s->loop, d->net.resolver, &d->net.asked);
+	if (loop_now() - r->started >= PAUSE_MS) {
+		watch_all(s);
+		return;
+	}
+	(void)err_set(&e, ECHILD, "vrun-resolver ended soon after its start: names are not resolved for a moment");
+	if (s->complain)
+		s->complain(&e);
+	loop_set_alarm(&s->loop, &r->again, PAUSE_MS);
+}
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+static void arrived(struct watch *w, uint32_t events)
+{
+	struct resolver *r = (struct resolver *)((char *)w - offsetof(struct resolver, arrivals));
+	struct sup *s = (struct sup *)((char *)r - offsetof(struct sup, resolver));
+	struct sockaddr_in6 peer;
+	socklen_t len = sizeof peer;
+	AUTO_FD int fd = accept4(r->listener, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	const struct faddr *from = fd >= 0 ? fabric_find(&s->fabric, &peer.sin6_addr) : NULL;
+
+	(void)events;
+	if (!from || !from->domain)
+		return;
+	if (r->fd >= 0) {
+		if (!give(r, from->domain, fd, true))
+			ended(s);
+	} else if (r->n_streams < RESOLVER_STREAMS_MAX) {
+		r->streams[r->n_streams++] = (struct resolver_stream){ from->domain, fd_take(&fd) };
+		start(s);
+	}
+}
+
+struct faddr *resolver_place(struct sup *s, const struct addr *a, uint16_t port)
+{
+	const struct addr at = addr_v4(127, 0, 0, 53);
+
+	return port == PORT && addr_equal(a, &at) ? &s->resolver.at : NULL;
+}
+
+int resolver_init(struct sup *s, struct err *e)
+{
+	struct resolver *r = &s->resolver;
+	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc;
+
+	*r = (struct resolver){ .watch = { spoke }, .arrivals = { arrived }, .again = { .ring = ring },
+				.fd = -1, .listener = -1 };
+	rc = fd < 0 ? -errno : fabric_serve(fd, PORT, &r->at);
+	if (rc == 0)
+		rc = listen(fd, BACKLOG) < 0 ? -errno : loop_add(&s->loop, fd, EPOLLIN, &r->arrivals);
+	if (rc < 0)
+		return err_num(e, -rc, "the resolver's listener");
+	r->listener = fd_take(&fd);
+	return 0;
+}
+
+void resolver_fini(struct sup *s)
+{
+	struct resolver *r = &s->resolver;
+
+	loop_clear_alarm(&r->again);
+	if (r->fd >= 0)
+		loop_remove(&s->loop, r->fd, &r->watch);
+	fd_close(&r->fd);
+	if (r->listener >= 0)
+		loop_remove(&s->loop, r->listener, &r->arrivals);
+	fd_close(&r->listener);
+}

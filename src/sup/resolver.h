@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor's side of the resolver, which apps ask at 127.0.0.53.
+ *
+ * A domain's questions come to a UDP socket in its own namespace, and over
+ * connections to a listener in F. Both are handed to the resolver, a process
+ * that reads what apps send and asks the supervisor what it may answer
+ * (model/lookup.h). It is started by the first question, and again when it ends.
+ */
+#ifndef VRUN_SUP_RESOLVER_H
+#define VRUN_SUP_RESOLVER_H
+
+#include <stdbool.h>
+
+#include "model/lookup.h"
+#include "sup/fabric.h"
+#include "sup/loop.h"
+
+struct sup;
+struct domain;
+
+#define RESOLVER_STREAMS_MAX 16 /* connections that wait for the resolver's start; more are closed */
+
+struct resolver {
+	struct watch watch;    /* of the connection to it */
+	struct watch arrivals; /* of the listener */
+	struct loop_alarm again;
+	int fd;                /* owned; -1: none is running */
+	int listener;          /* owned; in F, at: */
+	struct faddr at;
+	bool starting;
+	int64_t started;       /* loop_now() */
+	size_t n_streams;
+	struct resolver_stream {
+		struct domain *domain;
+		int fd; /* owned */
+	} streams[RESOLVER_STREAMS_MAX];
+};
+
+int resolver_init(struct sup *s, struct err *e);
+void resolver_fini(struct sup *s);
+
+/* A domain whose network is set up. */
+void resolver_add(struct sup *s, struct domain *d);
+void resolver_remove(struct sup *s, struct domain *d);
+
+/* Where a connection of an app to that address of its own domain goes when nothing of its own is there. */
+struct faddr *resolver_place(struct sup *s, const struct addr *a, uint16_t port);
+
+/* Fills the answer into a question of a domain's apps (lookup.c). Denials are put on record. */
+void lookup_answer(struct sup *s, struct domain *d, struct lookup *l);
+
+/* Whether some rule of the domain lets it connect to the other one at some port. */
+bool lookup_may_know(const struct domain *d, const struct domain *other);
+
+#endif
