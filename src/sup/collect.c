@@ -157,19 +157,29 @@ static void forget_closed(struct sup *s, struct domain *d)
 	}
 }
 
+static void learn_own(struct sup *s)
+{
+	size_t n = sup_count_sockets();
+
+	if (n && n < s->own_sockets)
+		s->own_sockets = n;
+}
+
 bool sup_make_room(struct sup *s, struct domain *d, uint64_t most)
 {
 	int64_t now, start, took;
 
+	if (s->table.n == 0) /* not before: what it took to set up the domain is closed by now */
+		learn_own(s);
 	if (d->n_rows + d->n_forgotten < most)
 		return true;
+	forget_closed(s, d);
 	now = microseconds(CLOCK_MONOTONIC);
-	if (now < d->full_until)
-		return false;
+	if (d->n_rows + d->n_forgotten < most || now < d->full_until)
+		return d->n_rows + d->n_forgotten < most;
+	/* Milliseconds, since the kernel goes through all of its tables: one domain must not have them all. */
 	start = microseconds(CLOCK_THREAD_CPUTIME_ID);
 	sup_collect(s);
-	if (d->n_rows + d->n_forgotten >= most)
-		forget_closed(s, d);
 	took = microseconds(CLOCK_THREAD_CPUTIME_ID) - start;
 	if (took > COSTLY_US)
 		d->full_until = now + 10 * took;

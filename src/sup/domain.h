@@ -62,7 +62,7 @@ struct domain {
 	struct vsk_list rows;
 	size_t n_rows;
 	size_t n_forgotten; /* unconnected sockets without rows, which may be closed */
-	int64_t full_until; /* microseconds of the monotonic clock: until then it is taken to be at its limit */
+	int64_t full_until; /* microseconds of the monotonic clock: no costly look at what is closed until then */
 	struct faddr_list addrs;
 	size_t n_addrs;
 	TAILQ_HEAD(, flow) flows; /* that it began */

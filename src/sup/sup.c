@@ -47,6 +47,7 @@ int sup_init(struct sup *s, struct err *e)
 	LIST_INIT(&s->domains);
 	TAILQ_INIT(&s->waits);
 	s->next_look = INT64_MAX;
+	s->own_sockets = SIZE_MAX;
 	factory_init(&s->factory);
 	flows_init(&s->flows);
 	procs_init(&s->procs);
@@ -402,8 +403,6 @@ int sup_serve(struct sup *s, struct domain *d, struct err *e)
 {
 	int rc;
 
-	if (s->table.n == 0)
-		s->own_sockets = sup_count_sockets();
 	d->watch = (struct watch){ domain_ready };
 	rate_init(&d->rate, trap_rate(d), now_ms());
 	rc = loop_add(&s->loop, d->notify.fd, EPOLLIN, &d->watch);
