@@ -28,6 +28,7 @@ static void park(struct call *c, struct vsk *listener, int *fd)
 	p->fd = fd_take(fd);
 	TAILQ_INSERT_TAIL(&listener->parked, p, link);
 	transport_of(listener)->send_token(c->sup, listener);
+	sup_arrived(c->sup, listener->cookie);
 }
 
 static int unpark(struct vsk *listener, int flags)
@@ -148,6 +149,19 @@ static int64_t retry(struct wait *w)
 	return try_accept(&w->call, &t);
 }
 
+/*
+ * Connections to a listener of F are made by the supervisor, which remembers
+ * the accepts that wait for them. It does not know which of several TCP
+ * listeners at one port the kernel chose, nor when a packet that was put off
+ * comes.
+ */
+static uint32_t events_of(const struct target *t)
+{
+	const struct vsk *v = t->row;
+
+	return v && (v->wire || (!v->reuse_port && v->n_arrivals == 0)) ? 0 : EPOLLIN;
+}
+
 int64_t handle_accept(struct call *c)
 {
 	AUTO_TARGET struct target t = { .fd = -1 };
@@ -165,7 +179,7 @@ int64_t handle_accept(struct call *c)
 	rc = try_accept(c, &t);
 	if (rc != -EAGAIN || socket_nonblocking(t.fd))
 		return rc;
-	return call_wait(c, &t.fd, t.cookie, EPOLLIN, socket_timeout(t.fd, SO_RCVTIMEO), EAGAIN, retry) == 0 ?
+	return call_wait(c, &t.fd, t.cookie, events_of(&t), socket_timeout(t.fd, SO_RCVTIMEO), EAGAIN, retry) == 0 ?
 		       CALL_ANSWERED :
 		       -EAGAIN;
 }

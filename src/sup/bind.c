@@ -52,7 +52,7 @@ static int bind_once(struct call *c, struct target *t)
 	if (rc != -EADDRINUSE)
 		return rc;
 	/* A wait that nobody waits in any more may hold the last duplicate of the socket in the way. */
-	sup_sweep(c->sup, 0);
+	sup_sweep(c->sup);
 	return transport_of(v)->bind(t->fd, v);
 }
 

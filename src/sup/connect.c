@@ -16,6 +16,8 @@
 #include "sup/sup.h"
 #include "sup/transport.h"
 
+#define NO_ROOM (INT64_MIN + 2) /* the listener's queue is full; beside CALL_ANSWERED and CALL_CONTINUE */
+
 /* What is connected to, after Linux's rules for wildcards. */
 struct destination {
 	struct addr addr;
@@ -127,10 +129,12 @@ static int64_t finish(struct call *c, struct target *t, struct vsk *listener)
 	}
 	vsk_set_status(&c->sup->table, v, rc == 0 ? VSK_CONNECTED : VSK_CONNECTING);
 	c->sup->table.turn++;
+	if (listener)
+		sup_arrived(c->sup, listener->cookie);
 	return rc;
 }
 
-static int64_t attempt(struct call *c, struct target *t, bool may_wait)
+static int64_t attempt(struct call *c, struct target *t)
 {
 	struct vsk *v = t->row, *listener;
 	struct domain *d = domain_owns(c->domain, &v->remote) ? c->domain :
@@ -142,8 +146,8 @@ static int64_t attempt(struct call *c, struct target *t, bool may_wait)
 		int64_t rc;
 
 		listener = vsk_find_listener(&c->sup->table, d, &v->remote, v->remote_port);
-		if (listener && may_wait && !transport_of(v)->has_room(c->sup, listener))
-			return -EAGAIN;
+		if (listener && !transport_of(v)->has_room(c->sup, listener) && !socket_nonblocking(t->fd))
+			return NO_ROOM;
 		/* Without a listener the kernel says what it says anywhere, of an address where nobody can be. */
 		v->to = listener ? listener->at : NULL;
 		if (!v->to && d == c->domain)
@@ -161,13 +165,15 @@ static int64_t retry(struct wait *w)
 {
 	struct target t = { .fd = w->fd };
 	socklen_t len = sizeof t.cookie;
+	int64_t rc;
 
 	if (getsockopt(w->fd, SOL_SOCKET, SO_COOKIE, &t.cookie, &len) < 0)
 		return -errno;
 	t.row = vsk_find(&w->call.sup->table, t.cookie);
 	if (!t.row || t.row->to)
 		return -EALREADY; /* another thread connected it meanwhile */
-	return attempt(&w->call, &t, true);
+	rc = attempt(&w->call, &t);
+	return rc == NO_ROOM ? -EAGAIN : rc;
 }
 
 static int64_t connect_stream(struct call *c, struct target *t, const struct destination *to)
@@ -187,9 +193,9 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 	/* Or only a duplicate of ours keeps the listener there. Not while waits are gone through. */
 	listener = vsk_find_listener(&c->sup->table, to->domain, &to->addr, to->port);
 	if (listener)
-		sup_sweep(c->sup, listener->cookie);
-	rc = attempt(c, t, !socket_nonblocking(t->fd));
-	if (rc != -EAGAIN || socket_nonblocking(t->fd))
+		sup_sweep_listener(c->sup, listener->cookie);
+	rc = attempt(c, t);
+	if (rc != NO_ROOM)
 		return rc;
 	rc = call_wait(c, &t->fd, listener ? listener->cookie : 0, 0, socket_timeout(t->fd, SO_SNDTIMEO),
 		       EINPROGRESS, retry);

@@ -36,6 +36,7 @@ int64_t handle_socket(struct call *c)
 	if (!v)
 		return -ENOMEM;
 	v->generation = 1;
+	v->at_home = true;
 	rc = notify_reply_fd(&c->domain->notify, c->id, fd, type & SOCK_CLOEXEC);
 	if (rc == 0)
 		return CALL_ANSWERED;

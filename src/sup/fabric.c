@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/fabric.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,8 @@ int fabric_init(struct fabric *f, struct err *e)
 		rc = netlink_route_everything_local(e);
 	if (rc < 0)
 		return rc;
+	/* The namespace's own; one call less for each socket. Where /proc/sys is read-only it is not. */
+	f->free_bind = fd_write_file(AT_FDCWD, "/proc/sys/net/ipv6/ip_nonlocal_bind", "1\n") == 0;
 	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &f->cookie, &len) < 0) {
 		(void)err_sys(e, "sockets in the supervisor's network namespace");

@@ -37,7 +37,8 @@ LIST_HEAD(faddr_list, faddr);
 struct fabric {
 	uint64_t cookie; /* of the namespace, SO_NETNS_COOKIE */
 	struct faddr own;   /* where tokens come from, and where nobody ever listens */
-	struct faddr limbo; /* of sockets that were never bound */
+	struct faddr limbo; /* of sockets that were never bound, in domains without an address of the family */
+	bool free_bind;     /* every address can be bound to, without IPV6_FREEBIND */
 	struct faddr_list buckets[FABRIC_BUCKETS];
 };
 

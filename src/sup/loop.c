@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/loop.h"
 
+#include <assert.h>
+#include <stdbool.h>
 #include <time.h>
 
 #include "base/fd.h"
+
+static_assert(POLLIN == EPOLLIN && POLLHUP == EPOLLHUP && POLLERR == EPOLLERR, "the bits are the same");
 
 int loop_init(struct loop *l, struct err *e)
 {
@@ -11,6 +15,8 @@ int loop_init(struct loop *l, struct err *e)
 	LIST_INIT(&l->alarms);
 	l->mask = NULL;
 	l->ep = epoll_create1(EPOLL_CLOEXEC);
+	l->direct[0] = (struct pollfd){ .fd = l->ep, .events = POLLIN };
+	l->n_direct = 0;
 	return l->ep < 0 ? err_sys(e, "epoll") : 0;
 }
 
@@ -30,11 +36,43 @@ void loop_change(struct loop *l, int fd, uint32_t events, struct watch *w)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = w };
 
+	for (nfds_t i = 1; i <= l->n_direct; i++)
+		if (l->direct_watch[i] == w) {
+			l->direct[i].events = (short)events;
+			return;
+		}
 	(void)epoll_ctl(l->ep, EPOLL_CTL_MOD, fd, &ev); /* of a watch that is there, it does not fail */
+}
+
+int loop_add_direct(struct loop *l, int fd, struct watch *w)
+{
+	if (l->n_direct == LOOP_DIRECT)
+		return loop_add(l, fd, EPOLLIN, w);
+	l->n_direct++;
+	l->direct[l->n_direct] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	l->direct_watch[l->n_direct] = w;
+	return 0;
+}
+
+/* Its place is taken by the last one, which may have been ready and then is found so by the next turn. */
+static bool remove_direct(struct loop *l, const struct watch *w)
+{
+	for (nfds_t i = 1; i <= l->n_direct; i++) {
+		if (l->direct_watch[i] != w)
+			continue;
+		l->direct[i] = l->direct[l->n_direct];
+		l->direct[i].revents = 0;
+		l->direct_watch[i] = l->direct_watch[l->n_direct];
+		l->n_direct--;
+		return true;
+	}
+	return false;
 }
 
 void loop_remove(struct loop *l, int fd, const struct watch *w)
 {
+	if (remove_direct(l, w))
+		return;
 	(void)epoll_ctl(l->ep, EPOLL_CTL_DEL, fd, NULL);
 	for (int i = 0; i < l->n_left; i++)
 		if (l->left[i].data.ptr == w)
@@ -84,9 +122,9 @@ again:
 	return timeout;
 }
 
-int loop_turn(struct loop *l, int timeout)
+static int turn_epoll(struct loop *l, int timeout)
 {
-	int n = epoll_pwait(l->ep, l->batch, LOOP_BATCH, ring(l, timeout), l->mask);
+	int n = epoll_pwait(l->ep, l->batch, LOOP_BATCH, timeout, l->mask);
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
@@ -100,4 +138,27 @@ int loop_turn(struct loop *l, int timeout)
 	}
 	l->n_left = 0;
 	return 0;
+}
+
+int loop_turn(struct loop *l, int timeout)
+{
+	struct timespec t;
+	int n;
+
+	timeout = ring(l, timeout);
+	if (l->n_direct == 0)
+		return turn_epoll(l, timeout);
+	t = (struct timespec){ .tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L };
+	n = ppoll(l->direct, l->n_direct + 1, timeout < 0 ? NULL : &t, l->mask);
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	/* Those that come meanwhile have no events yet; those that leave take theirs along. */
+	for (nfds_t i = 1; i <= l->n_direct; i++) {
+		short events = l->direct[i].revents;
+
+		l->direct[i].revents = 0;
+		if (events) /* poll's and epoll's bits are the same */
+			l->direct_watch[i]->ready(l->direct_watch[i], (uint32_t)events);
+	}
+	return l->direct[0].revents ? turn_epoll(l, 0) : 0;
 }

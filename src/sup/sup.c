@@ -166,26 +166,31 @@ static void wait_free(struct wait *w)
 	free(w);
 }
 
-static void wait_retry(struct wait *w)
+/* Whether it waits on. */
+static bool wait_do(struct wait *w)
 {
-	int64_t result;
+	int64_t result = w->retry(w);
 
-	if (!call_valid(&w->call)) {
-		wait_free(w);
-		return;
-	}
-	result = w->retry(w);
 	if (result == -EAGAIN)
-		return;
+		return true;
 	if (result != CALL_ANSWERED)
 		call_reply(&w->call, result, w->cookie);
 	wait_free(w);
+	return false;
+}
+
+static bool wait_retry(struct wait *w)
+{
+	if (call_valid(&w->call))
+		return wait_do(w);
+	wait_free(w);
+	return false;
 }
 
 static void wait_ready(struct watch *watch, uint32_t events)
 {
 	(void)events;
-	wait_retry((struct wait *)((char *)watch - offsetof(struct wait, watch)));
+	(void)wait_retry((struct wait *)((char *)watch - offsetof(struct wait, watch)));
 }
 
 int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t timeout, int timeout_error,
@@ -219,25 +224,92 @@ int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t
 	return 0;
 }
 
+static bool is_accept(const struct wait *w)
+{
+	return w->call.trap == TRAP_ACCEPT || w->call.trap == TRAP_ACCEPT4;
+}
+
 void sup_retry(struct sup *s, uint64_t cookie)
 {
 	struct wait *w = TAILQ_FIRST(&s->waits), *next;
 
 	for (; w; w = next) {
 		next = TAILQ_NEXT(w, link);
-		if (w->cookie == cookie && !w->watched)
-			wait_retry(w);
+		if (w->cookie == cookie && !w->watched && !is_accept(w))
+			(void)wait_retry(w);
 	}
 }
 
-void sup_sweep(struct sup *s, uint64_t cookie)
+void sup_arrived(struct sup *s, uint64_t cookie)
+{
+	for (unsigned i = 0; i < s->n_arrived && i < ARRIVED_MAX; i++)
+		if (s->arrived[i] == cookie)
+			return;
+	if (s->n_arrived < ARRIVED_MAX)
+		s->arrived[s->n_arrived] = cookie;
+	s->n_arrived++;
+}
+
+/* Those that waited longest first; 0: of any listener. */
+static void hand_over(struct sup *s, uint64_t cookie)
+{
+	struct wait *w;
+
+again:
+	TAILQ_FOREACH(w, &s->waits, link) {
+		const struct vsk *listener;
+
+		if ((cookie && w->cookie != cookie) || w->watched || !is_accept(w))
+			continue;
+		/* It parks the connection when nobody waits any more, and asks before it writes. */
+		if (!wait_do(w))
+			goto again; /* others may have gone with it */
+		/* The kernel may have put a packet off; then it makes the listener readable. */
+		listener = vsk_find(&s->table, w->cookie);
+		if (listener && listener->n_arrivals)
+			w->watched = loop_add(&s->loop, w->fd, EPOLLIN, &w->watch) == 0;
+		if (cookie)
+			return;
+	}
+}
+
+static void hand_over_all(struct sup *s)
+{
+	while (s->n_arrived) {
+		uint64_t cookies[ARRIVED_MAX];
+		unsigned n = s->n_arrived;
+
+		memcpy(cookies, s->arrived, sizeof cookies);
+		s->n_arrived = 0;
+		if (n > ARRIVED_MAX)
+			hand_over(s, 0);
+		for (unsigned i = 0; i < n && n <= ARRIVED_MAX; i++)
+			hand_over(s, cookies[i]);
+	}
+}
+
+void sup_sweep(struct sup *s)
 {
 	struct wait *w = TAILQ_FIRST(&s->waits), *next;
 
 	for (; w; w = next) {
 		next = TAILQ_NEXT(w, link);
-		if ((cookie == 0 || w->cookie == cookie) && !call_valid(&w->call))
+		if (!call_valid(&w->call))
 			wait_free(w);
+	}
+}
+
+void sup_sweep_listener(struct sup *s, uint64_t cookie)
+{
+	struct wait *w = TAILQ_FIRST(&s->waits), *next;
+
+	for (; w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (w->cookie != cookie || !is_accept(w))
+			continue;
+		if (call_valid(&w->call))
+			return; /* its thread's process has the listener */
+		wait_free(w);
 	}
 }
 
@@ -253,10 +325,12 @@ static void look_at_waits(struct sup *s, int64_t now)
 			wait_free(w);
 			continue;
 		}
-		if (!w->watched) /* for a queue that the kernel may have shortened by itself */
-			wait_retry(w);
+		if (!w->watched && !is_accept(w)) /* for a queue that the kernel may have shortened by itself */
+			(void)wait_retry(w);
 		else if (!call_valid(&w->call))
 			wait_free(w);
+		else if (!w->watched)
+			sup_arrived(s, w->cookie);
 	}
 	TAILQ_FOREACH(w, &s->waits, link)
 		if (w->deadline < first)
@@ -405,7 +479,7 @@ int sup_serve(struct sup *s, struct domain *d, struct err *e)
 
 	d->watch = (struct watch){ domain_ready };
 	rate_init(&d->rate, trap_rate(d), now_ms());
-	rc = loop_add(&s->loop, d->notify.fd, EPOLLIN, &d->watch);
+	rc = loop_add_direct(&s->loop, d->notify.fd, &d->watch);
 	return rc < 0 ? err_num(e, -rc, "container %s", d->id) : 0;
 }
 
@@ -436,6 +510,7 @@ int sup_turn(struct sup *s, struct err *e)
 		now = now_ms();
 		if (now >= s->next_look)
 			look_at_waits(s, now);
+		hand_over_all(s);
 		if (s->next_look != INT64_MAX)
 			left = s->next_look > now ? s->next_look - now : 0;
 	}
@@ -447,6 +522,7 @@ int sup_turn(struct sup *s, struct err *e)
 			left = held;
 	}
 	rc = loop_turn(&s->loop, (int)left);
+	hand_over_all(s);
 	query_step(s);
 	if (s->table.n > s->table.collect_at)
 		sup_collect_slowly(s);

@@ -82,6 +82,7 @@ struct wait {
 	int timeout_error; /* positive errno at the deadline */
 };
 
+#define ARRIVED_MAX 32
 #define REPLAY_SLOTS 64
 struct replay {
 	pid_t tid; /* 0: free */
@@ -111,6 +112,8 @@ struct sup {
 	struct domain_list domains;
 	TAILQ_HEAD(, wait) waits;
 	unsigned n_held;   /* domains that have to wait for their rate */
+	uint64_t arrived[ARRIVED_MAX]; /* listeners that have got connections; accepts that wait are not watched */
+	unsigned n_arrived;            /* beyond ARRIVED_MAX: any may have */
 	int64_t next_look; /* when the waits are looked through, INT64_MAX: not at all */
 	struct replay replays[REPLAY_SLOTS];
 	unsigned n_replays;
@@ -176,13 +179,17 @@ void call_reply_data(struct call *c, int64_t result, uint64_t at, const void *da
 int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t timeout, int timeout_error,
 	      int64_t (*retry)(struct wait *w));
 
-/* Tries again whatever waits for the socket, such as connections to a listener with room. */
+/* Tries connects again that wait for room in the listener's queue. */
 void sup_retry(struct sup *s, uint64_t cookie);
 /*
- * Drops waits whose thread does not wait any more, and the duplicates they
- * hold: of the socket with that cookie, or all (0).
+ * A connection was made to a listener: an accept that waits for one gets it
+ * before the loop waits again. Not at once, for waits may be gone through.
  */
-void sup_sweep(struct sup *s, uint64_t cookie);
+void sup_arrived(struct sup *s, uint64_t cookie);
+/* Drops waits whose thread does not wait any more, and the duplicates they hold. */
+void sup_sweep(struct sup *s);
+/* The same of a listener, as far as is needed to know that it is somebody else's too. */
+void sup_sweep_listener(struct sup *s, uint64_t cookie);
 /* Looks which streams the kernel still knows and frees the rows of the others: at once. */
 void sup_collect(struct sup *s);
 /* Sockets of F that are open, of apps and of the supervisor; 0: not known. */

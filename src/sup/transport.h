@@ -17,7 +17,7 @@ struct sup;
 
 struct transport {
 	/* A new stream for an app of the domain, close-on-exec. 0 or -errno. */
-	int (*create)(struct sup *s, const struct domain *d, bool v6, bool nonblock, int *ret_fd);
+	int (*create)(struct sup *s, struct domain *d, bool v6, bool nonblock, int *ret_fd);
 	/* The row of a socket of ours that has none any more: fills what the socket itself can say. */
 	void (*describe)(struct sup *s, int fd, struct vsk *v);
 	/* IPV6_V6ONLY was set. 0 or -errno. */

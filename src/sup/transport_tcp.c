@@ -4,9 +4,11 @@
  * address of F and the port. The kernel keeps the ports, chooses those of
  * clients, and says who connected by the address that it comes from.
  *
- * A socket begins in limbo: bound to an address that nothing is ever connected
- * to. So a listen() that reached it without the supervisor, in a race for the
- * descriptor, would not open it to anybody.
+ * A socket begins at home: bound to its domain's first address without a port,
+ * which is where its connections to other domains come from, or in limbo, which
+ * nothing is ever connected to. So a listen() that reached it without the
+ * supervisor, in a race for the descriptor, would not open it to anybody: at
+ * best to those who were just let in at a port that its own domain listened at.
  */
 #include <netinet/in.h>
 #include <string.h>
@@ -44,7 +46,17 @@ static int connect_to(int fd, const struct faddr *a, uint16_t port)
 
 /* --- sockets ------------------------------------------------------------------- */
 
-static int create(struct sup *s, const struct domain *d, bool v6, bool nonblock, int *ret_fd)
+static const struct faddr *home(struct sup *s, struct domain *d, bool v6)
+{
+	const struct faddr *a = NULL;
+
+	for (size_t i = 0; !a && i < d->n_virtual; i++)
+		if (addr_is_v4(&d->virtual[i]) != v6)
+			a = fabric_addr(&s->fabric, d, &d->virtual[i]);
+	return a ? a : &s->fabric.limbo;
+}
+
+static int create(struct sup *s, struct domain *d, bool v6, bool nonblock, int *ret_fd)
 {
 	const struct fabric_mark mark = { .domain = d->number, .v6 = v6 };
 	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0), 0);
@@ -53,12 +65,12 @@ static int create(struct sup *s, const struct domain *d, bool v6, bool nonblock,
 	if (fd < 0)
 		return -errno;
 	rc = fabric_set_mark(fd, &mark);
-	if (rc == 0)
+	if (rc == 0 && !s->fabric.free_bind)
 		rc = set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
 	if (rc == 0) /* a client's port is chosen at connect, and may serve many destinations */
 		rc = set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
 	if (rc == 0) /* takes no port, so it can be bound again */
-		rc = bind_to(fd, &s->fabric.limbo, 0);
+		rc = bind_to(fd, home(s, d, v6), 0);
 	if (rc < 0)
 		return rc;
 	*ret_fd = fd_take(&fd);
@@ -82,6 +94,7 @@ static int set_v6only(int fd, struct vsk *v, bool v6only)
 
 static int bind_row(int fd, struct vsk *v)
 {
+	v->at_home = false;
 	return bind_to(fd, v->at, v->local_port);
 }
 
@@ -105,9 +118,12 @@ static int listen_row(int fd, struct vsk *v, unsigned backlog)
 
 static int bind_source(struct sup *s, int fd, struct vsk *v)
 {
-	int rc = bind_to(fd, v->at, 0);
+	int rc;
 
-	(void)s;
+	if (v->at_home && v->at == home(s, v->domain, v->v6))
+		return 0;
+	v->at_home = false;
+	rc = bind_to(fd, v->at, 0);
 	return rc == -EINVAL ? 0 : rc; /* bound by a connect that failed */
 }
 

@@ -83,7 +83,7 @@ static int make(int flags, int *ret_fd)
 	return 0;
 }
 
-static int create(struct sup *s, const struct domain *d, bool v6, bool nonblock, int *ret_fd)
+static int create(struct sup *s, struct domain *d, bool v6, bool nonblock, int *ret_fd)
 {
 	(void)s;
 	(void)d;
@@ -235,7 +235,7 @@ static int accept_any(int fd, struct vsk *listener, int flags, struct vsk_arriva
 {
 	int got;
 
-	if (!socket_readable(fd))
+	if (listener->n_arrivals == 0 || !socket_readable(fd))
 		return -EAGAIN;
 	got = accept4(fd, NULL, NULL, flags | SOCK_CLOEXEC);
 	if (got < 0)

@@ -66,6 +66,7 @@ struct vsk {
 	bool wire;      /* an AF_UNIX socket of F (transport_wire.c) */
 	bool spent;     /* a wire that listened and was shut down: it never can again */
 	bool inherits;  /* a listening wire: options that its connections have to be given */
+	bool at_home;   /* a TCP socket, bound as it was when it was made */
 	bool in_ports;  /* in the list of its port */
 	bool in_loose_list;
 	bool client;    /* a connected wire: keeps its port from other clients */
@@ -87,7 +88,7 @@ TAILQ_HEAD(vsk_queue, vsk);
 
 #define VSK_PORT_BUCKETS 4096
 #define VSK_LOOSE_MAX 4096 /* rows of unconnected sockets, all domains together */
-#define VSK_COLLECT_MIN 1024
+#define VSK_COLLECT_MIN 4096 /* the kernel goes through every TCP socket of the machine */
 
 struct vsk_table {
 	struct vsk_list *buckets; /* by cookie */

@@ -258,7 +258,8 @@ static void test_long_send(void)
 		size_t sent = 0;
 
 		close(b);
-		while (sent < want && (k = sendto(a, block, sizeof block, 0, &s.sa, n)) > 0)
+		while (sent < want && (k = sendto(a, block, want - sent < sizeof block ? want - sent : sizeof block, 0,
+						  &s.sa, n)) > 0)
 			sent += (size_t)k;
 		_exit(sent == want ? 0 : 1);
 	}

@@ -338,7 +338,7 @@ static void test_transport(const char *transport, const char *other)
 	test_alone("alone", "fd00::20");
 	test_streams("127.0.0.1", NULL, NULL);
 	test_streams("fd00::20", NULL, NULL);
-	test_streams("many", "10.88.0.20", "3000");
+	test_streams("many", "10.88.0.20", "6000");
 	test_domains();
 	test_audit();
 	if (other)
