@@ -15,6 +15,7 @@
 /* include/net/tcp_states.h; netinet/tcp.h, which has them too, knows too old a struct tcp_info. */
 #define STATE_TIME_WAIT 6
 #define STATE_CLOSE 7
+#define STATE_LISTEN 10
 #define STATE_ALL (~0U)
 
 #define TIMER_KEEPALIVE 2 /* idiag_timer */
@@ -75,6 +76,8 @@ int sockdiag_begin(struct sockdiag *d, enum sockdiag_kind kind, bool details)
 
 	if (kind == SOCKDIAG_UNIX)
 		return begin_unix(d, details);
+	if (kind == SOCKDIAG_LISTENERS)
+		m.req.idiag_states = 1U << STATE_LISTEN;
 	return send(d->fd, &m, sizeof m, 0) < 0 ? -errno : 0;
 }
 
@@ -252,6 +255,7 @@ int sockdiag_find_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
 	_Alignas(struct nlmsghdr) char buf[4096];
 	struct tcp_question m = ask_tcp(0, false);
 	const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
+	struct sockdiag_entry found;
 	ssize_t n;
 
 	memcpy(m.req.id.idiag_src, &local->sin6_addr, sizeof m.req.id.idiag_src);
@@ -260,8 +264,8 @@ int sockdiag_find_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
 		memcpy(m.req.id.idiag_dst, &remote->sin6_addr, sizeof m.req.id.idiag_dst);
 		m.req.id.idiag_dport = remote->sin6_port;
 	}
-	m.req.id.idiag_cookie[0] = (uint32_t)cookie;
-	m.req.id.idiag_cookie[1] = (uint32_t)(cookie >> 32);
+	/* Of a socket with another cookie the kernel would say that it is not there. */
+	m.req.id.idiag_cookie[0] = m.req.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
 	if (send(d->fd, &m, sizeof m, 0) < 0)
 		return -errno;
 	n = receive(d, buf, sizeof buf);
@@ -271,5 +275,10 @@ int sockdiag_find_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
 		return -EIO;
 	if (h->nlmsg_type == NLMSG_ERROR)
 		return ((const struct nlmsgerr *)payload(h))->error ?: -EIO;
-	return take(h, ret) ? 0 : -EIO;
+	if (!take(h, &found))
+		return -EIO;
+	if (found.cookie != cookie)
+		return -ESTALE;
+	*ret = found;
+	return 0;
 }

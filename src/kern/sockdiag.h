@@ -16,6 +16,8 @@ struct sockdiag {
 enum sockdiag_kind {
 	SOCKDIAG_TCP6, /* AF_INET6 TCP sockets */
 	SOCKDIAG_UNIX, /* AF_UNIX stream sockets */
+	SOCKDIAG_LISTENERS, /* to ask for: those of SOCKDIAG_TCP6 that listen, for which the kernel need not
+			     * go through all */
 };
 
 struct sockdiag_entry {

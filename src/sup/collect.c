@@ -100,6 +100,23 @@ void sup_collect(struct sup *s)
 	set_mark(&s->table);
 }
 
+/* The rows of one domain, when they are few among many. */
+static void collect_own(struct sup *s, struct domain *d)
+{
+	const struct transport *t = transport_of_domain(d);
+	struct vsk *v = LIST_FIRST(&d->rows), *next;
+
+	if (!t->is_there || d->n_rows > s->table.n / 4) {
+		sup_collect(s);
+		return;
+	}
+	for (; v; v = next) {
+		next = LIST_NEXT(v, in_domain);
+		if (!t->is_there(s, v))
+			vsk_free(&s->table, v);
+	}
+}
+
 /* --- a domain at its limit --------------------------------------------------------- */
 
 #define COSTLY_US 1000 /* a look that takes longer than that is not taken again at once */
@@ -179,7 +196,7 @@ bool sup_make_room(struct sup *s, struct domain *d, uint64_t most)
 		return d->n_rows + d->n_forgotten < most;
 	/* Milliseconds, since the kernel goes through all of its tables: one domain must not have them all. */
 	start = microseconds(CLOCK_THREAD_CPUTIME_ID);
-	sup_collect(s);
+	collect_own(s, d);
 	took = microseconds(CLOCK_THREAD_CPUTIME_ID) - start;
 	if (took > COSTLY_US)
 		d->full_until = now + 10 * took;

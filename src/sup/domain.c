@@ -31,14 +31,34 @@ bool domain_owns(const struct domain *d, const struct addr *a)
 	return is_loopback(a) || addr_equal(a, &any6) || addr_equal(a, &any4) || has_address(d, a);
 }
 
+/* Addresses of a fabric differ in their last bytes. */
+static unsigned bucket_of(const struct addr *a)
+{
+	return (a->b[15] + a->b[14] * 31U + a->b[13] * 7U) % DOMAIN_BUCKETS;
+}
+
 struct domain *domain_find(struct sup *s, const struct addr *a)
 {
-	struct domain *d;
+	const struct domain_at *i;
 
-	LIST_FOREACH(d, &s->domains, link)
-		if (has_address(d, a))
-			return d;
+	LIST_FOREACH(i, &s->addresses[bucket_of(a)], link)
+		if (addr_equal(i->addr, a))
+			return i->domain;
 	return NULL;
+}
+
+void domain_index(struct domain *d)
+{
+	for (size_t i = 0; i < d->n_virtual; i++) {
+		d->index[i] = (struct domain_at){ .addr = &d->virtual[i], .domain = d };
+		LIST_INSERT_HEAD(&d->sup->addresses[bucket_of(&d->virtual[i])], &d->index[i], link);
+	}
+}
+
+void domain_unindex(struct domain *d)
+{
+	for (size_t i = 0; i < d->n_virtual; i++)
+		LIST_REMOVE(&d->index[i], link);
 }
 
 const struct addr *domain_source(const struct domain *d, const struct addr *to)
@@ -138,21 +158,21 @@ static int take_addresses(struct domain *d, struct err *e)
 			a = assigned(v4, ++n);
 		d->virtual[d->n_virtual++] = a;
 	}
-	return 0;
+	d->index = calloc(d->n_virtual, sizeof *d->index);
+	return d->index ? 0 : err_num(e, ENOMEM, "container %s", d->id);
 }
 
 static uint16_t free_number(const struct sup *s)
 {
 	const struct domain *d;
-	uint16_t n = 1;
+	uint16_t n = s->last_number;
 
-	/* The list is short: a few domains. */
+	/* Not the one that was free last: a socket that has outlived its domain bears its number. */
 again:
+	n = n == UINT16_MAX ? 1 : (uint16_t)(n + 1);
 	LIST_FOREACH(d, &s->domains, link)
-		if (d->number == n) {
-			n++;
+		if (d->number == n)
 			goto again;
-		}
 	return n;
 }
 
@@ -170,7 +190,7 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	d->notify.fd = -1;
 	TAILQ_INIT(&d->flows);
 	d->net.resolver = d->net.packets = -1;
-	d->number = free_number(s);
+	d->number = s->last_number = free_number(s);
 	d->serial = s->next_domain++;
 	d->policy = given;
 	d->id = strdup(id);
@@ -197,6 +217,7 @@ void domain_free(struct domain *d)
 	summary_fini(&d->summary);
 	free(d->names);
 	free(d->virtual);
+	free(d->index);
 	free(d->id);
 	policy_fini(&d->policy);
 	if (d->has_ceiling)

@@ -34,6 +34,14 @@ struct domain_net {
 };
 
 #define DOMAIN_UNKNOWN_MAX 64
+#define DOMAIN_BUCKETS 256
+
+/* One of a domain's addresses, to find it by. */
+struct domain_at {
+	LIST_ENTRY(domain_at) link;
+	const struct addr *addr;
+	struct domain *domain;
+};
 
 struct domain {
 	LIST_ENTRY(domain) link;
@@ -58,6 +66,7 @@ struct domain {
 	size_t n_names;
 	struct addr *virtual; /* owned; its addresses, at least one */
 	size_t n_virtual;
+	struct domain_at *index; /* owned; one for each */
 	struct notify notify;
 	struct vsk_list rows;
 	size_t n_rows;
@@ -86,6 +95,9 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	       struct domain **ret, struct err *e);
 void domain_free(struct domain *d);
 
+/* Makes it findable by its addresses, and not any more. */
+void domain_index(struct domain *d);
+void domain_unindex(struct domain *d);
 /* The domain that has the address, or NULL. */
 struct domain *domain_find(struct sup *s, const struct addr *a);
 

@@ -46,6 +46,8 @@ int sup_init(struct sup *s, struct err *e)
 	memset(s, 0, sizeof *s);
 	LIST_INIT(&s->domains);
 	TAILQ_INIT(&s->waits);
+	for (unsigned i = 0; i < WAIT_BUCKETS; i++)
+		TAILQ_INIT(&s->waits_for[i]);
 	s->next_look = INT64_MAX;
 	s->own_sockets = SIZE_MAX;
 	factory_init(&s->factory);
@@ -154,6 +156,11 @@ void call_reply_data(struct call *c, int64_t result, uint64_t at, const void *da
 
 /* --- waits --------------------------------------------------------------------- */
 
+static struct wait_queue *waits_for(struct sup *s, uint64_t cookie)
+{
+	return &s->waits_for[cookie % WAIT_BUCKETS];
+}
+
 static void wait_free(struct wait *w)
 {
 	struct sup *s = w->call.sup;
@@ -161,6 +168,7 @@ static void wait_free(struct wait *w)
 	if (w->watched)
 		loop_remove(&s->loop, w->fd, &w->watch);
 	TAILQ_REMOVE(&s->waits, w, link);
+	TAILQ_REMOVE(waits_for(s, w->cookie), w, by_cookie);
 	w->call.domain->n_waits--;
 	fd_close(&w->fd);
 	free(w);
@@ -211,6 +219,7 @@ int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t
 			    .timeout_error = timeout_error };
 	w->fd = fd_take(fd);
 	TAILQ_INSERT_TAIL(&s->waits, w, link);
+	TAILQ_INSERT_TAIL(waits_for(s, cookie), w, by_cookie);
 	c->domain->n_waits++;
 	if (events && loop_add(&s->loop, w->fd, events, &w->watch) < 0) {
 		wait_free(w);
@@ -231,10 +240,10 @@ static bool is_accept(const struct wait *w)
 
 void sup_retry(struct sup *s, uint64_t cookie)
 {
-	struct wait *w = TAILQ_FIRST(&s->waits), *next;
+	struct wait *w = TAILQ_FIRST(waits_for(s, cookie)), *next;
 
 	for (; w; w = next) {
-		next = TAILQ_NEXT(w, link);
+		next = TAILQ_NEXT(w, by_cookie);
 		if (w->cookie == cookie && !w->watched && !is_accept(w))
 			(void)wait_retry(w);
 	}
@@ -256,7 +265,8 @@ static void hand_over(struct sup *s, uint64_t cookie)
 	struct wait *w;
 
 again:
-	TAILQ_FOREACH(w, &s->waits, link) {
+	for (w = TAILQ_FIRST(cookie ? waits_for(s, cookie) : &s->waits); w;
+	     w = cookie ? TAILQ_NEXT(w, by_cookie) : TAILQ_NEXT(w, link)) {
 		const struct vsk *listener;
 
 		if ((cookie && w->cookie != cookie) || w->watched || !is_accept(w))
@@ -301,10 +311,10 @@ void sup_sweep(struct sup *s)
 
 void sup_sweep_listener(struct sup *s, uint64_t cookie)
 {
-	struct wait *w = TAILQ_FIRST(&s->waits), *next;
+	struct wait *w = TAILQ_FIRST(waits_for(s, cookie)), *next;
 
 	for (; w; w = next) {
-		next = TAILQ_NEXT(w, link);
+		next = TAILQ_NEXT(w, by_cookie);
 		if (w->cookie != cookie || !is_accept(w))
 			continue;
 		if (call_valid(&w->call))
@@ -381,6 +391,7 @@ void sup_remove(struct sup *s, struct domain *d)
 	loop_remove(&s->loop, d->notify.fd, &d->watch);
 	network_end(s, d);
 	LIST_REMOVE(d, link);
+	domain_unindex(d);
 	if (d->ended)
 		d->ended(d, d->ended_ctx);
 	domain_free(d);
@@ -470,6 +481,7 @@ static void domain_ready(struct watch *watch, uint32_t events)
 void sup_add(struct sup *s, struct domain *d)
 {
 	LIST_INSERT_HEAD(&s->domains, d, link);
+	domain_index(d);
 	s->served = true;
 }
 

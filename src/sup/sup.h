@@ -71,6 +71,7 @@ int64_t handle_send_multi(struct call *c);
 
 struct wait {
 	TAILQ_ENTRY(wait) link;
+	TAILQ_ENTRY(wait) by_cookie;
 	struct watch watch; /* of the duplicate, when it waits for the socket */
 	struct call call;
 	int fd;           /* owned; the duplicate */
@@ -82,7 +83,10 @@ struct wait {
 	int timeout_error; /* positive errno at the deadline */
 };
 
+TAILQ_HEAD(wait_queue, wait);
+
 #define ARRIVED_MAX 32
+#define WAIT_BUCKETS 256
 #define REPLAY_SLOTS 64
 struct replay {
 	pid_t tid; /* 0: free */
@@ -110,7 +114,10 @@ struct sup {
 	unsigned collections; /* surveys of the collector that are still to come; 0: it rests */
 	struct queries queries;
 	struct domain_list domains;
-	TAILQ_HEAD(, wait) waits;
+	LIST_HEAD(, domain_at) addresses[DOMAIN_BUCKETS]; /* theirs */
+	uint16_t last_number; /* that a domain was given */
+	struct wait_queue waits; /* those that wait longest first */
+	struct wait_queue waits_for[WAIT_BUCKETS]; /* the same, by cookie */
 	unsigned n_held;   /* domains that have to wait for their rate */
 	uint64_t arrived[ARRIVED_MAX]; /* listeners that have got connections; accepts that wait are not watched */
 	unsigned n_arrived;            /* beyond ARRIVED_MAX: any may have */

@@ -60,6 +60,8 @@ struct transport {
 	int (*look)(struct sup *s);
 	/* Beyond that: whether a row that was not seen has lost its socket. */
 	bool (*is_gone)(const struct vsk *v);
+	/* Whether a row has its socket still, as far as the kernel tells of one alone; NULL: it does not. */
+	bool (*is_there)(struct sup *s, const struct vsk *v);
 };
 
 extern const struct transport transport_tcp, transport_wire;

@@ -11,6 +11,7 @@
  * best to those who were just let in at a port that its own domain listened at.
  */
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -144,11 +145,19 @@ static void find_length(void *ctx, const struct sockdiag_entry *e)
 static bool has_room(struct sup *s, struct vsk *listener)
 {
 	struct queue_question q = { .cookie = listener->cookie, .length = -1 };
+	const struct sockaddr_in6 at = place(listener->at, listener->local_port);
+	struct sockdiag_entry e;
+	int rc;
 
 	if (listener->n_arrivals + listener->n_tokens <= listener->backlog)
 		return true;
 	/* Some of those may have left without being accepted, and the kernel dropped them. */
-	return sockdiag_list(&s->diag, SOCKDIAG_TCP6, find_length, &q) == 0 && q.length <= (int64_t)listener->backlog;
+	rc = sockdiag_find_tcp6(&s->diag, &at, NULL, listener->cookie, &e);
+	if (rc == 0)
+		q.length = e.receive_queue;
+	else if (rc == -ESTALE) /* several listen there */
+		rc = sockdiag_list(&s->diag, SOCKDIAG_LISTENERS, find_length, &q);
+	return rc == 0 && q.length >= 0 && q.length <= (int64_t)listener->backlog;
 }
 
 static int connect_row(int fd, struct vsk *v, struct vsk *listener)
@@ -248,6 +257,24 @@ static bool is_gone(const struct vsk *v)
 	return v->status != VSK_BOUND || !in_use(v);
 }
 
+static bool is_there(struct sup *s, const struct vsk *v)
+{
+	struct sockaddr_in6 local, remote;
+	bool connects = v->status == VSK_CONNECTING || v->status == VSK_CONNECTED;
+	struct sockdiag_entry e;
+	int rc;
+
+	if (v->status == VSK_UNCONNECTED || v->status == VSK_BOUND || !v->at || (connects && !v->to))
+		return !is_gone(v) || connects; /* not known of one whose peer's domain is gone */
+	local = place(v->at, v->local_port);
+	if (connects)
+		remote = place(v->to, v->remote_port);
+	rc = sockdiag_find_tcp6(&s->diag, &local, connects ? &remote : NULL, v->cookie, &e);
+	if (rc == 0)
+		return e.state != TCP_TIME_WAIT;
+	return rc != -ENOENT && !(rc == -ESTALE && connects);
+}
+
 const struct transport transport_tcp = {
 	.create = create,
 	.describe = describe,
@@ -264,4 +291,5 @@ const struct transport transport_tcp = {
 	.send_token = send_token,
 	.look = look,
 	.is_gone = is_gone,
+	.is_there = is_there,
 };

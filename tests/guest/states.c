@@ -13,6 +13,8 @@
  * whatever the answer; then the same.
  *
  * states pairs ADDRESS N: has N connections to itself; then the same.
+ *
+ * states churn ADDRESS N: makes so many, one after the other; then the same.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -133,6 +135,20 @@ static void pairs(int n)
 	}
 }
 
+static void churn(int n)
+{
+	int listener = bound(1), client, server;
+
+	check(listen(listener, 1) == 0, "listen");
+	for (int i = 0; i < n; i++) {
+		client = call(1);
+		server = accept(listener, NULL, NULL);
+		check(server >= 0, "accept");
+		(void)close(client);
+		(void)close(server);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	char c;
@@ -147,6 +163,8 @@ int main(int argc, char **argv)
 		try(atoi(argv[3]), atoi(argv[4]));
 	else if (strcmp(argv[1], "pairs") == 0 && argc == 4)
 		pairs(atoi(argv[3]));
+	else if (strcmp(argv[1], "churn") == 0 && argc == 4)
+		churn(atoi(argv[3]));
 	else
 		return 2;
 	(void)printf("ready\n");

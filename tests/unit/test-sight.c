@@ -192,6 +192,18 @@ static void test_slow_reader(void)
 	(void)seam_wait(pid);
 }
 
+/* A domain at its limit gets rid of the rows that it has no sockets for. */
+static void test_limit_among_many(void)
+{
+	int in, out;
+	pid_t pid = seam_run("small", &in, &out, "states churn 127.0.0.1 300");
+
+	(void)seam_ready(out);
+	(void)close(in);
+	(void)close(out);
+	TAP_INT(seam_wait(pid), 0, "ten sockets at a time are enough for three hundred connections");
+}
+
 /* More rows than fit into what is kept for a reader. */
 static void test_many(void)
 {
@@ -220,6 +232,7 @@ static void test_many(void)
 	}
 	TAP_OK(lost > 0, "who hears what it lost (%lld rows)", (long long)lost);
 	(void)close(stalled);
+	test_limit_among_many();
 	(void)close(in);
 	(void)close(out);
 	(void)seam_wait(pid);
@@ -238,6 +251,8 @@ int main(void)
 			    "{\"allow\":\"connect\",\"to\":\"*:*\"}]}}");
 	seam_bundle("many", "{\"version\":1,\"domain\":\"many\",\"net\":{\"rules\":[]},"
 			    "\"limits\":{\"sockets\":10000}}");
+	seam_bundle("small", "{\"version\":1,\"domain\":\"small\",\"net\":{\"rules\":[]},"
+			     "\"limits\":{\"sockets\":10}}");
 	seam_bundle("keeper", "{\"version\":1,\"domain\":\"keeper\",\"net\":{\"rules\":[]}}");
 	sup = seam_supervise();
 	keeper = seam_run("keeper", &in, &out, "states try 127.0.0.1 1 0");
