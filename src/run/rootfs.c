@@ -222,6 +222,19 @@ static bool is_in_proc(int fd)
 	return fstatfs(fd, &st) == 0 && st.f_type == PROC_SUPER_MAGIC;
 }
 
+static bool is_dev(const struct bundle_mount *m)
+{
+	return strcmp(m->type, "tmpfs") == 0 && strcmp(m->destination, "/dev") == 0;
+}
+
+static bool has_mode(const struct bundle_mount *m)
+{
+	for (size_t i = 0; i < m->data.n; i++)
+		if (strncmp(m->data.v[i], "mode=", 5) == 0)
+			return true;
+	return false;
+}
+
 /* Superblock switches and options, without what this container's ids cannot express. */
 static size_t collect_data(const struct launch *l, const struct bundle_mount *m, const char **out)
 {
@@ -240,6 +253,10 @@ static size_t collect_data(const struct launch *l, const struct bundle_mount *m,
 	for (size_t i = m->tmpcopyup ? 1 : 0; i < sizeof flags / sizeof *flags; i++)
 		if (m->sb_flags & flags[i].flag)
 			out[n++] = flags[i].option;
+	/* tmpfs is everybody's by default (1777), and in such a directory the kernel lets nobody but the
+	 * owner open with O_CREAT what is there (fs.protected_regular): `>/dev/null` would fail. */
+	if (is_dev(m) && !has_mode(m))
+		out[n++] = "mode=0755";
 	for (size_t i = 0; i < m->data.n; i++) {
 		/* gid 5 (tty) stands in every example of the spec; a map of one id does not have it. */
 		if (strcmp(m->type, "devpts") == 0 && strcmp(m->data.v[i], "gid=5") == 0 &&

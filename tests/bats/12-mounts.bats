@@ -269,6 +269,20 @@ shared_dir() # NAME
 	assert_equal "$stderr" "sh: write error: No space left on device"
 }
 
+@test "a /dev in memory is not everybody's unless the bundle says so" {
+	make_bundle "$T/b" '.mounts |= map(if .destination == "/dev" then .options = ["nosuid"] else . end)'
+	script "$T/b" 'echo x >/dev/null && echo x >>/dev/null && stat -c %a /dev'
+	run -0 vrun run "$T/b"
+	assert_output 755
+	edit_bundle "$T/b" '.process.user = {uid: 1000, gid: 1000}'
+	run -0 vrun run "$T/b"
+	assert_output 755
+	edit_bundle "$T/b" '.mounts |= map(if .destination == "/dev" then .options = ["mode=1777"] else . end)'
+	script "$T/b" 'stat -c %a /dev'
+	run -0 vrun run "$T/b"
+	assert_output 1777
+}
+
 @test "streams that are pipes can be opened by their names" {
 	make_bundle "$T/b" '.process.user = { uid: 1000, gid: 1000 }'
 	script "$T/b" 'cat /dev/stdin; echo out >/dev/stdout; echo err >/dev/stderr'
