@@ -98,8 +98,9 @@ int accounts_parse(struct accounts *a, const char *passwd, const char *group, st
 {
 	struct accounts v = { 0 };
 
-	v.users = arena_array(&v.arena, count_lines(passwd), sizeof *v.users);
-	v.groups = arena_array(&v.arena, count_lines(group), sizeof *v.groups);
+	/* And one that only --user knows (add_nameless). */
+	v.users = arena_array(&v.arena, count_lines(passwd) + 1, sizeof *v.users);
+	v.groups = arena_array(&v.arena, count_lines(group) + 1, sizeof *v.groups);
 	if (!v.users || !v.groups || (passwd && each_line(&v, passwd, add_user) < 0) ||
 	    (group && each_line(&v, group, add_group) < 0)) {
 		accounts_fini(&v);
@@ -195,6 +196,35 @@ static int resolve_group(const struct accounts *a, const char *text, gid_t *ret,
 	return err_set(e, ENOENT, "no group \"%s\"", log_quote(quoted, sizeof quoted, text));
 }
 
+static bool group_has_id(const struct accounts *a, gid_t gid)
+{
+	for (size_t i = 0; i < a->n_groups; i++)
+		if (a->groups[i].gid == gid)
+			return true;
+	return false;
+}
+
+/*
+ * An id that is nobody's here still needs a name: programs ask getpwuid(3) who
+ * they are and give up without an answer (PostgreSQL, ssh, git).
+ */
+static int add_nameless(struct accounts *a, uid_t uid, gid_t gid)
+{
+	char *name = arena_printf(&a->arena, "user%u", uid);
+
+	if (a->has_nameless)
+		return 0;
+	if (name && (accounts_by_name(a, name) || group_by_name(a, name)))
+		name = arena_printf(&a->arena, "vrun-user%u", uid);
+	if (!name)
+		return -ENOMEM;
+	a->has_nameless = true;
+	a->users[a->n_users++] = (struct account_user){ .name = name, .home = "/", .shell = "/bin/sh", .uid = uid, .gid = gid };
+	if (!group_has_id(a, gid))
+		a->groups[a->n_groups++] = (struct account_group){ .name = name, .members = "", .gid = gid };
+	return 0;
+}
+
 int accounts_resolve(struct accounts *a, const char *text, uid_t *ret_uid, gid_t *ret_gid,
 		     struct err *e)
 {
@@ -222,6 +252,8 @@ int accounts_resolve(struct accounts *a, const char *text, uid_t *ret_uid, gid_t
 		if (rc < 0)
 			return rc;
 	}
+	if (!u && add_nameless(a, uid, gid) < 0)
+		return err_num(e, ENOMEM, "user %u", uid);
 	accounts_want_uid(a, uid);
 	accounts_want_gid(a, gid);
 	*ret_uid = uid;

@@ -35,6 +35,7 @@ struct accounts {
 	struct account_user *users;
 	struct account_group *groups;
 	size_t n_users, n_groups;
+	bool has_nameless; /* one that only --user knows */
 };
 
 /* Reads /etc/passwd and /etc/group; missing files are empty ones. Damaged lines are passed over. */
@@ -49,8 +50,8 @@ const struct account_user *accounts_by_name(const struct accounts *a, const char
 
 /*
  * "USER[:GROUP]", each a name or a number. The group defaults to the user's
- * own, for an unknown number to the same number. Both become wanted. -ENOENT
- * for an unknown name.
+ * own, for an unknown number to the same number. Both become wanted; an unknown
+ * number becomes a user of its own, once. -ENOENT for an unknown name.
  */
 int accounts_resolve(struct accounts *a, const char *text, uid_t *ret_uid, gid_t *ret_gid,
 		     struct err *e);

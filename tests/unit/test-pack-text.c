@@ -84,6 +84,7 @@ static void test_accounts(void)
 	TAP_OK(uid == 107 && gid == 114, "its ids");
 	TAP_INT(accounts_resolve(&a, "4242", &uid, &gid, &e), 0, "an unknown number");
 	TAP_OK(uid == 4242 && gid == 4242, "stands for itself");
+	TAP_STR(accounts_by_uid(&a, 4242) ? accounts_by_uid(&a, 4242)->name : "", "user4242", "which gets a name");
 	TAP_INT(accounts_resolve(&a, "33:redis", &uid, &gid, &e), 0, "user and group");
 	TAP_OK(uid == 33 && gid == 114, "their ids");
 	TAP_INT(accounts_resolve(&a, "bob", &uid, &gid, &e), -ENOENT, "an unknown name");
