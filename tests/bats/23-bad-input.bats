@@ -5,6 +5,7 @@
 # vrun's own failure (125), is named in vrun's error, takes no longer than a moment and leaves
 # nothing. The first cases of each kind are in 10-run.bats and 40-pack.bats.
 
+# shellcheck disable=SC2030,SC2031 # status, output and stderr are set by run, test by test
 bats_require_minimum_version 1.5.0
 load helper
 : "${stderr=}" # set by run --separate-stderr

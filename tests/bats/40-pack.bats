@@ -5,6 +5,7 @@
 # that nothing stays behind when packing fails, and that verify names every change.
 
 # shellcheck disable=SC2154 # stderr comes from run --separate-stderr
+# shellcheck disable=SC2012 # names that ls shows are our own
 
 bats_require_minimum_version 1.5.0
 load helper
