@@ -67,7 +67,7 @@ static int become_builder(const struct launch *l, struct err *e)
 
 	if (l->bundle->ns[NS_USER].path)
 		uid = 0, gid = 0;
-	else if (l->map_writer != MAP_PARENT)
+	else if (l->map_writer != MAP_PARENT || l->own_id_mapped)
 		return 0; /* the caller's own id is mapped */
 	if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return err_sys(e, "taking on the container's root");

@@ -48,9 +48,8 @@ static int single(struct arena *a, struct idmap *map, uint32_t inside, uint32_t 
 	return 0;
 }
 
-/* `inside` stands for `self`; the ids around it, 0 upwards, for first .. first+count-1. */
-static int around(struct arena *a, struct idmap *map, uint32_t inside, uint32_t self, uint32_t first,
-		  uint32_t count)
+int plan_around(struct arena *a, struct idmap *map, uint32_t inside, uint32_t self, uint32_t first,
+		uint32_t count)
 {
 	size_t n = 0;
 
@@ -158,20 +157,20 @@ static int plan_subordinate(struct launch *l, uid_t uid, gid_t gid, struct err *
 
 	if (rc <= 0)
 		return rc;
-	if (around(a, &l->uids, user->uid, uid, uf, uc) < 0 ||
-	    around(a, &l->gids, user->gid, gid, gf, gc) < 0)
+	if (plan_around(a, &l->uids, user->uid, uid, uf, uc) < 0 ||
+	    plan_around(a, &l->gids, user->gid, gid, gf, gc) < 0)
 		return err_num(e, ENOMEM, "id maps");
 	l->map_writer = MAP_HELPERS;
 	return 1;
 }
 
-static int plan_unprivileged(struct launch *l, uid_t uid, gid_t gid, struct err *e)
+static int plan_unprivileged(struct launch *l, bool nested, uid_t uid, gid_t gid, struct err *e)
 {
 	const struct bundle_user *user = &l->bundle->process.user;
 	int rc = 0;
 
 	if (l->opt->subordinate)
-		rc = plan_subordinate(l, uid, gid, e);
+		rc = nested ? plan_nested(l, uid, gid, e) : plan_subordinate(l, uid, gid, e);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	if (single(&l->bundle->arena, &l->uids, user->uid, uid) < 0 ||
@@ -228,6 +227,7 @@ int plan_ids(struct launch *l, struct err *e)
 	gid_t gid = getegid();
 	uint64_t need = CAP_BIT(CAP_NR_SETUID) | CAP_BIT(CAP_NR_SETGID) | CAP_BIT(CAP_NR_SYS_ADMIN);
 	bool privileged = uid == 0 && (caps_effective() & need) == need;
+	bool nested = privileged && plan_is_nested();
 	int rc;
 
 	if (b->ns[NS_USER].path)
@@ -236,15 +236,15 @@ int plan_ids(struct launch *l, struct err *e)
 		rc = plan_given(l, privileged, uid, gid, e);
 	else if (privileged && (l->opt->host_users))
 		return 0;
-	else if (privileged)
+	else if (privileged && !nested)
 		rc = plan_root(l, e);
 	else
-		rc = plan_unprivileged(l, uid, gid, e);
+		rc = plan_unprivileged(l, nested, uid, gid, e);
 	if (rc == 0)
 		rc = check_users(l, e);
 	if (rc < 0)
 		return rc;
-	l->sources_in_parent = privileged && l->map_writer == MAP_PARENT;
+	l->sources_in_parent = privileged && !nested && l->map_writer == MAP_PARENT;
 	l->idmap_sources = l->sources_in_parent;
 	return 0;
 }

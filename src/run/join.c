@@ -12,6 +12,7 @@
 #include "base/kernel.h"
 #include "kern/ids.h"
 #include "kern/pidfd.h"
+#include "kern/refusal.h"
 #include "run/namespaces.h"
 #include "run/sync.h"
 
@@ -111,7 +112,7 @@ int join_namespaces(const struct launch *l, int sync, const int *ns_fds, struct 
 	pid = syscall(__NR_clone3, &args, sizeof args);
 	if (pid < 0) {
 		(void)err_sys(e, "new namespaces");
-		return err_hint(e, "vrun doctor says what this host allows");
+		return refusal_explain(e, args.flags, NULL);
 	}
 	if (pid > 0)
 		return hand_on(l, sync, pidfd, self, e);

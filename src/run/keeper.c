@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -14,10 +15,12 @@
 #include "base/kernel.h"
 #include "kern/cgroup.h"
 #include "kern/netlink.h"
+#include "kern/refusal.h"
 #include "run/state.h"
 #include "run/supervisor.h"
 #include "run/sync.h"
 
+#define REFUSED "new namespaces are refused" /* the monitor says why */
 #define CGROUP_WAIT_MS 10000U
 
 static void wait_readable(int fd)
@@ -44,7 +47,7 @@ static int make_network(const struct keeper_params *p, int *ret_network, struct 
 	}
 	if (unshare(CLONE_NEWNET) < 0) {
 		(void)err_sys(e, "network namespace");
-		return err_hint(e, "vrun doctor says what this host allows");
+		return err_hint(e, REFUSED);
 	}
 	network = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (network < 0)
@@ -200,8 +203,12 @@ int keeper_await(struct keeper *k, int *ret_network, struct err *e)
 		*ret_network = network;
 	if (n >= 0 && kind == SYNC_GO)
 		return 0;
-	if (n == 0 && kind == SYNC_FAILED)
-		return sync_read_failure(k->sock, &code, e);
+	if (n == 0 && kind == SYNC_FAILED) {
+		int rc = sync_read_failure(k->sock, &code, e);
+
+		/* The keeper has left the user namespace whose switches count. */
+		return strcmp(e->hint, REFUSED) == 0 ? refusal_explain(e, CLONE_NEWNET, NULL) : rc;
+	}
 	return err_set(e, EPROTO, "the keeper ended early");
 }
 

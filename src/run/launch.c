@@ -18,6 +18,7 @@
 #include "kern/cgroup.h"
 #include "kern/ids.h"
 #include "kern/pidfd.h"
+#include "kern/refusal.h"
 #include "run/container.h"
 #include "run/keeper.h"
 #include "run/namespaces.h"
@@ -94,7 +95,7 @@ static int clone_container(struct monitor *m, struct err *e)
 		fd_close(&network[0]);
 		fd_close(&network[1]);
 		(void)err_num(e, num, "new namespaces");
-		return err_hint(e, "vrun doctor says what this host allows");
+		return refusal_explain(e, args.flags, NULL);
 	}
 	if (pid == 0) {
 		struct err ce = { 0 };

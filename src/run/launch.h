@@ -80,6 +80,7 @@ struct launch {
 
 	enum map_writer map_writer;
 	bool deny_setgroups;
+	bool own_id_mapped;        /* MAP_PARENT: the caller's own id stands for the app's */
 	struct idmap uids, gids;   /* of the new user namespace */
 	bool sources_in_parent;    /* the monitor opens what is mounted: the container may not reach it */
 	bool idmap_sources;        /* ... and maps their owners into the container's range */

@@ -8,6 +8,15 @@
 /* Maps of the new user namespace and who writes them (ids_plan.c). */
 int plan_ids(struct launch *l, struct err *e);
 
+/* `inside` stands for `self`; the ids around it, 0 upwards, for first .. first+count-1. */
+int plan_around(struct arena *a, struct idmap *map, uint32_t inside, uint32_t self, uint32_t first,
+		uint32_t count);
+
+/* Whether our own user namespace has only some of the host's ids. */
+bool plan_is_nested(void);
+/* Maps for its root. 1; 0 when it has no ids but its own (ids_nested.c). */
+int plan_nested(struct launch *l, uint32_t uid, uint32_t gid, struct err *e);
+
 /* The caller's ranges of /etc/subuid and /etc/subgid and the helpers to use them. 1, 0 when there are none. */
 int plan_find_subordinate(struct arena *a, uint32_t *ret_uid_first, uint32_t *ret_uid_count,
 			  uint32_t *ret_gid_first, uint32_t *ret_gid_count, struct err *e);

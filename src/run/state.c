@@ -49,7 +49,8 @@ char *state_default_root(void)
 	int n;
 
 	(void)snprintf(run, sizeof run, "/run/user/%u", uid);
-	if (uid == 0)
+	/* Root of a user namespace has no /run of its own. */
+	if (uid == 0 && (!xdg || xdg[0] != '/' || access("/run", W_OK) == 0))
 		n = asprintf(&path, "/run/vrun");
 	else if (xdg && xdg[0] == '/')
 		n = asprintf(&path, "%s/vrun", xdg);

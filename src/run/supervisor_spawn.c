@@ -12,6 +12,7 @@
 #include "base/kernel.h"
 #include "kern/caps.h"
 #include "kern/ids.h"
+#include "kern/refusal.h"
 #include "run/plan.h"
 #include "run/supervisor.h"
 #include "run/sync.h"
@@ -187,7 +188,7 @@ int supervisor_spawn(struct supervisor *s, const struct launch *l, int listener,
 	pid = syscall(__NR_clone3, &args, sizeof args);
 	if (pid < 0) {
 		(void)err_sys(e, "the supervisor's user namespace");
-		return err_hint(e, "vrun doctor says what this host allows");
+		return refusal_explain(e, args.flags, NULL);
 	}
 	if (pid == 0) {
 		struct child_fds f = { theirs, listener, launcher };

@@ -402,3 +402,47 @@ hold() # UNSHARE-OPTIONS...
 	assert_vrun_error kernel.msgmax
 	assert_equal "$(</proc/sys/vm/swappiness)" "$before"
 }
+
+# --- root of a user namespace ---------------------------------------------------------------
+
+@test "root of a user namespace with a single id launches bundles and commands" {
+	make_bundle "$T/b" '.process.args = ["sh", "-c", "id -u; id -g; touch /tmp/x && echo made"]'
+	run -0 unshare -Ur "$VRUN" run "$T/b"
+	assert_output $'0\n0\nmade'
+	edit_bundle "$T/b" '.process.user = {uid: 1000, gid: 1000}'
+	run -0 unshare -Ur "$VRUN" run --init "$T/b"
+	assert_output $'1000\n1000\nmade'
+	mkdir work
+	cd work
+	run -0 unshare -Ur "$VRUN" run -T -- sh -c 'id -u; touch made' </dev/null
+	assert_output 0
+	[[ -O made ]]
+	assert_nothing_left
+}
+
+@test "root of a user namespace with a range gives it on" {
+	# unshare has newuidmap make the range: somebody with subordinate ids has to call it.
+	need_user
+	is_root || need_subordinate_ids
+	make_bundle "$T/b" '.process.args = ["sh", "-c", "id -u; id -G; cut -c 1-32 /proc/self/uid_map"]' \
+		'.process.user = {uid: 1000, gid: 1000, additionalGids: [2000]}'
+	give_bundle "$T/b"
+	run -0 --separate-stderr as_user unshare -Ur --map-auto "$VRUN" run "$T/b"
+	assert_equal "${lines[0]} ${lines[1]}" "1000 1000 2000"
+	# The app's id is the caller's, the others lie around it: as read inside, from the namespace above.
+	assert_matches "${lines[2]}" '^ +0 +1 +1000$'
+	assert_matches "${lines[3]}" '^ +1000 +0 +1$'
+	assert_matches "${lines[4]}" '^ +1001 +1001 '
+	assert_nothing_left
+}
+
+@test "a host that allows no more namespaces is told which switch that is" {
+	make_bundle "$T/b"
+	run --separate-stderr unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_net_namespaces && exec "$0" run "$1"' "$VRUN" "$T/b"
+	assert_vrun_error "network namespace: No space left on device"
+	assert_contains "$stderr" "sysctl -w user.max_net_namespaces="
+	run --separate-stderr unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" run "$1"' "$VRUN" "$T/b"
+	assert_vrun_error "new namespaces: No space left on device"
+	assert_contains "$stderr" "sysctl -w user.max_user_namespaces="
+	assert_nothing_left
+}
