@@ -7,6 +7,10 @@
 bats_require_minimum_version 1.5.0
 load helper
 
+# 77-wires.bats is a link to this file: the same over the other transport.
+transport=tcp
+[[ ${BATS_TEST_FILENAME##*/} != *wires* ]] || transport=wire
+
 # Policies in $T/NAME.json. The rules are JSON.
 policy() # NAME ADDRESSES RULE...
 {
@@ -15,7 +19,9 @@ policy() # NAME ADDRESSES RULE...
 	shift 2
 	rules=$(printf ',%s' "$@")
 	jq -n --arg name "$name" --argjson a "[$addresses]" --argjson rules "[${rules#,}]" \
-		'{version: 1, domain: $name, net: {rules: $rules}} | if $a == [] then . else .net.address = $a end' \
+		--arg transport "$transport" \
+		'{version: 1, domain: $name, net: {transport: $transport, rules: $rules}}
+			| if $a == [] then . else .net.address = $a end' \
 		>"$T/$name.json"
 }
 
