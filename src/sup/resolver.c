@@ -188,7 +188,11 @@ static void watch_all(struct sup *s)
 
 static void ring(struct loop_alarm *a)
 {
-	watch_all((struct sup *)((char *)a - offsetof(struct sup, resolver.again)));
+	struct sup *s = (struct sup *)((char *)a - offsetof(struct sup, resolver.again));
+
+	watch_all(s);
+	if (s->resolver.n_streams) /* which came meanwhile */
+		start(s);
 }
 
 /* Whatever it was asked is lost; apps ask again. A question that ends it may not end it all the time. */

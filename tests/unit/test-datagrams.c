@@ -24,7 +24,7 @@ static void test_interfaces(void)
 		"one with them has an interface of its own");
 }
 
-/* The app of a container that agent-client runs. */
+/* The child of a process: the app of a container that agent-client runs. */
 static pid_t app_of(pid_t client)
 {
 	char path[64];
@@ -136,6 +136,25 @@ static void test_record(void)
 	(void)close(out);
 }
 
+/* The supervisor's factory, and its resolver: children of children. */
+static pid_t resolver_of(pid_t sup)
+{
+	return app_of(app_of(sup));
+}
+
+/* Whatever becomes of the resolver, names come back. */
+static void test_restart(pid_t sup)
+{
+	pid_t first = resolver_of(sup);
+
+	TAP_OK(first > 0, "a resolver runs");
+	(void)kill(first, SIGKILL);
+	ask("web", "udp", "db", A, "code 0 10.88.0.11");
+	TAP_OK(resolver_of(sup) > 0 && resolver_of(sup) != first, "another one answers after its end");
+	(void)kill(resolver_of(sup), SIGKILL);
+	ask("web", "tcp", "db", A, "code 0 10.88.0.11");
+}
+
 static int send_to(const char *from, const char *how, const char *to, const char *port, char **ret_text)
 {
 	char guest[128];
@@ -221,6 +240,7 @@ int main(void)
 	(void)seam_ready(held);
 	test_names();
 	test_record();
+	test_restart(sup);
 	(void)kill(app_of(holder), SIGTERM);
 	(void)seam_wait(holder);
 	(void)close(held);

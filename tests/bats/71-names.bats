@@ -1,0 +1,157 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# Names: what programs and libraries find of a fabric's domains, and what they do not.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+# A directory to run commands in: the test's own holds its home.
+setup()
+{
+	helper_setup
+	mkdir "$T/work"
+	cd "$T/work" || return 1
+}
+
+# Policies in $T/NAME.json. The rules are JSON.
+policy() # NAME ADDRESSES RULE...
+{
+	local name=$1 addresses=$2 rules
+
+	shift 2
+	rules=$(printf ',%s' "$@")
+	jq -n --arg name "$name" --argjson a "[$addresses]" --argjson rules "[${rules#,}]" \
+		'{version: 1, domain: $name, net: {address: $a, rules: $rules}}' >"$T/$name.json"
+}
+
+# A command in the domain, in the test's fabric.
+in_domain() # NAME COMMAND...
+{
+	local name=$1
+
+	shift
+	"$VRUN" run -T --fabric "$MARK" -p "$T/$name.json" -- "$@" </dev/null
+}
+
+# The same in the background until end_domain.
+keep_domain() # NAME COMMAND...
+{
+	local name=$1
+
+	shift
+	spawn "$name" "$VRUN" run -T --fabric "$MARK" --id "$MARK-$name" -p "$T/$name.json" -- "$@" </dev/null
+	wait_until grep -q ready "$T/$name.out"
+}
+
+end_domain() # NAME
+{
+	run "$VRUN" kill "$MARK-$1" KILL
+	assert_status 0
+	wait_exit "${PID[$1]}" || :
+}
+
+# A domain that is there, and one that may connect to it.
+two_domains()
+{
+	policy db '"10.88.0.31", "fd76:7275:6e02::31"' '{"allow": "listen", "at": ":6379", "from": ["app"]}'
+	policy app '"10.88.0.32"' '{"allow": "connect", "to": ["db:6379", "later:80", "10.88.0.33:99"]}'
+	keep_domain db sh -c 'echo ready; exec sleep 1000'
+}
+
+@test "libraries of every kind find a domain by its name" {
+	two_domains
+	run -0 in_domain app getent ahostsv4 db
+	assert_matches "${lines[0]}" '^10\.88\.0\.31 '
+	run -0 in_domain app getent hosts db
+	assert_matches "$output" '^fd76:7275:6e02::31 +db$'
+	run -0 in_domain app busybox nslookup db 127.0.0.53
+	assert_contains "$output" "Address: 10.88.0.31"
+	assert_contains "$output" "Address: fd76:7275:6e02::31"
+	run -0 in_domain app python3 -c 'import socket; print(sorted({a[4][0] for a in socket.getaddrinfo("DB.", 6379)}))'
+	assert_output "['10.88.0.31', 'fd76:7275:6e02::31']"
+	end_domain db
+	assert_nothing_left
+}
+
+@test "node's own resolver finds a domain by its name, and the name of an address" {
+	need_command node
+	two_domains
+	run -0 in_domain app node -e 'const d = require("dns").promises;
+		Promise.all([d.resolve4("db"), d.resolve6("db"), d.reverse("10.88.0.31"), d.lookup("db", 4).then(a => a.address)])
+		.then(r => console.log(r.flat().join(" ")))'
+	assert_output "10.88.0.31 fd76:7275:6e02::31 db 10.88.0.31"
+	end_domain db
+	assert_nothing_left
+}
+
+@test "a domain's own name and localhost are always there" {
+	policy app '"10.88.0.32"'
+	run -0 in_domain app getent hosts app
+	assert_matches "$output" '^10\.88\.0\.32 +app$'
+	run -0 in_domain app getent ahostsv4 localhost
+	assert_matches "${lines[0]}" '^127\.0\.0\.1 '
+	run -0 in_domain app getent hosts 10.88.0.32
+	assert_matches "$output" ' app$'
+	assert_nothing_left
+}
+
+@test "names that no rule speaks of do not exist, whether they are there or not" {
+	two_domains
+	policy other '"10.88.0.34"'
+	for name in db nobody db.example.com; do
+		run --separate-stderr in_domain other getent hosts "$name"
+		assert_equal "$status" 2 "exit status of getent hosts $name"
+		assert_equal "$output" "" "what getent says of $name"
+		assert_contains "$stderr" "look up $name" "what vrun says at the end"
+	done
+	# A name of a rule that nobody has yet is no denial.
+	run --separate-stderr in_domain app getent hosts later
+	assert_equal "$status" 2
+	assert_lacks "$stderr" denied
+	end_domain db
+	assert_nothing_left
+}
+
+@test "a domain is known by a rule for its address, too" {
+	policy app '"10.88.0.32"' '{"allow": "connect", "to": "10.88.0.33:99"}'
+	policy quiet '"10.88.0.33"'
+	keep_domain quiet sh -c 'echo ready; exec sleep 1000'
+	run -0 in_domain app getent hosts quiet
+	assert_matches "$output" '^10\.88\.0\.33 +quiet$'
+	run -0 in_domain app getent hosts 10.88.0.33
+	assert_matches "$output" ' quiet$'
+	end_domain quiet
+	assert_nothing_left
+}
+
+@test "a client connects by name" {
+	need_command redis-server redis-cli
+	policy db '"10.88.0.31"' '{"allow": "listen", "at": ":6379", "from": ["app"]}'
+	policy app '"10.88.0.32"' '{"allow": "connect", "to": "db:6379"}'
+	spawn db "$VRUN" run -T --fabric "$MARK" --id "$MARK-db" -p "$T/db.json" -- \
+		redis-server --bind '*' --protected-mode no --save '' --daemonize no </dev/null
+	wait_until grep -q "Ready to accept" "$T/db.out"
+	run -0 in_domain app redis-cli -h db ping
+	assert_output PONG
+	end_domain db
+	assert_nothing_left
+}
+
+@test "names are there for domains with wires" {
+	policy db '"10.88.0.31"' '{"allow": "listen", "at": ":6379", "from": ["app"]}'
+	policy app '"10.88.0.32"' '{"allow": "connect", "to": "db:6379"}'
+	for name in db app; do
+		jq '.net.transport = "wire"' "$T/$name.json" >"$T/w" && mv "$T/w" "$T/$name.json"
+	done
+	run in_domain app true
+	if ((status)) && [[ $output == *6.16* ]]; then
+		unsupported "wires need Linux 6.16"
+	fi
+	assert_status 0
+	keep_domain db sh -c 'echo ready; exec sleep 1000'
+	run -0 in_domain app getent hosts db
+	assert_matches "$output" '^10\.88\.0\.31 +db$'
+	end_domain db
+	assert_nothing_left
+}

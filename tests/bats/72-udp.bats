@@ -1,0 +1,164 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# Datagrams between domains, of real programs.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+# A directory to run commands in, and a client.
+setup()
+{
+	helper_setup
+	mkdir "$T/work"
+	cd "$T/work" || return 1
+	cat >say.py <<-'END'
+		import socket, sys
+		host, port, own = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+		family = socket.AF_INET6 if ":" in host else socket.AF_INET
+		s = socket.socket(family, socket.SOCK_DGRAM)
+		s.settimeout(10)
+		try:
+		    s.bind(("", own))
+		    if sys.argv[4] == "connect":
+		        s.connect((host, port))
+		        s.send(b"hello\n")
+		    else:
+		        s.sendto(b"hello\n", (host, port))
+		    print(s.recv(100).decode().strip())
+		except OSError as e:
+		    print(e.strerror or e)
+	END
+}
+
+# Policies in $T/NAME.json. The rules are JSON.
+policy() # NAME ADDRESSES RULE...
+{
+	local name=$1 addresses=$2 rules
+
+	shift 2
+	rules=$(printf ',%s' "$@")
+	jq -n --arg name "$name" --argjson a "[$addresses]" --argjson rules "[${rules#,}]" \
+		'{version: 1, domain: $name, net: {address: $a, rules: $rules}}' >"$T/$name.json"
+}
+
+in_domain() # NAME COMMAND...
+{
+	local name=$1
+
+	shift
+	"$VRUN" run -T --fabric "$MARK" -p "$T/$name.json" -- "$@"
+}
+
+# A server that sends back what it gets, with the address that it got it from.
+serve() # NAME SOCAT-ADDRESS
+{
+	spawn "$1" "$VRUN" run -T --fabric "$MARK" --id "$MARK-$1" -p "$T/$1.json" -- \
+		socat -d -d "$2" 'SYSTEM:read word; echo "$word from $SOCAT_PEERADDR"' </dev/null
+	wait_until grep -q "receiving on" "$T/$1.err"
+}
+
+end_domain() # NAME
+{
+	run "$VRUN" kill "$MARK-$1" KILL
+	assert_status 0
+	wait_exit "${PID[$1]}" || :
+}
+
+say() # NAME HOST PORT [OWN-PORT [connect]]
+{
+	in_domain "$1" python3 say.py "$2" "$3" "${4:-0}" "${5:-sendto}" </dev/null
+}
+
+two_domains()
+{
+	need_command socat python3
+	policy db '"10.88.0.41", "fd76:7275:6e02::41"' \
+		'{"allow": "listen", "at": ":5353", "proto": "udp", "from": ["app"]}'
+	policy app '"10.88.0.42", "fd76:7275:6e02::42"' \
+		'{"allow": "connect", "to": "db:5353", "proto": "udp"}'
+}
+
+@test "datagrams go to a domain and come back, by address and by name" {
+	two_domains
+	serve db UDP4-RECVFROM:5353,fork
+	run -0 say app 10.88.0.41 5353
+	assert_output "hello from 10.88.0.42"
+	run -0 say app db 5353
+	assert_output "hello from 10.88.0.42"
+	run -0 say app db 5353 0 connect
+	assert_output "hello from 10.88.0.42"
+	# Two peers that both use one port.
+	run -0 say app db 5353 5353
+	assert_output "hello from 10.88.0.42"
+	end_domain db
+	assert_nothing_left
+}
+
+@test "datagrams go over IPv6" {
+	two_domains
+	serve db UDP6-RECVFROM:5353,fork
+	run -0 say app fd76:7275:6e02::41 5353
+	assert_contains "$output" "hello from [fd76:7275:6e02"
+	end_domain db
+	assert_nothing_left
+}
+
+@test "a port where nobody is refuses" {
+	two_domains
+	serve db UDP4-RECVFROM:5354,fork
+	run -0 say app 10.88.0.41 5353 0 connect
+	assert_output "Connection refused"
+	end_domain db
+	assert_nothing_left
+}
+
+@test "datagrams that a policy does not allow are denied, on either side" {
+	two_domains
+	policy other '"10.88.0.43"' '{"allow": "connect", "to": "*:*", "proto": "udp"}'
+	policy mute '"10.88.0.44"'
+	serve db UDP4-RECVFROM:5353,fork
+	for name in other mute; do
+		run -0 say "$name" 10.88.0.41 5353
+		assert_contains "$output" "Permission denied" "what the program says in $name"
+		assert_contains "$output" "udp" "what vrun says in $name"
+		assert_lacks "$output" "hello from" "in $name"
+	done
+	run -0 say app 10.88.0.41 5355
+	assert_contains "$output" "Permission denied"
+	run -0 say app 192.0.2.1 5353
+	assert_contains "$output" "Permission denied"
+	end_domain db
+	assert_nothing_left
+}
+
+@test "what is sent without a trap is decided on all the same" {
+	need_command node
+	two_domains
+	policy other '"10.88.0.43"' '{"allow": "connect", "to": "*:*", "proto": "udp"}'
+	serve db UDP4-RECVFROM:5353,fork
+	cat >send.js <<-'END'
+		const s = require("dgram").createSocket("udp4");
+		const quiet = setTimeout(() => { console.log("nothing"); s.close(); }, 1500);
+		s.on("message", m => { console.log(String(m).trim()); clearTimeout(quiet); s.close(); });
+		s.send("hello\n", 5353, "10.88.0.41");
+	END
+	run -0 in_domain app node send.js </dev/null
+	assert_output "hello from 10.88.0.42"
+	run --separate-stderr in_domain other node send.js </dev/null
+	assert_status 0
+	assert_output nothing
+	assert_contains "$stderr" "10.88.0.43" "what vrun says at the end"
+	end_domain db
+	assert_nothing_left
+}
+
+@test "a domain with rules for datagrams has an interface, another one its addresses on lo" {
+	two_domains
+	policy mute '"10.88.0.44"'
+	run -0 in_domain app sh -c 'cut -s -d: -f1 /proc/net/dev | tr -d " " | sort | tr "\n" " "' </dev/null
+	assert_output "eth0 lo "
+	run -0 in_domain mute sh -c 'cut -s -d: -f1 /proc/net/dev | tr -d " " | sort | tr "\n" " "' </dev/null
+	assert_output "lo "
+	assert_nothing_left
+}
