@@ -273,7 +273,9 @@ static int watch(const struct ask_whom *whom, bool json, struct err *e)
 			(void)sleep(1);
 	}
 	json_decref(seen);
-	return rc < 0 && !e->num ? err_num(e, EPIPE, "writing the list") : rc < 0 ? rc : 0;
+	if (rc >= 0)
+		return 0;
+	return e->num ? rc : err_num(e, EPIPE, "writing the list");
 }
 
 static int list(const struct ask_whom *whom, bool json, struct err *e)

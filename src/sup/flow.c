@@ -124,6 +124,7 @@ static struct flow *flow_new(struct sup *s, struct domain *from, const struct fr
 	w->from = from;
 	w->ends = *e;
 	w->generation = 1;
+	w->id = s->table.next_id++;
 	LIST_INSERT_HEAD(&f->buckets[bucket_of(e)], w, by_hash);
 	TAILQ_INSERT_TAIL(&from->flows, w, in_domain);
 	from->n_flows++;

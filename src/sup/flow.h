@@ -43,6 +43,7 @@ struct flow {
 	LIST_ENTRY(flow) by_hash;
 	TAILQ_ENTRY(flow) in_domain; /* of the first sender, the longest silent first */
 	struct domain *from, *to;    /* to: NULL in a denial */
+	uint64_t id;                 /* among those of the socket table */
 	struct frame_ends ends;      /* as the first datagram had them */
 	const struct policy_rule *rule;
 	bool denied, answered;

@@ -30,6 +30,7 @@ struct query_reader {
 	uint64_t told;   /* rows */
 	uint64_t lost;   /* lines that found no room; with the first one nothing more is put */
 	uint32_t next;   /* DOMAINS and LOG: the number of the next domain to tell of */
+	unsigned bucket; /* SOCKETS: of flows, when streams are told */
 	int64_t since;   /* when it last took something, in milliseconds */
 	char *out;       /* owned; QUERY_BYTES */
 	size_t at, len;  /* what is still to be written */
@@ -168,12 +169,32 @@ static void put_row(struct survey_job *j, struct vsk *v, const struct sockdiag_e
 	r->told++;
 }
 
+/* Datagrams: a flow is told for each side of it that is asked for. They may go on later. */
+static void put_flows(struct query_reader *r)
+{
+	const struct flows *all = &r->sup->flows;
+	char line[ROWS_LINE_MAX];
+	const struct flow *f;
+
+	for (; r->bucket < FLOW_BUCKETS && room(r) > QUERY_BYTES / 2; r->bucket++)
+		LIST_FOREACH(f, &all->buckets[r->bucket], by_hash) {
+			if (f->denied)
+				continue;
+			if (is_about(r, f->from))
+				put(r, line, rows_flow_json(f, false, line));
+			if (is_about(r, f->to))
+				put(r, line, rows_flow_json(f, true, line));
+		}
+	if (r->bucket == FLOW_BUCKETS)
+		put_last(r, json_pack("{s:b}", "end", 1));
+}
+
 static void survey_ended(struct survey_job *j)
 {
 	struct query_reader *r = of_job(j);
 
 	r->surveying = false;
-	put_last(r, json_pack("{s:b}", "end", 1));
+	put_flows(r);
 	(void)flush(r);
 }
 
@@ -225,6 +246,11 @@ static bool refill(struct query_reader *r)
 	struct domain *d = NULL;
 	bool log = r->kind == KIND_LOG;
 
+	if (r->kind == KIND_SOCKETS) {
+		if (!r->over && !r->lost)
+			put_flows(r);
+		return flush(r);
+	}
 	while (!r->over && !r->lost && r->next <= UINT16_MAX &&
 	       (log ? r->len == 0 : room(r) > QUERY_BYTES / 2)) {
 		d = next_domain(r);
@@ -282,7 +308,7 @@ static void reader_ready(struct watch *w, uint32_t events)
 
 	if (events & (EPOLLHUP | EPOLLERR))
 		reader_free(r);
-	else if (flush(r) && !r->surveying && r->kind != KIND_SOCKETS)
+	else if (flush(r) && !r->surveying)
 		(void)refill(r);
 }
 

@@ -26,7 +26,7 @@ struct query_reader;
 struct sup;
 
 #define QUERY_READERS_MAX 32
-#define QUERY_BYTES (320U * 1024) /* kept for a reader; more than the records of a domain */
+#define QUERY_BYTES 327680 /* kept for a reader; more than the records of a domain */
 #define QUERY_STALL_MS 2000       /* how long the socket table is kept waiting by one */
 
 struct queries {

@@ -156,13 +156,12 @@ static void put_string(struct line *l, const char *key, const char *text, size_t
 	put(l, "\",");
 }
 
-static void put_place(struct line *l, const char *key, const struct vsk *v, const struct addr *a, uint16_t port)
+static void put_place(struct line *l, const char *key, bool v6, const struct addr *a, uint16_t port)
 {
 	static const struct addr none;
 	char text[ADDR_TEXT_MAX];
-	bool any = addr_equal(a, &none);
 
-	if (any && !v->v6)
+	if (addr_equal(a, &none) && !v6)
 		(void)snprintf(text, sizeof text, "0.0.0.0");
 	else
 		(void)addr_format(a, text, sizeof text);
@@ -211,20 +210,33 @@ static void put_queues(struct line *l, const struct vsk *v, const struct sockdia
 		put(l, "\"bytesIn\":null,\"bytesOut\":null,");
 }
 
+static void put_head(struct line *l, uint64_t id, const struct domain *d)
+{
+	put(l, "{\"id\":%" PRIu64 ",", id);
+	put_string(l, "domain", d->n_names ? d->names[0] : "", 255);
+	put_string(l, "container", d->id, 255);
+}
+
+static void put_tail(struct line *l, const struct policy_rule *rule, uint32_t generation)
+{
+	if (rule)
+		put_string(l, "rule", rule->id, 255);
+	else
+		put(l, "\"rule\":null,");
+	put(l, "\"generation\":%u}\n", generation);
+}
+
 size_t rows_json(const struct vsk *v, const struct sockdiag_entry *e, char buf[static ROWS_LINE_MAX])
 {
 	struct line l = { buf, buf + ROWS_LINE_MAX - 1 };
-	const struct domain *d = v->domain;
-	bool wire = d->policy.transport == POLICY_TRANSPORT_WIRE;
+	bool wire = v->domain->policy.transport == POLICY_TRANSPORT_WIRE;
 
-	put(&l, "{\"id\":%" PRIu64 ",", v->id);
-	put_string(&l, "domain", d->n_names ? d->names[0] : "", 255);
-	put_string(&l, "container", d->id, 255);
+	put_head(&l, v->id, v->domain);
 	put(&l, "\"type\":\"stream\",\"protocol\":\"tcp\",\"family\":\"%s\",\"transport\":\"%s\",",
 	    v->v6 ? "inet6" : "inet", wire ? "wire" : "tcp");
-	put_place(&l, "local", v, &v->local, v->local_port);
+	put_place(&l, "local", v->v6, &v->local, v->local_port);
 	if (v->remote_port)
-		put_place(&l, "remote", v, &v->remote, v->remote_port);
+		put_place(&l, "remote", v->v6, &v->remote, v->remote_port);
 	else
 		put(&l, "\"remote\":null,");
 	put_string(&l, "status", rows_status_name(rows_status(v, e)), 16);
@@ -234,10 +246,26 @@ size_t rows_json(const struct vsk *v, const struct sockdiag_entry *e, char buf[s
 		put(&l, "\"state\":null,");
 	put_options(&l, v, e);
 	put_queues(&l, v, e);
-	if (v->rule)
-		put_string(&l, "rule", v->rule->id, 255);
-	else
-		put(&l, "\"rule\":null,");
-	put(&l, "\"generation\":%u}\n", v->generation);
+	put_tail(&l, v->rule, v->generation);
+	return (size_t)(l.at - buf);
+}
+
+size_t rows_flow_json(const struct flow *f, bool other_side, char buf[static ROWS_LINE_MAX])
+{
+	struct line l = { buf, buf + ROWS_LINE_MAX - 1 };
+	const struct frame_ends *e = &f->ends;
+	bool v6 = !addr_is_v4(&e->from);
+	unsigned in = other_side ? 0 : 1;
+
+	put_head(&l, f->id, other_side ? f->to : f->from);
+	put(&l, "\"type\":\"datagram\",\"protocol\":\"udp\",\"family\":\"%s\",\"transport\":\"udp\",",
+	    v6 ? "inet6" : "inet");
+	put_place(&l, other_side ? "remote" : "local", v6, &e->from, e->from_port);
+	put_place(&l, other_side ? "local" : "remote", v6, &e->to, e->to_port);
+	put_string(&l, "status", rows_status_name(f->answered ? ROW_CONNECTED : ROW_CONNECTING), 16);
+	put(&l, "\"state\":null,\"options\":{},\"sendQueue\":null,\"receiveQueue\":null,"
+		"\"connectionQueue\":null,\"backlog\":null,\"bytesIn\":%" PRIu64 ",\"bytesOut\":%" PRIu64 ",",
+	    f->bytes[in], f->bytes[!in]);
+	put_tail(&l, other_side ? NULL : f->rule, f->generation);
 	return (size_t)(l.at - buf);
 }

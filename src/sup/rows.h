@@ -7,9 +7,11 @@
 #ifndef VRUN_SUP_ROWS_H
 #define VRUN_SUP_ROWS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "kern/sockdiag.h"
+#include "sup/flow.h"
 #include "sup/vsk.h"
 
 enum row_status {
@@ -36,5 +38,7 @@ enum row_status rows_status(const struct vsk *v, const struct sockdiag_entry *e)
 
 /* One JSON object with the end of its line. Returns its length, less than ROWS_LINE_MAX. */
 size_t rows_json(const struct vsk *v, const struct sockdiag_entry *e, char buf[static ROWS_LINE_MAX]);
+/* The same for datagrams: a flow that was allowed, as its first sender sees it, or the other side. */
+size_t rows_flow_json(const struct flow *f, bool other_side, char buf[static ROWS_LINE_MAX]);
 
 #endif

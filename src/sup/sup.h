@@ -104,31 +104,31 @@ struct sup {
 	struct factory factory;
 	struct resolver resolver;
 	struct flows flows;
-	uint32_t next_domain;
 	struct fabric fabric;
 	struct sockdiag diag;
 	struct procs procs;
 	struct vsk_table table;
 	struct survey survey;
 	struct survey_job collector;
+	uint32_t next_domain;
 	unsigned collections; /* surveys of the collector that are still to come; 0: it rests */
 	struct queries queries;
 	struct domain_list domains;
 	LIST_HEAD(, domain_at) addresses[DOMAIN_BUCKETS]; /* theirs */
-	uint16_t last_number; /* that a domain was given */
 	struct wait_queue waits; /* those that wait longest first */
 	struct wait_queue waits_for[WAIT_BUCKETS]; /* the same, by cookie */
-	unsigned n_held;   /* domains that have to wait for their rate */
 	uint64_t arrived[ARRIVED_MAX]; /* listeners that have got connections; accepts that wait are not watched */
+	unsigned n_held;               /* domains that have to wait for their rate */
 	unsigned n_arrived;            /* beyond ARRIVED_MAX: any may have */
 	int64_t next_look; /* when the waits are looked through, INT64_MAX: not at all */
 	struct replay replays[REPLAY_SLOTS];
 	unsigned n_replays;
+	unsigned wire_port; /* the next one that a wire's client is given, modulo their number; 0: not begun */
 	void (*audit)(void *ctx, const struct audit_record *r); /* with its line */
 	void *audit_ctx;
 	void (*complain)(const struct err *e); /* what went wrong and nobody waits to hear; or NULL */
-	unsigned wire_port; /* the next one that a wire's client is given, modulo their number; 0: not begun */
 	size_t own_sockets; /* the supervisor's, in F */
+	uint16_t last_number; /* that a domain was given */
 	bool served; /* there was a container */
 };
 

@@ -8,7 +8,7 @@
 #include <sys/queue.h>
 
 #define TRAIL_RECORDS 512
-#define TRAIL_BYTES (256U * 1024)
+#define TRAIL_BYTES 262144
 
 struct trail_record {
 	STAILQ_ENTRY(trail_record) link;

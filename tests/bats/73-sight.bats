@@ -135,6 +135,31 @@ socket() # ID FILTER MEMBER
 	assert_nothing_left
 }
 
+@test "vrun sockets shows datagrams by flow, on both sides" {
+	policy db 10.88.0.11 '{"id":"dns","allow":"listen","at":":5353","proto":"udp","from":["web"]}'
+	policy web 10.88.0.10 '{"id":"ask","allow":"connect","to":"db:5353","proto":"udp"}'
+	cp "$(dirname "$VRUN")/tests/guest/datagrams" .
+	mkfifo one
+	spawn db "$VRUN" run --id "$MARK-db" --fabric "$MARK" -p "$T/db.json" -- ./datagrams echo 0.0.0.0 5353 2
+	wait_until grep -qx ready "$T/db.out"
+	spawn web "$VRUN" run --id "$MARK-web" --fabric "$MARK" -p "$T/web.json" -- \
+		sh -c './datagrams send connect 10.88.0.11 5353 && echo done; read -r go <one'
+	wait_until grep -qx done "$T/web.out"
+	for side in web:remote db:local; do
+		assert_equal "$(socket "$MARK-${side%:*}" '.protocol == "udp"' "${side#*:}")" 10.88.0.11:5353
+		assert_equal "$(socket "$MARK-${side%:*}" '.protocol == "udp"' status)" connected
+	done
+	assert_equal "$(socket "$MARK-web" '.protocol == "udp"' rule)" ask
+	assert_equal "$(socket "$MARK-web" '.protocol == "udp"' bytesOut)" \
+		"$(socket "$MARK-db" '.protocol == "udp"' bytesIn)"
+	assert_matches "$("$VRUN" sockets "$MARK-web")" ' web +udp +connected +- +- +- +10\.88\.0\.10:[0-9]+ +10\.88\.0\.11:5353 '
+	echo go >one
+	wait_exit "${PID[web]}"
+	end_sandbox "$MARK-db"
+	wait_exit "${PID[db]}"
+	assert_nothing_left
+}
+
 @test "vrun log shows what was denied, and the line that it gives allows it" {
 	policy web 10.88.0.10 '{"id":"out","deny":"connect","to":"10.99.0.0/16:*"}'
 	start_guest web -- try 10.88.0.77 5432 2

@@ -167,9 +167,9 @@ int main(int argc, char **argv)
 {
 	static double times[sizeof ways / sizeof *ways][ROUNDS_MAX];
 	const size_t n_ways = sizeof ways / sizeof *ways;
-	int rounds = argc > 3 ? atoi(argv[1]) : 0;
+	int rounds = argc > 3 ? (int)strtol(argv[1], NULL, 10) : 0;
 
-	size = argc > 3 ? (size_t)atoi(argv[2]) : 0;
+	size = argc > 3 ? (size_t)strtol(argv[2], NULL, 10) : 0;
 	if (rounds < 1 || rounds > ROUNDS_MAX || size < 1 || size > BYTES_MAX)
 		return 2;
 	file = memfd_create("multi", 0);

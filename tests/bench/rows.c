@@ -117,7 +117,7 @@ static void probe(int rounds)
 
 int main(int argc, char **argv)
 {
-	int n = argc == 3 ? atoi(argv[2]) : 0;
+	int n = argc == 3 ? (int)strtol(argv[2], NULL, 10) : 0;
 
 	if (n > 0 && strcmp(argv[1], "hold") == 0)
 		hold(n);

@@ -160,11 +160,11 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "all") == 0)
 		all();
 	else if (strcmp(argv[1], "try") == 0 && argc == 5)
-		try(atoi(argv[3]), atoi(argv[4]));
+		try((int)strtol(argv[3], NULL, 10), (int)strtol(argv[4], NULL, 10));
 	else if (strcmp(argv[1], "pairs") == 0 && argc == 4)
-		pairs(atoi(argv[3]));
+		pairs((int)strtol(argv[3], NULL, 10));
 	else if (strcmp(argv[1], "churn") == 0 && argc == 4)
-		churn(atoi(argv[3]));
+		churn((int)strtol(argv[3], NULL, 10));
 	else
 		return 2;
 	(void)printf("ready\n");

@@ -11,3 +11,11 @@
 #undef AUTO_FREE
 #define AUTO_FD static
 #define AUTO_FREE static
+
+/* jansson.h is not read; without these, loops over arrays and objects look like calls. */
+#define json_array_foreach(array, index, value) \
+	for (index = 0; index < json_array_size(array) && (value = json_array_get(array, index)); index++)
+#define json_object_foreach(object, key, value)                                                    \
+	for (void *iter_ = json_object_iter(object);                                               \
+	     iter_ && (key = json_object_iter_key(iter_)) && (value = json_object_iter_value(iter_)); \
+	     iter_ = json_object_iter_next(object, iter_))
