@@ -44,7 +44,8 @@ struct open {
 struct server {
 	int sock, ep; /* borrowed */
 	bool over;
-	LIST_HEAD(, source) sources;
+	/* cppcheck-suppress unusedStructMember ; LIST_FOREACH does */
+	LIST_HEAD(sources, source) sources;
 	unsigned n_streams;
 	struct open open[OPEN_MAX_];
 };

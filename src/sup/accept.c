@@ -36,7 +36,7 @@ static int unpark(struct vsk *listener, int flags)
 	struct vsk_parked *p = TAILQ_FIRST(&listener->parked);
 	int fd = p->fd;
 
-	(void)fcntl(fd, F_SETFL, flags & SOCK_NONBLOCK ? O_NONBLOCK : 0); /* nobody has it yet */
+	(void)fcntl(fd, F_SETFL, (flags & SOCK_NONBLOCK) ? O_NONBLOCK : 0); /* nobody has it yet */
 	TAILQ_REMOVE(&listener->parked, p, link);
 	free(p);
 	return fd;

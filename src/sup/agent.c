@@ -219,6 +219,7 @@ static ssize_t receive(struct agent_peer *p)
 
 	if (make_room(p) < 0)
 		return -ENOMEM;
+	/* cppcheck-suppress unreadVariable ; it is, through m */
 	iov = (struct iovec){ p->text + p->len, p->room - p->len };
 	n = recvmsg(p->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 

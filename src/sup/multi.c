@@ -88,7 +88,7 @@ static int64_t check_entry(const struct vrun_send *s)
 {
 	if (s->reserved || (s->address && s->address_len > sizeof(struct sockaddr_storage)))
 		return -EINVAL;
-	return s->flags & ~FLAGS ? -EOPNOTSUPP : 0; /* MSG_FASTOPEN above all */
+	return (s->flags & ~FLAGS) ? -EOPNOTSUPP : 0; /* MSG_FASTOPEN above all */
 }
 
 /* An address means nothing to a stream, but has to be there, as for the kernel. */

@@ -216,7 +216,7 @@ static void test_flags(void)
 	int a, b, v = -1, u[2];
 	union sa s;
 	socklen_t n = make(&s, 9), full = sizeof s;
-	char buf[64];
+	char buf[64] = "";
 
 	pair(&a, &b);
 	IS(sendto(a, "data", 4, 0, &s.sa, n), 4, "sendto: the address is ignored");
@@ -329,6 +329,7 @@ static void test_rights(void)
 {
 	union {
 		struct cmsghdr h;
+		/* cppcheck-suppress unusedStructMember ; it is the room */
 		char room[CMSG_SPACE(sizeof(int))];
 	} out = { .h = { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int)) } }, in;
 	char byte = 'x';

@@ -549,6 +549,7 @@ static void test_pair_and_ceiling(void)
 	client.transport = POLICY_TRANSPORT_WIRE;
 	policy_decide_pair(&c, &s, POLICY_TCP, 5432, &pair);
 	TAP_OK(pair.allow, "two wires do");
+	/* cppcheck-suppress redundantAssignment ; c and s point to them */
 	client.transport = server.transport = POLICY_TRANSPORT_TCP;
 	c.ceiling = &ceiling;
 	policy_decide_pair(&c, &s, POLICY_TCP, 5432, &pair);
