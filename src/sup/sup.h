@@ -87,7 +87,7 @@ TAILQ_HEAD(wait_queue, wait);
 
 #define ARRIVED_MAX 32
 #define WAIT_BUCKETS 256
-#define REPLAY_SLOTS 64
+#define REPLAY_SLOTS 256
 struct replay {
 	pid_t tid; /* 0: free */
 	enum trap trap;

@@ -97,6 +97,23 @@ socket() # ID FILTER MEMBER
 	assert_nothing_left
 }
 
+@test "vrun sockets shows wires, whose bytes the kernel does not count" {
+	printf '{"version":1,"domain":"st","net":{"transport":"wire","rules":[{"allow":"listen","at":":*"}]}}\n' >"$T/st.json"
+	"$VRUN" run -p "$T/st.json" -- true 2>"$T/probe.err" || unsupported "no wires here: $(<"$T/probe.err")"
+	start_guest st -- all 127.0.0.1
+	id=$MARK-st
+	assert_equal "$(socket "$id" '.status == "listening"' connectionQueue)" 2
+	assert_equal "$(socket "$id" '.status == "listening"' transport)" wire
+	assert_equal "$(socket "$id" '.local == "127.0.0.1:1004" and .status == "receiving"' receiveQueue)" 1000
+	assert_equal "$(socket "$id" '.local == "127.0.0.1:1004" and .status == "receiving"' bytesIn)" null
+	assert_equal "$(socket "$id" '.remote == "127.0.0.1:1005"' status)" sending
+	assert_equal "$(socket "$id" '.remote == "127.0.0.1:1006"' status)" shutdown
+	assert_contains "$("$VRUN" sockets "$id")" ' tcp/wire '
+	stop_guest st
+	assert_status 0
+	assert_nothing_left
+}
+
 @test "vrun sockets --watch --json tells what changes and ends with the sandbox" {
 	policy st 10.88.0.20 '{"allow":"listen","at":":*"}'
 	start_guest st -- pairs 127.0.0.1 2
