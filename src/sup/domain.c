@@ -37,6 +37,17 @@ static unsigned bucket_of(const struct addr *a)
 	return (a->b[15] + a->b[14] * 31U + a->b[13] * 7U) % DOMAIN_BUCKETS;
 }
 
+bool domain_may_record(struct domain *d)
+{
+	int64_t now = loop_now();
+
+	if (now - d->records_since >= 1000) {
+		d->records_since = now;
+		d->n_records = 0;
+	}
+	return d->n_records++ < DOMAIN_RECORDS_MAX;
+}
+
 struct domain *domain_find(struct sup *s, const struct addr *a)
 {
 	const struct domain_at *i;

@@ -34,6 +34,7 @@ struct domain_net {
 };
 
 #define DOMAIN_UNKNOWN_MAX 64
+#define DOMAIN_RECORDS_MAX 64 /* in a second, of what no call of its apps waits for */
 #define DOMAIN_BUCKETS 256
 
 /* One of a domain's addresses, to find it by. */
@@ -62,6 +63,8 @@ struct domain {
 	struct domain_net net;
 	uint64_t unknown[DOMAIN_UNKNOWN_MAX]; /* names that were looked up in vain and are on record: hashes */
 	size_t next_unknown;
+	int64_t records_since; /* loop_now() when n_records was 0: those of names and datagrams */
+	unsigned n_records;
 	const char **names; /* owned; the first is what the domain is called */
 	size_t n_names;
 	struct addr *virtual; /* owned; its addresses, at least one */
@@ -98,6 +101,12 @@ void domain_free(struct domain *d);
 /* Makes it findable by its addresses, and not any more. */
 void domain_index(struct domain *d);
 void domain_unindex(struct domain *d);
+/*
+ * Whether something that apps can do without waiting for an answer is to be
+ * put on record: not when they do it all the time.
+ */
+bool domain_may_record(struct domain *d);
+
 /* The domain that has the address, or NULL. */
 struct domain *domain_find(struct sup *s, const struct addr *a);
 

@@ -174,7 +174,8 @@ static struct flow *open_flow(struct sup *s, struct domain *from, const struct f
 	w->to = d.verdict.allow && d.to != from ? d.to : NULL;
 	w->denied = !w->to;
 	w->rule = d.verdict.policy == &from->policy ? d.verdict.rule : NULL;
-	sup_audit(from, &r);
+	if (domain_may_record(from))
+		sup_audit(from, &r);
 	return w;
 }
 

@@ -88,7 +88,7 @@ static void unknown(struct domain *d, struct lookup *l, enum party_kind kind)
 	l->result = LOOKUP_UNKNOWN;
 	if (allow && kind == PARTY_NAME)
 		l->result = LOOKUP_FAILED; /* allowed, but nothing leaves the fabric */
-	if (!allow && is_news(d, name))
+	if (!allow && is_news(d, name) && domain_may_record(d))
 		sup_audit(d, &r);
 }
 
