@@ -79,6 +79,8 @@ static int64_t decide(struct call *c, struct vsk *v, const struct destination *t
 	} else {
 		a.peer = (struct policy_party){ .kind = to->domain ? PARTY_OWN : PARTY_ADDR,
 						.addr = &to->addr };
+		if (resolver_place(c->sup, &to->addr, to->port))
+			a.peer.kind = PARTY_RESOLVER; /* always open */
 		policy_decide_bounded(&c->domain->policy, domain_ceiling(c->domain), &a, &verdict);
 	}
 	v->rule = verdict.policy == &c->domain->policy ? verdict.rule : NULL;

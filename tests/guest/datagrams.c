@@ -5,7 +5,7 @@
  *   datagrams interfaces     "NAME ADDRESS" for each address of an interface that is up, sorted
  *   datagrams stream         makes a TCP socket; exit code is the errno
  *   datagrams wait           says "ready" and waits for its end
- *   datagrams self           many checks in one domain
+ *   datagrams self V4 V6     many checks in one domain with these addresses
  *   datagrams echo ADDRESS PORT COUNT    says "ready", answers COUNT datagrams, says from where
  *   datagrams send HOW ADDRESS PORT      HOW: connect, sendto, sendmsg, or big (60000 bytes); with :PORT its
  *                                        own. Prints the answer's source; exit code is the errno
@@ -207,6 +207,33 @@ static void test_refused(void)
 	close(six);
 }
 
+/* Ancillary data says where a datagram comes from: only from the domain's own addresses. */
+static void test_source(const char *own, const char *other)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(struct in_pktinfo))];
+	} ctl = { 0 };
+	struct in_pktinfo info = { .ipi_ifindex = 0 };
+	union sa to;
+	struct iovec iov = { (char[]){ 'x' }, 1 };
+	struct msghdr m = { .msg_name = &to, .msg_namelen = make(&to, "127.0.0.1", 9), .msg_iov = &iov,
+			    .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+	int fd = udp("0.0.0.0");
+
+	h->cmsg_level = SOL_IP;
+	h->cmsg_type = IP_PKTINFO;
+	h->cmsg_len = CMSG_LEN(sizeof info);
+	inet_pton(AF_INET, own, &info.ipi_spec_dst);
+	memcpy(CMSG_DATA(h), &info, sizeof info);
+	IS(sendmsg(fd, &m, 0), 1, "a source of its own");
+	inet_pton(AF_INET, other, &info.ipi_spec_dst);
+	memcpy(CMSG_DATA(h), &info, sizeof info);
+	IS(sendmsg(fd, &m, 0) < 0, 1, "a source of others"); /* EINVAL or, later, ENETUNREACH */
+	close(fd);
+}
+
 static void test_ports(void)
 {
 	int a = udp("0.0.0.0"), b = udp("0.0.0.0"), dns = udp("0.0.0.0"), second = udp("0.0.0.0");
@@ -222,18 +249,19 @@ static void test_ports(void)
 	close(second);
 }
 
-static int self(void)
+static int self(const char *own4, const char *own6)
 {
 	pair("127.0.0.1", "127.0.0.1");
 	pair("0.0.0.0", "127.0.0.1");
 	pair("::1", "::1");
 	pair("::", "::1");
 	pair("::", "127.0.0.1");
-	pair("0.0.0.0", "10.88.0.10");
-	pair("fd00::10", "fd00::10");
+	pair("0.0.0.0", own4);
+	pair(own6, own6);
 	test_options();
 	test_refused();
 	test_ports();
+	test_source(own4, "10.88.0.99");
 	printf("%d checks, %d failed\n", count, failed);
 	return failed != 0;
 }
@@ -394,8 +422,8 @@ int main(int argc, char **argv)
 	alarm(20); /* what is lost is not waited for for ever */
 	if (argc == 2 && strcmp(argv[1], "interfaces") == 0)
 		return interfaces();
-	if (argc == 2 && strcmp(argv[1], "self") == 0)
-		return self();
+	if (argc == 4 && strcmp(argv[1], "self") == 0)
+		return self(argv[2], argv[3]);
 	if (argc == 2 && strcmp(argv[1], "stream") == 0)
 		return socket(AF_INET, SOCK_STREAM, 0) < 0 ? errno : 0;
 	if (argc == 2 && strcmp(argv[1], "wait") == 0) {

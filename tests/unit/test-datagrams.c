@@ -52,9 +52,13 @@ static void test_self(void)
 {
 	char *text;
 
-	if (!TAP_OK(call("plain", "datagrams self", &text) == 0 && strstr(text, " 0 failed"),
+	if (!TAP_OK(call("plain", "datagrams self 10.88.0.10 fd00::10", &text) == 0 && strstr(text, " 0 failed"),
 		    "datagrams in one domain are as on Linux"))
 		printf("# %s\n", text);
+	if (!TAP_OK(call("web", "datagrams self 10.88.0.12 fd00::12", &text) == 0 && strstr(text, " 0 failed"),
+		    "also in one that has an interface"))
+		printf("# %s\n", text);
+	TAP_INT(call("web", "datagrams echo 0.0.0.0 7000 1", &text), EACCES, "a port that may not be served");
 }
 
 /* The answer to a question. */
@@ -224,6 +228,8 @@ int main(void)
 			  "{\"allow\":\"listen\",\"at\":\":5353\",\"proto\":\"udp\",\"from\":\"web\"}]}}");
 	seam_bundle("web", "{\"version\":1,\"domain\":\"web\",\"net\":{\"address\":[\"10.88.0.12\",\"fd00::12\"],"
 			   "\"rules\":[{\"allow\":\"connect\",\"to\":[\"db:5353\",\"db:54\"],\"proto\":\"udp\"},"
+			   "{\"deny\":\"listen\",\"at\":\":7000\",\"proto\":\"udp\"},"
+			   "{\"deny\":\"connect\",\"to\":\"127.0.0.53:*\"},"
 			   "{\"allow\":\"connect\",\"to\":\"later:80\"}]}}");
 	seam_bundle("evil", "{\"version\":1,\"domain\":\"evil\",\"net\":{\"rules\":["
 			    "{\"allow\":\"connect\",\"to\":\"*:*\",\"proto\":\"udp\"}]}}");
