@@ -15,10 +15,12 @@
  * for a disk, and still less for a file system that an app may be behind.
  */
 #include <assert.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -41,6 +43,14 @@ struct multi {
 	char data[VRUN_SEND_CHUNK];
 };
 
+/* tmpfs and memfd_create(2) do not know RWF_NOWAIT, and need it no more than any memory. */
+static bool is_memory(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
 /* 0 or what the call gets. -EAGAIN: the caller has to read it. */
 static int64_t read_handle(struct call *c, const struct vrun_data *from, struct multi *m)
 {
@@ -56,6 +66,8 @@ static int64_t read_handle(struct call *c, const struct vrun_data *from, struct 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return -EAGAIN;
 	n = preadv2(fd, &iov, 1, from->offset, RWF_NOWAIT);
+	if (n < 0 && errno == EOPNOTSUPP && is_memory(fd))
+		n = preadv2(fd, &iov, 1, from->offset, 0);
 	if (n < 0)
 		return errno == EBADF ? -EBADF : -EAGAIN;
 	m->length = (size_t)n;

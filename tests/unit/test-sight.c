@@ -213,16 +213,16 @@ static void test_many(void)
 	json_int_t lost = -1;
 
 	(void)close(stalled);
-	pid = seam_run("many", &in, &out, "states pairs 127.0.0.1 2000");
+	pid = seam_run("many", &in, &out, "states pairs 127.0.0.1 1500");
 	if (!seam_ready(out))
 		return;
 	rows = ask("{\"query\":\"sockets\",\"id\":\"many\"}");
-	TAP_INT(json_array_size(rows), 2 * 2000 + 2, "every row is told");
+	TAP_INT(json_array_size(rows), 2 * 1500 + 2, "every row is told");
 	json_decref(rows);
 	stalled = seam_say("{\"query\":\"sockets\",\"id\":\"many\"}");
 	(void)setsockopt(stalled, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
 	rows = ask("{\"query\":\"sockets\",\"id\":\"many\"}");
-	TAP_INT(json_array_size(rows), 2 * 2000 + 2, "also behind one who does not read");
+	TAP_INT(json_array_size(rows), 2 * 1500 + 2, "also behind one who does not read");
 	json_decref(rows);
 	for (; lost < 0; json_decref(o)) {
 		o = next_line(stalled);
