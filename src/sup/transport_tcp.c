@@ -202,7 +202,7 @@ static void identify(struct sup *s, struct vsk *listener, const struct sockaddr_
 
 static int accept_next(struct sup *s, int fd, struct vsk *listener, int flags, struct vsk_arrival *ret)
 {
-	struct sockaddr_in6 peer;
+	struct sockaddr_in6 peer = { 0 };
 	AUTO_FD int got = -1;
 
 	while (got < 0) {

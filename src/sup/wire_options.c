@@ -165,15 +165,26 @@ int64_t wire_getsockopt(struct call *c, struct target *t)
 
 /* --- setting ---------------------------------------------------------------------- */
 
+/* A value that stands for what it was at first. */
+static bool is_default(const struct known *k, int value)
+{
+	switch (k->level) {
+	case IPPROTO_TCP:
+		return k->option == TCP_MAXSEG && value == 0;
+	case IPPROTO_IP:
+		return k->option == IP_TTL && value == -1;
+	default:
+		return k->level == IPPROTO_IPV6 && k->option != IPV6_MTU_DISCOVER && value == -1;
+	}
+}
+
 static int64_t set_value(struct call *c, struct vsk *v, int i, int value)
 {
 	const struct known *k = &known[i];
 
 	if (k->flag)
 		value = value != 0;
-	else if (value == -1 && (k->option == IP_TTL || k->level == IPPROTO_IPV6) && k->level != IPPROTO_TCP)
-		value = k->first; /* as at first */
-	else if (value == 0 && k->level == IPPROTO_TCP && k->option == TCP_MAXSEG)
+	else if (is_default(k, value))
 		value = k->first;
 	else if (value < k->min || value > k->max)
 		return -EINVAL;

@@ -203,11 +203,11 @@ int main(int argc, char **argv)
 	const char *what = argv[1];
 
 	if (argc == 4 && strcmp(what, "serve") == 0)
-		serve(argv[2], atoi(argv[3]));
+		serve(argv[2], (int)strtol(argv[3], NULL, 10));
 	if (argc != 5)
 		return 2;
-	port = atoi(argv[3]);
-	n = atoi(argv[4]);
+	port = (int)strtol(argv[3], NULL, 10);
+	n = (int)strtol(argv[4], NULL, 10);
 	if (strcmp(what, "trip") == 0 || strcmp(what, "stream") == 0) {
 		fd = connect_to(argv[2], port);
 		set_nodelay(fd);

@@ -75,7 +75,7 @@ static int tcp(int flags)
 
 static int port_at(int fd)
 {
-	union sa s;
+	union sa s = { 0 };
 	socklen_t n = sizeof s;
 
 	return getsockname(fd, &s.sa, &n) < 0 ? -1 : ntohs(s.v4.sin_port);
@@ -435,7 +435,7 @@ static void test_reuseport(void)
 		for (int k = 0; k < 2; k++)
 			if (p[k].revents) {
 				int a = accept(l[k], NULL, NULL);
-				union sa peer;
+				union sa peer = { 0 };
 				socklen_t len = sizeof peer;
 
 				got[k] += a >= 0;
@@ -499,7 +499,7 @@ int main(int argc, char **argv)
 	(void)alarm(60);
 	if (argc == 4 && strcmp(argv[1], "many") == 0) {
 		own = argv[2];
-		return many(atoi(argv[3]));
+		return many((int)strtol(argv[3], NULL, 10));
 	}
 	if (argc != 2)
 		return 2;
