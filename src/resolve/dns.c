@@ -16,15 +16,24 @@
 /* "4.3.2.1.in-addr.arpa" and "...ip6.arpa", whole addresses only, in the one form of names. */
 static bool read_reverse4(const char *name, struct addr *ret)
 {
-	unsigned b[4];
-	char canonical[NAME_TEXT_MAX];
+	const char *label[4], *p = name;
+	char text[16];
 
-	if (sscanf(name, "%3u.%3u.%3u.%3u.", &b[3], &b[2], &b[1], &b[0]) != 4 || b[0] > 255 || b[1] > 255 ||
-	    b[2] > 255 || b[3] > 255)
+	if (strlen(name) >= sizeof text + strlen(".in-addr.arpa"))
 		return false;
-	(void)snprintf(canonical, sizeof canonical, "%u.%u.%u.%u.in-addr.arpa", b[3], b[2], b[1], b[0]);
-	*ret = addr_v4((uint8_t)b[0], (uint8_t)b[1], (uint8_t)b[2], (uint8_t)b[3]);
-	return strcmp(canonical, name) == 0;
+	for (size_t i = 0; i < 4; i++) {
+		label[i] = p;
+		p = strchr(p, '.');
+		if (!p)
+			return false;
+		p++;
+	}
+	if (strcmp(p, "in-addr.arpa") != 0)
+		return false;
+	(void)snprintf(text, sizeof text, "%.*s.%.*s.%.*s.%.*s", (int)(p - label[3] - 1), label[3],
+		       (int)(label[3] - label[2] - 1), label[2], (int)(label[2] - label[1] - 1), label[1],
+		       (int)(label[1] - label[0] - 1), label[0]);
+	return addr_parse(text, ret, NULL) == 0;
 }
 
 static bool read_reverse6(const char *name, struct addr *ret)

@@ -62,7 +62,7 @@ void flow_decide(struct sup *s, struct domain *from, const struct addr *source, 
 
 static size_t hash_end(const struct addr *a, uint16_t port)
 {
-	size_t h = port * 31U;
+	size_t h = (size_t)port * 31;
 
 	for (int i = 10; i < 16; i++)
 		h = h * 131 + a->b[i];

@@ -4,6 +4,7 @@
  * of the fabric that some rule of its policy lets it connect to at some port;
  * nothing else. So a name that is denied and one that is not there look the same.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "sup/resolver.h"
@@ -128,7 +129,7 @@ static void by_address(struct sup *s, struct domain *d, struct lookup *l)
 	else if (other && (other == d || lookup_may_know(d, other)) && other->n_names)
 		name = other->names[0];
 	l->result = name ? LOOKUP_FOUND : LOOKUP_UNKNOWN;
-	(void)strcpy(l->name, name ? name : "");
+	(void)snprintf(l->name, sizeof l->name, "%s", name ? name : "");
 }
 
 void lookup_answer(struct sup *s, struct domain *d, struct lookup *l)
@@ -145,6 +146,6 @@ void lookup_answer(struct sup *s, struct domain *d, struct lookup *l)
 	/* The resolver is not believed to have brought it into its one form. */
 	if (name_parse(l->name, name, NULL, NULL) < 0 || (l->what != LOOKUP_NAME && l->what != LOOKUP_EXISTS))
 		return;
-	(void)strcpy(l->name, name);
+	memcpy(l->name, name, sizeof name);
 	by_name(s, d, l);
 }

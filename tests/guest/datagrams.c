@@ -138,7 +138,7 @@ static int port_at(int fd)
 static void pair(const char *ip, const char *to)
 {
 	int s = udp(ip), c = udp(to), port;
-	union sa from;
+	union sa from = { .sa.sa_family = AF_UNSPEC };
 	socklen_t n = sizeof from;
 	char buf[8], what[96];
 
