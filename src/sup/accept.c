@@ -149,6 +149,14 @@ static int64_t retry(struct wait *w)
 	return try_accept(&w->call, &t);
 }
 
+/* Without asking the kernel. */
+static bool is_empty(const struct target *t)
+{
+	const struct vsk *v = t->row;
+
+	return v && v->wire && v->status == VSK_LISTENING && v->n_arrivals == 0 && TAILQ_EMPTY(&v->parked);
+}
+
 /*
  * Connections to a listener of F are made by the supervisor, which remembers
  * the accepts that wait for them. It does not know which of several TCP
@@ -174,9 +182,10 @@ int64_t handle_accept(struct call *c)
 		return -EINVAL;
 	if (c->args[1] && guestmem_read(c->tid, c->args[2], &room, sizeof room) < 0)
 		return -EFAULT; /* before a connection would be lost for it */
-	if (!call_valid(c))
-		return CALL_ANSWERED;
-	rc = try_accept(c, &t);
+	if (is_empty(&t))
+		rc = -EAGAIN; /* it only waits, and may be long gone: whoever ends the wait finds out */
+	else
+		rc = call_valid(c) ? try_accept(c, &t) : CALL_ANSWERED;
 	if (rc != -EAGAIN || socket_nonblocking(t.fd))
 		return rc;
 	return call_wait(c, &t.fd, t.cookie, events_of(&t), socket_timeout(t.fd, SO_RCVTIMEO), EAGAIN, retry) == 0 ?
