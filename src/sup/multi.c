@@ -178,7 +178,7 @@ int64_t handle_send_multi(struct call *c)
 	int64_t rc, sent = 0;
 
 	if (c->args[1] == 0)
-		return c->domain->policy.transport == POLICY_TRANSPORT_WIRE ? VRUN_SENDTO_TRAPPED : 0;
+		return VRUN_SENDTO_TRAPPED;
 	rc = read_arguments(c, &m);
 	if (rc < 0)
 		return rc;

@@ -5,7 +5,7 @@
  * for each: its name and the median in nanoseconds.
  *
  *   sends    64 send(2), which vrun does not trap
- *   sendto   64 sendto(2) with an address, which it traps in a domain with wires
+ *   sendto   64 sendto(2) with an address, which are traps
  *   multi    one vrun_send_multi() for all
  *   handle   the same from a file
  *   multi-to the same with addresses
