@@ -138,6 +138,38 @@ static void add_env(struct run_args *a, const char *entry)
 	list[a->host.n_env++] = entry;
 }
 
+static int parse_id(struct run_args *a, const char *text)
+{
+	if (!*text || strlen(text) > STATE_ID_MAX)
+		return command_usage("run", "--id takes 1 to %d characters", STATE_ID_MAX);
+	(void)snprintf(a->id, sizeof a->id, "%s", text);
+	return 0;
+}
+
+/* The options that are said or not said, and have no letter. */
+static int take_flag(struct run_args *a, int opt)
+{
+	switch (opt) {
+	case OPT_INIT:
+		a->launch.init = true;
+		return 0;
+	case OPT_HOST_USERS:
+		a->launch.host_users = true;
+		return 0;
+	case OPT_BEST_EFFORT:
+		a->launch.best_effort = true;
+		return 0;
+	case OPT_SYSTEMD:
+		a->launch.systemd_cgroup = true;
+		return 0;
+	case OPT_VERIFY:
+		a->verify = true;
+		return 0;
+	default:
+		return command_usage("run", "unknown option or missing value");
+	}
+}
+
 static int take_option(struct run_args *a, int opt)
 {
 	switch (opt) {
@@ -156,13 +188,7 @@ static int take_option(struct run_args *a, int opt)
 		a->launch.output = optarg;
 		break;
 	case OPT_ID:
-		if (!*optarg || strlen(optarg) > STATE_ID_MAX)
-			return command_usage("run", "--id takes 1 to %d characters", STATE_ID_MAX);
-		(void)snprintf(a->id, sizeof a->id, "%s", optarg);
-		break;
-	case OPT_INIT:
-		a->launch.init = true;
-		break;
+		return parse_id(a, optarg);
 	case OPT_ROOT:
 		a->state_root = optarg;
 		break;
@@ -171,18 +197,6 @@ static int take_option(struct run_args *a, int opt)
 		break;
 	case OPT_PRESERVE:
 		return parse_preserve(a, optarg);
-	case OPT_HOST_USERS:
-		a->launch.host_users = true;
-		break;
-	case OPT_BEST_EFFORT:
-		a->launch.best_effort = true;
-		break;
-	case OPT_SYSTEMD:
-		a->launch.systemd_cgroup = true;
-		break;
-	case OPT_VERIFY:
-		a->verify = true;
-		break;
 	case 't':
 	case 'T':
 		a->tty = opt == 't';
@@ -201,7 +215,7 @@ static int take_option(struct run_args *a, int opt)
 		add_env(a, optarg);
 		break;
 	default:
-		return command_usage("run", "unknown option or missing value");
+		return take_flag(a, opt);
 	}
 	return 0;
 }

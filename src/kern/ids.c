@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@
 
 #define SUBID_FILE_MAX (1U << 20)
 #define MAP_LINES_MAX 340 /* the kernel's own bound, user_namespaces(7) */
-#define MAP_TEXT_MAX (MAP_LINES_MAX * 36)
+#define MAP_TEXT_MAX (MAP_LINES_MAX * (size_t)36)
 
 static bool line_is_for(const char *owner, const char *user, uid_t uid)
 {
@@ -173,4 +174,29 @@ int64_t ids_to_outside(const struct idmap *map, uint32_t inside)
 			return (int64_t)m->outside + (inside - m->inside);
 	}
 	return -1;
+}
+
+int ids_read_map(const char *file, struct idmap_entry *ret, size_t room, struct err *e)
+{
+	AUTO_FREE char *text = NULL;
+	size_t n = 0;
+	char *rest;
+	int rc = fd_read_file(AT_FDCWD, file, MAP_TEXT_MAX, &text, NULL, NULL);
+
+	if (rc < 0)
+		return err_num(e, -rc, "%s", file);
+	rest = text;
+	for (char *line = strsep(&rest, "\n"); line && n < room; line = strsep(&rest, "\n")) {
+		char *at = line;
+
+		if (!*line)
+			continue;
+		ret[n].inside = (uint32_t)strtoul(at, &at, 10);
+		ret[n].outside = (uint32_t)strtoul(at, &at, 10);
+		ret[n].size = (uint32_t)strtoul(at, &at, 10);
+		if (*at || ret[n].size == 0)
+			return err_set(e, EPROTO, "%s: not three numbers", file);
+		n++;
+	}
+	return (int)n;
 }

@@ -22,6 +22,12 @@
 int ids_find_subordinate(int etc_fd, bool gids, const char *user, uid_t uid, uint32_t least,
 			 uint32_t *ret_first, uint32_t *ret_count, struct err *e);
 
+/*
+ * Reads a map as the kernel shows it (/proc/self/uid_map), up to `room` lines.
+ * The number of lines, or -errno.
+ */
+int ids_read_map(const char *file, struct idmap_entry *ret, size_t room, struct err *e);
+
 /* Writes /proc/PID/{uid,gid}_map directly, in one write each, as the kernel demands. With
  * `deny_setgroups` "deny" goes into /proc/PID/setgroups before the gid map. proc_pid_fd is a
  * descriptor of /proc/PID (or of /proc/self). */

@@ -8,10 +8,11 @@
  * lie around it. It writes the map itself, without helpers.
  */
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fd.h"
+#include "kern/ids.h"
 #include "run/plan.h"
 
 #define LINES_MAX 340 /* of a map, as the kernel has it */
@@ -19,13 +20,14 @@
 /* The longest run of ids of our namespace without `own`; false when there is none. */
 static int find_run(const char *file, uint32_t own, uint32_t *ret_first, uint32_t *ret_count, struct err *e)
 {
-	FILE *f = fopen(file, "re");
-	unsigned inside, outside, size;
+	AUTO_FREE struct idmap_entry *map = calloc(LINES_MAX, sizeof *map);
 	uint32_t best = 0;
+	int n = map ? ids_read_map(file, map, LINES_MAX, e) : err_num(e, ENOMEM, "%s", file);
 
-	if (!f)
-		return err_sys(e, "%s", file);
-	for (int n = 0; n < LINES_MAX && fscanf(f, "%u %u %u", &inside, &outside, &size) == 3; n++) {
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++) {
+		uint32_t inside = map[i].inside, size = map[i].size;
 		bool has_own = own >= inside && own - inside < size;
 		uint32_t below = has_own ? own - inside : 0, above = has_own ? size - below - 1 : size;
 
@@ -38,20 +40,16 @@ static int find_run(const char *file, uint32_t own, uint32_t *ret_first, uint32_
 			best = above;
 		}
 	}
-	(void)fclose(f);
 	*ret_count = best;
 	return best > 0;
 }
 
 bool plan_is_nested(void)
 {
-	AUTO_FREE char *text = NULL;
-	unsigned inside, outside, size;
+	struct idmap_entry first;
 
-	if (fd_read_file(AT_FDCWD, "/proc/self/uid_map", 65536, &text, NULL, NULL) < 0)
-		return false;
-	return sscanf(text, "%u %u %u", &inside, &outside, &size) != 3 || inside != 0 || outside != 0 ||
-	       size != UINT32_MAX;
+	return ids_read_map("/proc/self/uid_map", &first, 1, NULL) == 1 &&
+	       (first.inside != 0 || first.outside != 0 || first.size != UINT32_MAX);
 }
 
 /* user_namespaces(7): it passes on to every namespace below, and is never taken back. */

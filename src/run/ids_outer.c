@@ -38,15 +38,13 @@ static int add(struct arena *a, struct idmap *map, uint32_t id, uint32_t size)
 /* All ids that there are in the caller's own namespace. */
 static int whole(struct arena *a, const char *file, struct idmap *ret, struct err *e)
 {
-	FILE *f = fopen(file, "re");
-	unsigned inside, outside, size;
-	int rc = 0;
+	struct idmap_entry map[OWN_MAX];
+	int n = ids_read_map(file, map, OWN_MAX, e), rc = 0;
 
-	if (!f)
-		return err_sys(e, "%s", file);
-	while (rc == 0 && ret->n < OWN_MAX && fscanf(f, "%u %u %u", &inside, &outside, &size) == 3)
-		rc = add(a, ret, inside, size);
-	(void)fclose(f);
+	if (n < 0)
+		return n;
+	for (int i = 0; rc == 0 && i < n; i++)
+		rc = add(a, ret, map[i].inside, map[i].size);
 	return rc < 0 ? err_num(e, ENOMEM, "id maps") : 0;
 }
 

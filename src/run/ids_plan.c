@@ -130,8 +130,8 @@ static const char *caller_name(struct arena *a, uid_t uid)
 	return name;
 }
 
-int plan_find_subordinate(struct arena *a, uint32_t *uf, uint32_t *uc, uint32_t *gf, uint32_t *gc,
-			  struct err *e)
+int plan_find_subordinate(struct arena *a, uint32_t *ret_uid_first, uint32_t *ret_uid_count,
+			  uint32_t *ret_gid_first, uint32_t *ret_gid_count, struct err *e)
 {
 	uid_t uid = geteuid();
 	const char *name;
@@ -144,8 +144,8 @@ int plan_find_subordinate(struct arena *a, uint32_t *uf, uint32_t *uc, uint32_t 
 		return 0;
 	etc = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	name = caller_name(a, uid);
-	rc = ids_find_subordinate(etc, false, name, uid, 1, uf, uc, e);
-	return rc > 0 ? ids_find_subordinate(etc, true, name, uid, 1, gf, gc, e) : rc;
+	rc = ids_find_subordinate(etc, false, name, uid, 1, ret_uid_first, ret_uid_count, e);
+	return rc > 0 ? ids_find_subordinate(etc, true, name, uid, 1, ret_gid_first, ret_gid_count, e) : rc;
 }
 
 static int plan_subordinate(struct launch *l, uid_t uid, gid_t gid, struct err *e)

@@ -80,11 +80,7 @@ static void combine(struct policy_applied *a)
 
 	if (own == POLICY_NET_NONE || top == POLICY_NET_NONE)
 		a->net = PROFILE_NET_NONE;
-	else if (own == POLICY_NET_RULES && top == POLICY_NET_RULES)
-		a->supervised = true;
-	else if (own == POLICY_NET_LOOPBACK && top == POLICY_NET_LOOPBACK)
-		a->net = PROFILE_NET_LOOPBACK;
-	else if (denies(rules))
+	else if (own == top ? own == POLICY_NET_RULES : denies(rules))
 		a->supervised = true;
 	else
 		a->net = PROFILE_NET_LOOPBACK;

@@ -74,7 +74,7 @@ static int read_state(const struct jat *root, struct admit_state *s, struct err 
 		rc = json_get_string(&state, "id", &s->id, e);
 	if (rc < 0)
 		return rc;
-	if (rc == 0 || !*s->id)
+	if (rc == 0 || !s->id || !*s->id)
 		return json_error(root, e, "state.id is missing");
 	if (json_get_string(&state, "bundle", &s->bundle, e) < 0 ||
 	    json_get_int(&state, "pid", 1, INT32_MAX, &s->pid, e) < 0)

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -128,7 +129,7 @@ static int take_container(struct agent_peer *p, const struct json_doc *doc, stru
 {
 	struct agent *a = p->agent;
 	struct admit_state s;
-	struct domain *d;
+	struct domain *d = NULL;
 	int rc = admit_parse(doc, p->n_fds, &s, e);
 
 	if (rc == 0)
@@ -379,7 +380,7 @@ int agent_bind(int fd, const char *path, struct err *e)
 
 	if (strlen(path) >= sizeof sa.sun_path)
 		return err_set(e, ENAMETOOLONG, "%s: longer than %zu bytes", path, sizeof sa.sun_path - 1);
-	(void)strcpy(sa.sun_path, path);
+	(void)snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
 	mask = umask(0177);
 	rc = bind(fd, (struct sockaddr *)&sa, sizeof sa);
 	if (rc < 0 && errno == EADDRINUSE) {

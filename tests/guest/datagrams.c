@@ -128,7 +128,7 @@ static int interfaces(void)
 
 static int port_at(int fd)
 {
-	union sa s;
+	union sa s = { 0 };
 	socklen_t n = sizeof s;
 
 	return getsockname(fd, &s.sa, &n) < 0 ? -1 : ntohs(s.v4.sin_port);

@@ -11,7 +11,7 @@ set -uo pipefail
 
 cd "$1" || exit 99
 shift
-flags=("$@" -std=gnu11 -Isrc -Itests/unit -D_GNU_SOURCE)
+flags=("$@" -std=gnu11 -Isrc -Isrc/base -Itests/unit -D_GNU_SOURCE)
 jobs=$(nproc)
 failed=()
 missing=()

@@ -42,7 +42,7 @@ int main(void)
 	}
 	/* Whoever was silent may not catch up with more than the bucket holds. */
 	rate_init(&r, 100, now);
-	now += 3600 * 1000;
+	now += INT64_C(3600) * 1000;
 	TAP_INT(count(&r, &now, 1), 10, "an hour of silence: a tenth of a second's at once");
 	rate_init(&r, 100, now);
 	TAP_OK(rate_take(&r, now - 5000), "a clock that goes back stops nothing");
