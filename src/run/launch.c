@@ -44,6 +44,7 @@ struct monitor {
 	struct warden warden; /* only until there is a keeper */
 	struct keeper keeper;
 	struct supervisor supervisor;
+	bool handed_over;      /* the container is the supervisor's */
 	bool supervisor_spoke; /* its last word is there, to be read at the end */
 	int network; /* the app's network namespace, for the supervisor; -1 */
 	int app; /* pidfd of the process that loads the filter; -1 */
@@ -107,6 +108,8 @@ static int clone_container(struct monitor *m, struct err *e)
 		fd_close(&m->state_fd);
 		fd_close(&m->supervisor.sock);
 		fd_close(&m->supervisor.pidfd);
+		fd_close(&m->supervisor.listener);
+		fd_close(&m->supervisor.lock);
 		if (streams_enter(&m->streams, &ce) < 0) {
 			sync_fail(pair[1], &ce, EXIT_OWN);
 			_exit(EXIT_OWN);
@@ -196,7 +199,8 @@ static int record(struct monitor *m, struct err *e)
 static int start_keeper(struct monitor *m, struct err *e)
 {
 	struct launch *l = m->l;
-	int own[STREAMS_PUMPS_MAX + 5] = { m->sync, m->sigfd, m->lock, m->supervisor.sock, m->network };
+	int own[STREAMS_PUMPS_MAX + 7] = { m->sync, m->sigfd, m->lock, m->supervisor.sock,
+					   m->network, m->supervisor.listener, m->supervisor.lock };
 	struct keeper_params p = {
 		.pid = m->pid,
 		.pidfd = m->pidfd,
@@ -209,7 +213,7 @@ static int start_keeper(struct monitor *m, struct err *e)
 		.users_fd = m->ns_fds[NS_USER],
 		.network_sock = m->network_sock,
 		.not_kept = own,
-		.n_not_kept = 5 + streams_own(&m->streams, own + 5),
+		.n_not_kept = 7 + streams_own(&m->streams, own + 7),
 		.supervisor = m->supervisor.shared ? -1 : m->supervisor.pidfd,
 		.supervisor_name = m->supervisor.name,
 		.tty = l->bundle->process.terminal && isatty(0) ? 0 : -1,
@@ -338,6 +342,7 @@ static int hand_over(struct monitor *m, struct err *e)
 		m->exit_code = EXIT_OWN;
 		return rc;
 	}
+	m->handed_over = true;
 	return fd_send(m->sync, SYNC_GO, NULL, 0) < 0 ? err_set(e, EPIPE, "the container ended early") : 0;
 }
 
@@ -414,12 +419,16 @@ static void replace_keeper(struct monitor *m)
 /* Its last word; or it has gone, and then nothing answers the app any more. */
 static void hear_supervisor(struct monitor *m)
 {
+	struct err e = { 0 };
 	char c;
 
 	m->supervisor_spoke = true;
-	if (recv(m->supervisor.sock, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+	if (recv(m->supervisor.sock, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0 && m->handed_over)
 		return;
-	log_error("the supervisor has ended: so does the sandbox");
+	if (!m->handed_over && supervisor_complaint(&m->supervisor, &e) < 0)
+		log_err(&e);
+	else
+		log_error("the supervisor has ended: so does the sandbox");
 	m->exit_code = EXIT_OWN;
 	(void)sys_pidfd_send_signal(m->pidfd, SIGKILL);
 }
@@ -499,6 +508,8 @@ static int start(struct monitor *m, struct err *e)
 	if (rc == 0)
 		rc = start_keeper(m, e);
 	if (rc == 0)
+		rc = supervisor_publish(&m->supervisor, m->state_fd, e);
+	if (rc == 0)
 		rc = serve_set_up(m, e);
 	if (rc == 0)
 		rc = record(m, e);
@@ -522,6 +533,12 @@ static int break_off(struct monitor *m, int rc, struct err *e)
 	    kind == SYNC_FAILED && sync_read_failure(m->sync, &m->exit_code, &theirs) < 0 && theirs.text[0]) {
 		*e = theirs;
 		rc = -theirs.num;
+	}
+	/* Its end is also that of the container, whatever that has said. */
+	if (!m->handed_over && supervisor_complaint(&m->supervisor, &theirs) < 0) {
+		*e = theirs;
+		rc = -theirs.num;
+		m->exit_code = EXIT_OWN;
 	}
 	/* What we break off ourselves ends by our signal: that is no exit status of the app's. */
 	if (m->exit_code < 0 && rc != -EPIPE && rc != -ESRCH)

@@ -21,11 +21,12 @@
 #include "run/policy_apply.h"
 
 #define ANSWER_MAX 262144
+#define ANSWER_MS 60000 /* longest wait for an answer; another launch may have to get ready first */
 #define END_MS 5000 /* longest wait for a supervisor that has nothing left to do */
 
 void supervisor_init(struct supervisor *s)
 {
-	*s = (struct supervisor){ .sock = -1, .spaces = { -1, -1 }, .pidfd = -1 };
+	*s = (struct supervisor){ .sock = -1, .spaces = { -1, -1 }, .pidfd = -1, .listener = -1, .lock = -1 };
 }
 
 /* --- its socket -------------------------------------------------------------------- */
@@ -47,20 +48,6 @@ static int connect_to(int state_fd, const char *name)
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0)
 		return -errno;
 	return fd_take(&fd);
-}
-
-static int listen_at(int state_fd, const char *name, int *ret, struct err *e)
-{
-	const struct sockaddr_un sa = address(state_fd, name);
-	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mode_t mask = umask(0177);
-	int rc = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&sa, sizeof sa);
-
-	(void)umask(mask);
-	if (rc < 0 || listen(fd, SOMAXCONN) < 0)
-		return err_sys(e, "the supervisor's socket %s", name);
-	*ret = fd_take(&fd);
-	return 0;
 }
 
 /* Of several first runs one starts a fabric, and none removes what another has just made. The lock is the
@@ -176,24 +163,28 @@ static int explain(int rc, struct err *e)
 {
 	if (rc == -EPIPE)
 		return err_set(e, EPIPE, "the supervisor has ended");
+	if (rc == -EAGAIN)
+		return err_set(e, ETIMEDOUT, "the supervisor does not answer");
 	return err_num(e, -rc, "answer of the supervisor");
 }
 
 /* --- starting, joining --------------------------------------------------------------- */
 
-static int start_private(struct supervisor *s, const struct launch *l, int state_fd, struct err *e)
+/* It has no name yet: should we be killed before there is a keeper, nobody would remove it. */
+static int start_new(struct supervisor *s, const struct launch *l, struct err *e)
 {
-	AUTO_FD int listener = -1;
+	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return s->listener < 0 ? err_sys(e, "the supervisor's socket") : supervisor_spawn(s, l, s->listener, e);
+}
+
+static int start_private(struct supervisor *s, const struct launch *l, struct err *e)
+{
 	uint64_t r = 0;
-	int rc;
 
 	if (getrandom(&r, sizeof r, 0) != sizeof r)
 		return err_sys(e, "random numbers");
 	(void)snprintf(s->name, sizeof s->name, "supervisor-%016llx.sock", (unsigned long long)r);
-	rc = listen_at(state_fd, s->name, &listener, e);
-	if (rc < 0)
-		s->name[0] = '\0';
-	return rc < 0 ? rc : supervisor_spawn(s, l, listener, e);
+	return start_new(s, l, e);
 }
 
 /* Whoever answers is of our own user: the directory is. */
@@ -205,7 +196,7 @@ static int greet(struct supervisor *s, struct err *e)
 	int users = 0, rc = send_message(s->sock, json_pack("{s:b}", "join", 1), NULL, 0);
 
 	if (rc == 0)
-		rc = receive_line(s->sock, -1, &answer, s->spaces);
+		rc = receive_line(s->sock, ANSWER_MS, &answer, s->spaces);
 	if (rc < 0)
 		return explain(rc, e);
 	(void)json_unpack(answer, "{s:b}", "users", &users);
@@ -222,7 +213,6 @@ static int greet(struct supervisor *s, struct err *e)
 
 static int join_or_start(struct supervisor *s, const struct launch *l, int state_fd, struct err *e)
 {
-	AUTO_FD int listener = -1;
 	int rc;
 
 	s->sock = connect_to(state_fd, s->name);
@@ -237,22 +227,43 @@ static int join_or_start(struct supervisor *s, const struct launch *l, int state
 	s->sock = -1;
 	if (unlinkat(state_fd, s->name, 0) < 0 && errno != ENOENT)
 		return err_sys(e, "%s", s->name);
-	rc = listen_at(state_fd, s->name, &listener, e);
-	return rc < 0 ? rc : supervisor_spawn(s, l, listener, e);
+	return start_new(s, l, e);
 }
 
 int supervisor_start(struct supervisor *s, const struct launch *l, int state_fd, struct err *e)
 {
-	AUTO_FD int lock = -1;
+	int rc;
 
 	if (!l->opt->fabric)
-		return start_private(s, l, state_fd, e);
+		return start_private(s, l, e);
 	s->shared = true;
 	(void)snprintf(s->name, sizeof s->name, "fabric-%s.sock", l->opt->fabric);
-	lock = lock_directory(state_fd);
-	if (lock < 0)
+	s->lock = lock_directory(state_fd);
+	if (s->lock < 0)
 		return err_sys(e, "state directory");
-	return join_or_start(s, l, state_fd, e);
+	rc = join_or_start(s, l, state_fd, e);
+	if (s->listener < 0)
+		fd_close(&s->lock);
+	return rc;
+}
+
+int supervisor_publish(struct supervisor *s, int state_fd, struct err *e)
+{
+	const struct sockaddr_un sa = address(state_fd, s->name);
+	mode_t mask;
+	int rc;
+
+	if (s->listener < 0)
+		return 0;
+	mask = umask(0177);
+	rc = bind(s->listener, (const struct sockaddr *)&sa, sizeof sa);
+	(void)umask(mask);
+	if (rc < 0 || listen(s->listener, SOMAXCONN) < 0)
+		return err_sys(e, "the supervisor's socket %s", s->name);
+	s->published = true;
+	fd_close(&s->listener);
+	fd_close(&s->lock);
+	return 0;
 }
 
 /* --- a container ---------------------------------------------------------------------- */
@@ -262,10 +273,11 @@ static json_t *text_of(const struct json_doc *doc)
 	return json_pack("{s:s, s:s}", "name", doc->name, "text", doc->text);
 }
 
-static json_t *state_of(const struct launch *l, pid_t pid)
+static json_t *state_of(const struct supervisor *s, const struct launch *l, pid_t pid)
 {
 	const struct policy_applied *p = l->opt->policy;
-	json_t *own = json_pack("{s:o, s:i}", "policy", text_of(&p->text), "landlock", landlock_abi());
+	json_t *own = json_pack("{s:o, s:i, s:b}", "policy", text_of(&p->text), "landlock", landlock_abi(),
+				"listen", s->published);
 	const char *bundle = l->bundle->dir ? l->bundle->dir : "/";
 
 	if (own && p->has_ceiling)
@@ -275,25 +287,45 @@ static json_t *state_of(const struct launch *l, pid_t pid)
 			 "id", l->opt->id, "status", "creating", "pid", (int)pid, "bundle", bundle, "vrun", own);
 }
 
-int supervisor_hand_over(const struct supervisor *s, const struct launch *l, pid_t pid, int listener,
-			 int network, struct err *e)
+/* The error of an answer, or 0. */
+static int error_of(json_t *answer, struct err *e)
 {
 	const char *text = NULL, *hint = "";
-	json_t *answer = NULL;
-	int number = EPROTO;
-	const int fds[] = { listener, network };
-	int rc = send_message(s->sock, state_of(l, pid), fds, 2);
+	int number = EPROTO, rc = 0;
 
-	if (rc == 0)
-		rc = receive_line(s->sock, -1, &answer, NULL);
-	if (rc < 0)
-		return explain(rc, e);
 	if (json_unpack(answer, "{s:s, s?s, s?i}", "error", &text, "hint", &hint, "number", &number) == 0 &&
 	    text) {
 		rc = err_set(e, number > 0 ? number : EPROTO, "%s", text);
 		if (*hint)
 			rc = err_hint(e, "%s", hint);
 	}
+	return rc;
+}
+
+int supervisor_complaint(const struct supervisor *s, struct err *e)
+{
+	json_t *answer = NULL;
+	int rc;
+
+	if (s->sock < 0 || receive_line(s->sock, 0, &answer, NULL) < 0)
+		return 0;
+	rc = error_of(answer, e);
+	json_decref(answer);
+	return rc;
+}
+
+int supervisor_hand_over(const struct supervisor *s, const struct launch *l, pid_t pid, int listener,
+			 int network, struct err *e)
+{
+	const int fds[] = { listener, network };
+	json_t *answer = NULL;
+	int rc = send_message(s->sock, state_of(s, l, pid), fds, 2);
+
+	if (rc == 0)
+		rc = receive_line(s->sock, ANSWER_MS, &answer, NULL);
+	if (rc < 0)
+		return explain(rc, e);
+	rc = error_of(answer, e);
 	json_decref(answer);
 	return rc;
 }
@@ -327,19 +359,33 @@ static void leave(int sock)
 		;
 }
 
+/*
+ * The first process of a pid namespace ends after all the others have been
+ * reaped. A launch that broke off may have left one of those to us.
+ */
+static void reap(pid_t supervisor)
+{
+	pid_t pid;
+
+	do
+		pid = waitpid(-1, NULL, __WALL);
+	while (pid != supervisor && (pid > 0 || errno == EINTR));
+}
+
 void supervisor_fini(struct supervisor *s, int state_fd)
 {
 	struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
 	bool ends;
 
+	fd_close(&s->listener);
+	fd_close(&s->lock);
 	leave(s->sock);
 	fd_close(&s->sock);
 	ends = state_fd >= 0 && supervisor_remove_socket(state_fd, s->name);
 	if (s->pidfd >= 0 && (!s->shared || ends) && poll(&p, 1, END_MS) == 0 && !s->shared)
 		(void)sys_pidfd_send_signal(s->pidfd, SIGKILL);
 	if (s->pid > 0 && (!s->shared || ends))
-		while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
-			;
+		reap(s->pid);
 	fd_close(&s->spaces[0]);
 	fd_close(&s->spaces[1]);
 	fd_close(&s->pidfd);

@@ -22,8 +22,11 @@ struct supervisor {
 	int sock;   /* connection to it; -1: none */
 	int spaces[2]; /* U, and the pid namespace that it is the first process of; -1: the caller's own */
 	int pidfd;  /* of its process, or -1 */
+	int listener; /* of one that we have started, until it has its name; -1 */
+	int lock;     /* on the state directory, so long; -1 */
 	pid_t pid;  /* when it is our child, else 0 */
 	bool shared;
+	bool published; /* we have given it its name */
 	char name[96]; /* of its socket in the state directory */
 };
 
@@ -32,13 +35,19 @@ void supervisor_init(struct supervisor *s);
 
 /*
  * Starts a private one, or joins that of launch_options.fabric, which its
- * first run starts. The socket is in the state directory.
+ * first run starts. A fabric's socket is in the state directory.
  */
 int supervisor_start(struct supervisor *s, const struct launch *l, int state_fd, struct err *e);
+
+/* Gives a supervisor that we have started its name, now that somebody removes it should we be killed. */
+int supervisor_publish(struct supervisor *s, int state_fd, struct err *e);
 
 /* Hands a container over: its filter's listener, its network namespace. Waits until it is taken; its refusal is the error. */
 int supervisor_hand_over(const struct supervisor *s, const struct launch *l, pid_t pid, int listener,
 			 int network, struct err *e);
+
+/* Before that: why a supervisor has given up, or 0 when it has not said anything. */
+int supervisor_complaint(const struct supervisor *s, struct err *e);
 
 /* The container has ended, all its processes with it: waits a moment for what there is to tell of
  * its denials, and hands that to launch_options.denials. */
@@ -52,7 +61,7 @@ bool supervisor_remove_socket(int state_fd, const char *name);
 
 /* --- supervisor_spawn.c ------------------------------------------------------------ */
 
-/* A new process that serves at the listening socket, which it takes. Fills sock, spaces, pidfd and pid. */
+/* A new process that serves at the socket, which stays ours too. Fills sock, spaces, pidfd and pid. */
 int supervisor_spawn(struct supervisor *s, const struct launch *l, int listener, struct err *e);
 
 #endif

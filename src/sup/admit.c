@@ -62,6 +62,8 @@ static int read_own(const struct jat *root, struct admit_state *s, struct err *e
 		rc = read_text(&own, "ceiling", &s->ceiling, e);
 	if (rc >= 0)
 		rc = json_get_int(&own, "landlock", 0, INT32_MAX, &s->landlock, e);
+	if (rc >= 0)
+		rc = json_get_bool(&own, "listen", &s->listen, e);
 	return rc < 0 ? rc : 0;
 }
 

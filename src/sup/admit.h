@@ -10,7 +10,8 @@
  *
  *   "vrun": { "policy":  { "name": "/b/policy.json", "text": "{...}" },
  *             "ceiling": { "name": ..., "text": ... },     left out: none
- *             "landlock": 7 }                              the ABI of the app's wall, 0: none
+ *             "landlock": 7,                               the ABI of the app's wall, 0: none
+ *             "listen": true }                             the supervisor's socket has its name
  *
  * Beside "seccompFd" its "fds" has "network", the app's network namespace: the
  * pid is not a number of the supervisor's pid namespace.
@@ -37,6 +38,7 @@ struct admit_state {
 	bool own;                /* it comes from vrun's own launcher */
 	struct admit_text policy, ceiling;
 	int64_t landlock;
+	bool listen; /* the supervisor's own socket has got its name */
 };
 
 /* -EINVAL with what is wrong; n_fds is how many descriptors came. */

@@ -132,6 +132,8 @@ static int take_container(struct agent_peer *p, const struct json_doc *doc, stru
 	struct domain *d = NULL;
 	int rc = admit_parse(doc, p->n_fds, &s, e);
 
+	if (rc == 0 && s.listen)
+		rc = agent_listen(a, e);
 	if (rc == 0)
 		rc = admit_container(a->sup, &s, a->policy, p->fds, &d, e);
 	if (rc < 0)
@@ -395,11 +397,9 @@ int agent_bind(int fd, const char *path, struct err *e)
 	return rc < 0 ? err_sys(e, "%s", path) : 0;
 }
 
-int agent_init(struct agent *a, struct sup *s, int fd, const char *path, const char *policy,
-	       void (*complain)(const struct err *e), struct err *e)
+void agent_init(struct agent *a, struct sup *s, int fd, const char *path, const char *policy,
+		void (*complain)(const struct err *e))
 {
-	int rc;
-
 	*a = (struct agent){ .watch = { agent_ready },
 			     .sup = s,
 			     .fd = -1,
@@ -408,17 +408,27 @@ int agent_init(struct agent *a, struct sup *s, int fd, const char *path, const c
 			     .policy = policy,
 			     .complain = complain };
 	LIST_INIT(&a->peers);
-	rc = listen(fd, AGENT_PEERS_MAX) < 0 ? -errno : loop_add(&s->loop, fd, EPOLLIN, &a->watch);
-	if (rc < 0)
-		return err_num(e, -rc, "%s", path);
 	a->fd = fd;
+}
+
+int agent_listen(struct agent *a, struct err *e)
+{
+	int rc;
+
+	if (a->listening)
+		return 0;
+	rc = listen(a->fd, AGENT_PEERS_MAX) < 0 ? -errno : loop_add(&a->sup->loop, a->fd, EPOLLIN, &a->watch);
+	if (rc < 0)
+		return err_num(e, -rc, "%s", a->path ? a->path : "the supervisor's socket");
+	a->listening = true;
 	return 0;
 }
 
 void agent_fini(struct agent *a)
 {
 	/* First, so that nobody believes to have been heard. */
-	loop_remove(&a->sup->loop, a->fd, &a->watch);
+	if (a->listening)
+		loop_remove(&a->sup->loop, a->fd, &a->watch);
 	fd_close(&a->fd);
 	while (!LIST_EMPTY(&a->peers))
 		peer_free(LIST_FIRST(&a->peers));

@@ -29,6 +29,7 @@ struct agent {
 	const char *path;   /* borrowed; removed at the end; NULL: others do that */
 	const char *policy; /* borrowed; for every container, or NULL: its own */
 	unsigned n_peers;
+	bool listening;
 	bool over; /* the last launcher of ours has left */
 	LIST_HEAD(, agent_peer) peers;
 	void (*complain)(const struct err *e); /* a container that was refused */
@@ -40,12 +41,14 @@ struct agent {
  */
 int agent_bind(int fd, const char *path, struct err *e);
 
+/* Takes the socket, at which it does not listen yet. */
+void agent_init(struct agent *a, struct sup *s, int fd, const char *path, const char *policy,
+		void (*complain)(const struct err *e));
 /*
- * Takes containers from then on at a socket of agent_bind(), which it owns on
- * success. Only the supervisor's own user and root are heard.
+ * Takes containers from then on at the socket, which has been bound. Only the
+ * supervisor's own user and root are heard.
  */
-int agent_init(struct agent *a, struct sup *s, int fd, const char *path, const char *policy,
-	       void (*complain)(const struct err *e), struct err *e);
+int agent_listen(struct agent *a, struct err *e);
 /* Takes a connection that was made otherwise, closed on failure. 0 or -errno. */
 int agent_adopt(struct agent *a, int fd);
 void agent_fini(struct agent *a);

@@ -17,10 +17,15 @@ static bool is_over(const struct serve_params *p, const struct sup *s, const str
 
 static int take_launchers(const struct serve_params *p, struct sup *s, struct agent *a, struct err *e)
 {
-	int rc = agent_init(a, s, p->listener, p->path, p->policy, p->complain, e);
+	int rc;
 
-	if (rc < 0)
+	agent_init(a, s, p->listener, p->path, p->policy, p->complain);
+	/* Without a launcher of ours the socket has its name already; else it says when. */
+	rc = p->launcher < 0 ? agent_listen(a, e) : 0;
+	if (rc < 0) {
+		agent_fini(a);
 		return rc;
+	}
 	a->spaces[0] = p->spaces[0];
 	a->spaces[1] = p->spaces[1];
 	rc = p->launcher >= 0 ? agent_adopt(a, p->launcher) : 0;

@@ -8,7 +8,7 @@
 #include "sup/agent.h"
 
 struct serve_params {
-	int listener;       /* a socket of agent_bind(), taken */
+	int listener;       /* a socket of agent_bind(), taken; with a launcher: one that it will bind */
 	const char *path;   /* removed at the end; NULL: not */
 	int launcher;       /* a connection of the launcher that started it, taken; -1: none */
 	int spaces[2];      /* its user and pid namespaces, for launchers; -1: the caller's own */

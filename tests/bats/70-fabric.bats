@@ -312,3 +312,21 @@ postgres_bin()
 	wait_exit "${PID[srv]}" || :
 	assert_nothing_left
 }
+
+@test "SIGKILL at any moment of a launch with a supervisor leaves nothing" {
+	local i pid
+
+	mkdir project && cd project
+	policy a '' '{"allow": "listen", "at": ":1"}'
+	for ((i = 0; i < 40; i++)); do
+		"$VRUN" run -q ${fabric:+"$fabric"} -p "$T/a.json" -- true </dev/null >/dev/null 2>&1 3>&- 4>&- &
+		pid=$!
+		# From before the first clone until after the end.
+		sleep "0.0$((RANDOM % 4))$((RANDOM % 10))"
+		kill -KILL "$pid" 2>/dev/null || :
+		wait "$pid" 2>/dev/null || :
+		((i != 20)) || local fabric=--fabric=$MARK
+	done
+	cd "$T"
+	assert_nothing_left
+}
