@@ -84,10 +84,10 @@ shared()
 
 @test "the app is process 1 and sees only its own" {
 	make_bundle "$T/b"
-	script "$T/b" 'echo $$; ls -d /proc/[0-9]* | wc -l'
+	# The shell itself looks: with other programs in a pipe it would be a matter of who starts first.
+	script "$T/b" 'echo $$; cd /proc; echo [0-9]*'
 	run -0 vrun run "$T/b"
-	# Itself, and the two that count.
-	assert_output $'1\n3'
+	assert_output $'1\n1'
 }
 
 @test "under an init the app is process 2 and orphans are collected" {
