@@ -91,8 +91,8 @@ static int64_t accept_virtual(struct call *c, struct target *t, int flags)
 	uint64_t cookie = t->cookie;
 	int rc;
 
-	if (fd < 0)
-		return fd;
+	if (fd < 0 || !v)
+		return fd < 0 ? fd : -ENOMEM;
 	rc = c->args[1] ? call_write_name(c, c->args[1], c->args[2], v, &v->remote, v->remote_port) : 0;
 	if (rc == -EFAULT || rc == -EINVAL) {
 		vsk_free(&c->sup->table, v); /* lost, as it would be with the kernel */

@@ -136,7 +136,7 @@ static int take_container(struct agent_peer *p, const struct json_doc *doc, stru
 		rc = agent_listen(a, e);
 	if (rc == 0)
 		rc = admit_container(a->sup, &s, a->policy, p->fds, &d, e);
-	if (rc < 0)
+	if (rc < 0 || !d)
 		return rc;
 	p->domain = d;
 	p->own = s.own;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows whose sockets are gone: nothing tells of a close, so the kernel is asked what is left. */
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/fd.h"
@@ -131,14 +132,15 @@ static int64_t microseconds(clockid_t clock)
 
 size_t sup_count_sockets(void)
 {
+	static const char key[] = "sockets: used ";
 	AUTO_FREE char *text = NULL;
-	unsigned n = 0;
+	const char *at;
 
 	/* "sockets: used N", of the reader's network namespace: F (net/socket.c) */
 	if (fd_read_file(AT_FDCWD, "/proc/self/net/sockstat", 4096, &text, NULL, NULL) < 0 ||
-	    sscanf(text, "sockets: used %u", &n) != 1)
+	    !(at = strstr(text, key)))
 		return 0;
-	return n;
+	return strtoul(at + sizeof key - 1, NULL, 10);
 }
 
 /*

@@ -106,7 +106,7 @@ static bool name_taken(const struct sup *s, const char *name)
 
 	LIST_FOREACH(d, &s->domains, link)
 		for (size_t i = 0; i < d->n_names; i++)
-			if (strcmp(d->names[i], name) == 0)
+			if (d->names[i] && name && strcmp(d->names[i], name) == 0)
 				return true;
 	return false;
 }

@@ -277,8 +277,8 @@ postgres_bin()
 @test "vrun killed with SIGKILL leaves neither app nor supervisor" {
 	mkdir project && cd project
 	policy a '' '{"allow": "listen", "at": ":1"}'
-	for fabric in "" "--fabric=$MARK"; do
-		spawn a "$VRUN" run ${fabric:+"$fabric"} -p "$T/a.json" -- sh -c 'echo up; exec sleep 60' </dev/null
+	for shared in "" "--fabric=$MARK"; do
+		spawn a "$VRUN" run ${shared:+"$shared"} -p "$T/a.json" -- sh -c 'echo up; exec sleep 60' </dev/null
 		wait_until test -s "$T/a.out"
 		kill -KILL "${PID[a]}"
 		wait_exit "${PID[a]}" || :
@@ -314,7 +314,7 @@ postgres_bin()
 }
 
 @test "SIGKILL at any moment of a launch with a supervisor leaves nothing" {
-	local i pid
+	local i pid fabric=
 
 	mkdir project && cd project
 	policy a '' '{"allow": "listen", "at": ":1"}'
@@ -325,7 +325,7 @@ postgres_bin()
 		sleep "0.0$((RANDOM % 4))$((RANDOM % 10))"
 		kill -KILL "$pid" 2>/dev/null || :
 		wait "$pid" 2>/dev/null || :
-		((i != 20)) || local fabric=--fabric=$MARK
+		((i != 20)) || fabric=--fabric=$MARK
 	done
 	cd "$T"
 	assert_nothing_left

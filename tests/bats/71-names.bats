@@ -103,6 +103,7 @@ two_domains()
 		run --separate-stderr in_domain other getent hosts "$name"
 		assert_equal "$status" 2 "exit status of getent hosts $name"
 		assert_equal "$output" "" "what getent says of $name"
+		# shellcheck disable=SC2154 # set by run
 		assert_contains "$stderr" "look up $name" "what vrun says at the end"
 	done
 	# A name of a rule that nobody has yet is no denial.

@@ -148,6 +148,7 @@ two_domains()
 	run --separate-stderr in_domain other node send.js </dev/null
 	assert_status 0
 	assert_output nothing
+	# shellcheck disable=SC2154 # set by run
 	assert_contains "$stderr" "10.88.0.43" "what vrun says at the end"
 	end_domain db
 	assert_nothing_left

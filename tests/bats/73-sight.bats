@@ -161,7 +161,7 @@ socket() # ID FILTER MEMBER
 	wait_until grep -qx ready "$T/db.out"
 	spawn web "$VRUN" run --id "$MARK-web" --fabric "$MARK" -p "$T/web.json" -- \
 		sh -c './datagrams send connect 10.88.0.11 5353 && echo done; read -r go <one'
-	wait_until grep -qx done "$T/web.out"
+	wait_until grep -qx "done" "$T/web.out"
 	for side in web:remote db:local; do
 		assert_equal "$(socket "$MARK-${side%:*}" '.protocol == "udp"' "${side#*:}")" 10.88.0.11:5353
 		assert_equal "$(socket "$MARK-${side%:*}" '.protocol == "udp"' status)" connected

@@ -9,7 +9,7 @@ load helper
 # A python program in a domain with these limits: run_limited LIMITS PROGRAM
 run_limited()
 {
-	mkdir -p project && cd project
+	mkdir -p project && cd project || return 1
 	printf '{"version": 1, "domain": "d", "net": {"rules": []}, "limits": %s}\n' "$1" >policy.json
 	printf '%s\n' "$2" >program.py
 	run "$VRUN" run -q -p policy.json -- python3 program.py

@@ -77,7 +77,7 @@ static int udp(const char *ip)
 
 static long bind_to(int fd, const char *ip, int port)
 {
-	union sa s;
+	union sa s = { 0 };
 	socklen_t n = make(&s, ip, port);
 
 	return R(bind(fd, &s.sa, n));
@@ -85,7 +85,7 @@ static long bind_to(int fd, const char *ip, int port)
 
 static long connect_to(int fd, const char *ip, int port)
 {
-	union sa s;
+	union sa s = { 0 };
 	socklen_t n = make(&s, ip, port);
 
 	return R(connect(fd, &s.sa, n));
@@ -93,7 +93,7 @@ static long connect_to(int fd, const char *ip, int port)
 
 static long send_to(int fd, const char *ip, int port)
 {
-	union sa s;
+	union sa s = { 0 };
 	socklen_t n = make(&s, ip, port);
 
 	return R(sendto(fd, "x", 1, 0, &s.sa, n));
@@ -183,7 +183,7 @@ static void test_options(void)
 static void test_refused(void)
 {
 	int four = udp("0.0.0.0"), six = udp("::"), on = 1;
-	union sa s;
+	union sa s = { 0 };
 
 	make(&s, "127.0.0.1", 9);
 	IS(socket(AF_INET, SOCK_RAW, IPPROTO_UDP), -EACCES, "raw sockets");
@@ -215,7 +215,7 @@ static void test_source(const char *own, const char *other)
 		char buf[CMSG_SPACE(sizeof(struct in_pktinfo))];
 	} ctl = { 0 };
 	struct in_pktinfo info = { .ipi_ifindex = 0 };
-	union sa to;
+	union sa to = { 0 };
 	struct iovec iov = { (char[]){ 'x' }, 1 };
 	struct msghdr m = { .msg_name = &to, .msg_namelen = make(&to, "127.0.0.1", 9), .msg_iov = &iov,
 			    .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf };
@@ -279,7 +279,7 @@ static int echo(const char *ip, int port, int n)
 	printf("ready\n");
 	fflush(stdout);
 	while (n-- > 0) {
-		union sa from;
+		union sa from = { 0 };
 		socklen_t len = sizeof from;
 		ssize_t got = recvfrom(fd, buf, sizeof buf, 0, &from.sa, &len);
 
@@ -293,7 +293,7 @@ static int echo(const char *ip, int port, int n)
 
 static long send_one(int fd, const char *how, const char *ip, int port, const char *data, size_t size)
 {
-	union sa to;
+	union sa to = { 0 };
 	socklen_t len = make(&to, ip, port);
 	struct iovec iov = { (void *)(uintptr_t)data, size };
 	struct msghdr m = { .msg_name = &to, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1 };
@@ -314,7 +314,7 @@ static int send_and_wait(const char *how, const char *ip, int port)
 	const char *own = strchr(how, ':');
 	int fd = udp(ip);
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	union sa from;
+	union sa from = { 0 };
 	socklen_t len = sizeof from;
 	ssize_t got;
 	long rc = own ? bind_to(fd, strchr(ip, ':') ? "::" : "0.0.0.0", atoi(own + 1)) : 0;

@@ -31,7 +31,7 @@
 
 static void names_are(int fd, const char *local, const char *peer, const char *what)
 {
-	union sa s;
+	union sa s = { 0 };
 	socklen_t n = sizeof s;
 	char a[64] = "", b[64] = "";
 
@@ -48,7 +48,7 @@ static void names_are(int fd, const char *local, const char *peer, const char *w
 static void pair(const char *ip, const char *to, const char *seen)
 {
 	int l = tcp(ip, SOCK_CLOEXEC), c = tcp(to, 0), s, port;
-	union sa peer;
+	union sa peer = { 0 };
 	socklen_t n = sizeof peer;
 	char buf[64], what[160];
 
@@ -165,7 +165,7 @@ static void test_garbage(void)
 {
 	int fd = tcp("127.0.0.1", 0), p[2], v = -1;
 	socklen_t n = sizeof v;
-	union sa s;
+	union sa s = { 0 };
 
 	make(&s, "127.0.0.1", 0);
 	IS(bind(fd, (void *)8, sizeof s.v4), -EFAULT, "bind, pointer");
@@ -302,7 +302,7 @@ static int serve(const char *ip, int port, int n)
 	printf("ready\n");
 	fflush(stdout);
 	while (n-- > 0) {
-		union sa s;
+		union sa s = { 0 };
 		socklen_t len = sizeof s;
 		char buf[64];
 		int c = accept(l, &s.sa, &len);
@@ -322,7 +322,7 @@ static int call(const char *ip, int port)
 	int c = tcp(ip, 0);
 	char buf[16] = "";
 	long rc = connect_to(c, ip, port);
-	union sa s;
+	union sa s = { 0 };
 	socklen_t n = sizeof s;
 
 	if (rc < 0)

@@ -39,7 +39,7 @@ int tcp(const char *ip, int flags)
 
 long bind_to(int fd, const char *ip, int port)
 {
-	union sa s;
+	union sa s = { 0 };
 	socklen_t n = make(&s, ip, port);
 
 	return R(bind(fd, &s.sa, n));
@@ -47,7 +47,7 @@ long bind_to(int fd, const char *ip, int port)
 
 long connect_to(int fd, const char *ip, int port)
 {
-	union sa s;
+	union sa s = { 0 };
 	socklen_t n = make(&s, ip, port);
 
 	return R(connect(fd, &s.sa, n));
@@ -70,7 +70,7 @@ int port_of(const union sa *s)
 
 int port_at(int fd)
 {
-	union sa s;
+	union sa s = { 0 };
 	socklen_t n = sizeof s;
 
 	return getsockname(fd, &s.sa, &n) < 0 ? -1 : port_of(&s);

@@ -129,7 +129,7 @@ static void put(const char *name, const char *transport, const char *net)
 }
 
 /* A container with the policy of that name. */
-static pid_t run_program(char *program, const char *name, int *ret_out, const char *what, const char *a,
+static pid_t run_program(const char *program, const char *name, int *ret_out, const char *what, const char *a,
 			 const char *b, const char *c)
 {
 	char bundle[PATH_MAX];
