@@ -4,7 +4,7 @@
 # The folders under src/ are layers and includes go down only:
 #
 #	base <- model <- kern <- sup, run <- cli
-#	base <- model <- kern <- pack, resolve    (programs of their own beside cli)
+#	base <- model <- kern <- pack, resolve, gate    (programs of their own beside cli)
 #
 # The check first proves on made-up trees that it can fail.
 
@@ -32,6 +32,7 @@ violations()
 		may["run"] = " base model kern run "
 		may["pack"] = " base model kern pack "
 		may["resolve"] = " base model kern resolve "
+		may["gate"] = " base model kern gate "
 		may["cli"] = " base model kern sup run cli "
 	}
 	FNR == 1 {

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the supervisor and a domain's gateway say to each other: messages of
+ * two fixed forms over a SOCK_SEQPACKET socket. The gateway is the only process
+ * with the host's network. It has the domain's policy and ceiling from the
+ * launcher, not from the supervisor, and decides on each request by
+ * policy_decide_bounded() itself: what a supervisor under somebody else's control asks
+ * for is what the policy allows or gets GATEWAY_DENIED.
+ *
+ * Requests carry an id of the supervisor's; each is answered once at least, in
+ * any order. A message of another size, or with values that are none of these,
+ * ends the gateway. A descriptor comes with the answers that say so.
+ */
+#ifndef VRUN_MODEL_GATEWAY_H
+#define VRUN_MODEL_GATEWAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "model/endpoint.h"
+
+#define GATEWAY_SOCK 3   /* the gateway's descriptor of that socket */
+#define GATEWAY_POLICY 4 /* a pipe or memfd from which it reads {"policy": {"name", "text"}, "ceiling": {...}} to the end */
+#define GATEWAY_ADDRESSES_MAX 32
+#define GATEWAY_OPTIONS_MAX 48
+#define GATEWAY_OPTION_SIZE 16
+
+enum gateway_kind {
+	/* to the gateway */
+	GATEWAY_CONNECT,   /* a TCP connection; CONNECTING, RACING, CONNECTED, FAILED or DENIED */
+	GATEWAY_RESOLVE,   /* the addresses of `name`; RESOLVED, FAILED or DENIED */
+	GATEWAY_PUBLISH,   /* listens for rule number `rule`; PUBLISHED or FAILED, then ARRIVED */
+	GATEWAY_UNPUBLISH, /* closes that listener. No answer. */
+	GATEWAY_FLOW,      /* a UDP flow; CONNECTED with a socket pair's end, FAILED or DENIED */
+	GATEWAY_CANCEL,    /* nobody waits for the answer to that id any more. No answer. */
+	/* from the gateway */
+	GATEWAY_CONNECTING, /* with a TCP socket that is connecting, the only candidate: the last answer */
+	GATEWAY_RACING,     /* several candidates, more answers come: CONNECTED or FAILED (only when `nonblock`) */
+	GATEWAY_CONNECTED,  /* with a TCP socket that is connected; or the flow */
+	GATEWAY_FAILED,     /* `error`. With a socket that has that error pending, where there is one */
+	GATEWAY_DENIED,     /* by the policy: addresses[0], when there is one, is what it was denied for */
+	GATEWAY_RESOLVED,   /* addresses and ttl; none: the name exists and has none of that family. Unknown: FAILED with ENOENT */
+	GATEWAY_PUBLISHED,  /* port: where it listens */
+	GATEWAY_ARRIVED,    /* id of the PUBLISH; with a TCP socket that came in, from addresses[0], port */
+};
+
+/* Where a connection or a flow is to go. */
+enum gateway_to {
+	GATEWAY_TO_ADDRESS, /* addr, port: PARTY_ADDR */
+	GATEWAY_TO_NAME,    /* any address of `name` that the policy lets through: PARTY_NAME */
+	GATEWAY_TO_HOST,    /* the machine outside, its loopback: PARTY_HOST */
+};
+
+struct gateway_option {
+	int32_t level, name;
+	uint32_t len;
+	uint8_t value[GATEWAY_OPTION_SIZE];
+};
+
+struct gateway_request {
+	uint8_t kind;   /* enum gateway_kind */
+	uint8_t to;     /* enum gateway_to */
+	bool v6;        /* the app's socket is AF_INET6: the new one is, too (IPv4 goes mapped) */
+	bool want_v4, want_v6; /* families of addresses that may be taken or are asked for */
+	bool nonblock;  /* the app does not wait: answer CONNECTING or RACING at once */
+	uint16_t port;
+	uint16_t local_port; /* bound to before connecting; 0: any */
+	uint32_t id;
+	uint32_t rule;       /* of PUBLISH: its place in policy.rules */
+	struct addr addr;
+	uint32_t n_options;
+	struct gateway_option options[GATEWAY_OPTIONS_MAX]; /* set before connecting; those of gateway_option_allowed() */
+	char name[NAME_TEXT_MAX]; /* in its one form (endpoint.h) */
+};
+
+struct gateway_answer {
+	uint8_t kind; /* enum gateway_kind */
+	uint16_t port;
+	uint32_t id;
+	int32_t error; /* positive errno */
+	uint32_t ttl;  /* seconds */
+	uint32_t n;
+	struct addr addresses[GATEWAY_ADDRESSES_MAX]; /* of CONNECTED and CONNECTING: the one taken */
+};
+
+/*
+ * Options that a socket which leaves the machine may be given; everything else
+ * ends the gateway. The supervisor copies those of the app's socket that differ
+ * from a new socket's. gateway_options.c has the table.
+ */
+struct gateway_option_kind {
+	int level, name;
+	uint32_t len; /* bytes of the value; 0: a string of up to GATEWAY_OPTION_SIZE */
+};
+extern const struct gateway_option_kind gateway_option_kinds[];
+extern const unsigned gateway_n_option_kinds;
+bool gateway_option_allowed(const struct gateway_option *o);
+
+#endif

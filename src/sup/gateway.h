@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor's side of a domain's gateway (model/gateway.h): requests, and
+ * who hears of the answers. Nothing here waits. A domain without a gateway, or
+ * whose gateway is gone, gets GATEWAY_FAILED with ENETUNREACH.
+ */
+#ifndef VRUN_SUP_GATEWAY_H
+#define VRUN_SUP_GATEWAY_H
+
+#include <sys/queue.h>
+
+#include "model/gateway.h"
+#include "sup/loop.h"
+
+struct domain;
+struct sup;
+struct gateway_job;
+
+/* An answer. `fd` is the callee's (-1: none). With GATEWAY_RACING and PUBLISHED more come. */
+typedef void gateway_done(void *ctx, const struct gateway_answer *a, int fd);
+
+struct gateway {
+	struct watch watch;
+	struct sup *sup;
+	int fd; /* owned; -1: none, or gone */
+	uint32_t next;
+	TAILQ_HEAD(, gateway_job) jobs;
+};
+
+/* Takes the socket; -1: a domain that has no gateway. */
+int gateway_init(struct gateway *g, struct sup *s, int fd);
+/* Ends the gateway; nobody is called any more. */
+void gateway_fini(struct gateway *g);
+
+/*
+ * Sends a request; `id` is filled in. `done` is called from the loop, never
+ * from within this. Returns the id, for gateway_cancel().
+ */
+uint32_t gateway_ask(struct gateway *g, struct gateway_request *req, gateway_done *done, void *ctx);
+/* `done` of that request is not called any more; descriptors that still come are closed. */
+void gateway_cancel(struct gateway *g, uint32_t id);
+
+#endif
