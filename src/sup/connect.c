@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "sup/datagram.h"
+#include "sup/decide.h"
 #include "sup/sup.h"
 #include "sup/transport.h"
 
@@ -50,41 +51,11 @@ static int read_destination(struct call *c, const struct vsk *v, const struct so
 
 static int64_t decide(struct call *c, struct vsk *v, const struct destination *to)
 {
-	struct policy_attempt a = { .kind = ATTEMPT_CONNECT, .proto = POLICY_TCP, .port = to->port };
-	const struct addr *source = domain_source(c->domain, &to->addr);
-	struct policy_pair_verdict pair;
-	struct policy_verdict verdict;
+	struct decision d;
 
-	if (to->domain && to->domain != c->domain) {
-		const struct policy_side client = { .policy = &c->domain->policy,
-						    .ceiling = domain_ceiling(c->domain),
-						    .addr = source,
-						    .names = c->domain->names,
-						    .n_names = c->domain->n_names };
-		const struct policy_side server = { .policy = &to->domain->policy,
-						    .ceiling = domain_ceiling(to->domain),
-						    .addr = &to->addr,
-						    .names = to->domain->names,
-						    .n_names = to->domain->n_names };
-
-		policy_decide_pair(&client, &server, POLICY_TCP, to->port, &pair);
-		a.peer = domain_party(to->domain, &to->addr);
-		verdict = pair.client;
-		if (pair.client.allow && !pair.allow) { /* it is the other side that says no */
-			a.kind = ATTEMPT_ACCEPT;
-			a.peer = domain_party(c->domain, source);
-			a.local = &to->addr;
-			verdict = pair.server;
-		}
-	} else {
-		a.peer = (struct policy_party){ .kind = to->domain ? PARTY_OWN : PARTY_ADDR,
-						.addr = &to->addr };
-		if (resolver_place(c->sup, &to->addr, to->port))
-			a.peer.kind = PARTY_RESOLVER; /* always open */
-		policy_decide_bounded(&c->domain->policy, domain_ceiling(c->domain), &a, &verdict);
-	}
-	v->rule = verdict.policy == &c->domain->policy ? verdict.rule : NULL;
-	return call_verdict(c, &a, &verdict);
+	decide_connect(c->sup, c->domain, POLICY_TCP, NULL, &to->addr, to->port, &d);
+	v->rule = decision_rule(&d, c->domain);
+	return call_verdict(c, &d.attempt, &d.verdict);
 }
 
 /* Gives the socket the source that its connection is to have. */

@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "kern/guestmem.h"
+#include "sup/decide.h"
 #include "sup/flow.h"
 
 #define OPTION_MAX 64 /* bytes of a value; what is trapped has less */
@@ -102,13 +103,13 @@ static bool is_answer(struct call *c, int fd, const struct addr *to, uint16_t po
  */
 static int64_t decide(struct call *c, int fd, const struct addr *to, uint16_t port, bool quiet)
 {
-	struct flow_decision d;
+	struct decision d;
 
 	if (is_answer(c, fd, to, port))
 		return 0;
 	if (addr_kind(to) == ADDR_MULTICAST || addr_kind(to) == ADDR_BROADCAST)
 		return -ENETUNREACH;
-	flow_decide(c->sup, c->domain, NULL, to, port, &d);
+	decide_connect(c->sup, c->domain, POLICY_UDP, NULL, to, port, &d);
 	if (!d.verdict.allow && quiet && d.to && lookup_may_know(c->domain, d.to))
 		return 0;
 	if (d.verdict.allow) /* but nothing leaves the fabric */

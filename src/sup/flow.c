@@ -6,57 +6,10 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "sup/decide.h"
 #include "sup/sup.h"
 
 #define SWEEP_MS 5000
-
-/* --- decisions -------------------------------------------------------------------------- */
-
-static void decide_pair(const struct domain *from, const struct domain *to, uint16_t port,
-			struct flow_decision *ret)
-{
-	const struct policy_side client = { .policy = &from->policy,
-					    .ceiling = domain_ceiling(from),
-					    .addr = &ret->source,
-					    .names = from->names,
-					    .n_names = from->n_names };
-	const struct policy_side server = { .policy = &to->policy,
-					    .ceiling = domain_ceiling(to),
-					    .addr = &ret->target,
-					    .names = to->names,
-					    .n_names = to->n_names };
-	struct policy_pair_verdict pair;
-
-	policy_decide_pair(&client, &server, POLICY_UDP, port, &pair);
-	ret->attempt.peer = domain_party(to, &ret->target);
-	ret->verdict = pair.client;
-	if (!pair.client.allow || pair.allow)
-		return;
-	ret->attempt.kind = ATTEMPT_ACCEPT; /* it is the other side that says no */
-	ret->attempt.peer = domain_party(from, &ret->source);
-	ret->attempt.local = &ret->target;
-	ret->verdict = pair.server;
-}
-
-void flow_decide(struct sup *s, struct domain *from, const struct addr *source, const struct addr *to,
-		 uint16_t port, struct flow_decision *ret)
-{
-	*ret = (struct flow_decision){ .attempt = { .kind = ATTEMPT_CONNECT, .proto = POLICY_UDP, .port = port },
-				       .target = *to };
-	if (!source)
-		source = domain_source(from, to);
-	if (source)
-		ret->source = *source;
-	ret->to = domain_owns(from, to) ? from : domain_find(s, to);
-	if (ret->to && ret->to != from) {
-		decide_pair(from, ret->to, port, ret);
-		return;
-	}
-	ret->attempt.peer = (struct policy_party){ .kind = ret->to ? PARTY_OWN : PARTY_ADDR, .addr = &ret->target };
-	if (resolver_place(s, to, port))
-		ret->attempt.peer.kind = PARTY_RESOLVER;
-	policy_decide_bounded(&from->policy, domain_ceiling(from), &ret->attempt, &ret->verdict);
-}
 
 /* --- the table ------------------------------------------------------------------------------ */
 
@@ -164,16 +117,16 @@ static bool has_address(const struct domain *d, const struct addr *a)
 /* The first datagram, or the first since the flow was over. */
 static struct flow *open_flow(struct sup *s, struct domain *from, const struct frame_ends *e)
 {
-	struct flow_decision d;
+	struct decision d;
 	struct audit_record r = { .domain = from, .call = "send", .attempt = &d.attempt, .verdict = &d.verdict };
 	struct flow *w = flow_new(s, from, e);
 
 	if (!w)
 		return NULL;
-	flow_decide(s, from, &e->from, &e->to, e->to_port, &d);
+	decide_connect(s, from, POLICY_UDP, &e->from, &e->to, e->to_port, &d);
 	w->to = d.verdict.allow && d.to != from ? d.to : NULL;
 	w->denied = !w->to;
-	w->rule = d.verdict.policy == &from->policy ? d.verdict.rule : NULL;
+	w->rule = decision_rule(&d, from);
 	if (domain_may_record(from))
 		sup_audit(from, &r);
 	return w;

@@ -26,7 +26,7 @@
 #include <sys/queue.h>
 
 #include "kern/frame.h"
-#include "model/policy_decide.h"
+#include "model/policy.h"
 #include "sup/loop.h"
 
 struct sup;
@@ -70,16 +70,5 @@ void flow_remove_domain(struct sup *s, struct domain *d);
  */
 bool flow_is_open(struct sup *s, const struct domain *d, const struct addr *own, uint16_t own_port,
 		  const struct addr *to, uint16_t port);
-
-/* What both policies say of datagrams to a port. */
-struct flow_decision {
-	struct policy_attempt attempt;
-	struct policy_verdict verdict; /* of the side that says no, else of the sender's */
-	struct domain *to;             /* whose address that is; NULL: nobody's */
-	struct addr source, target;    /* what the attempt points to */
-};
-/* `source`: NULL: the address that the domain has for it. The decision stays where it is. */
-void flow_decide(struct sup *s, struct domain *from, const struct addr *source, const struct addr *to,
-		 uint16_t port, struct flow_decision *ret);
 
 #endif

@@ -4,22 +4,18 @@
 
 #include "base/fd.h"
 #include "sup/bind.h"
+#include "sup/decide.h"
 #include "sup/transport.h"
 
 #define BACKLOG_MAX 4096 /* net.core.somaxconn as the kernel sets it */
 
 static int64_t decide(struct call *c, struct vsk *v)
 {
-	const struct policy_attempt a = { .kind = ATTEMPT_LISTEN,
-					  .proto = POLICY_TCP,
-					  .port = v->local_port,
-					  .peer = { .kind = PARTY_OWN },
-					  .local = &v->local };
-	struct policy_verdict verdict;
+	struct decision d;
 
-	policy_decide_bounded(&c->domain->policy, domain_ceiling(c->domain), &a, &verdict);
-	v->rule = verdict.rule;
-	return call_verdict(c, &a, &verdict);
+	decide_listen(c->domain, POLICY_TCP, &v->local, v->local_port, &d);
+	v->rule = decision_rule(&d, c->domain);
+	return call_verdict(c, &d.attempt, &d.verdict);
 }
 
 static int64_t start(struct call *c, struct target *t, unsigned backlog)
