@@ -16,11 +16,12 @@ static const char help[] =
 	"  why FILE ...      whether a policy allows something, by which rule, what would change it\n"
 	"  test DIR|FILE...  hold policies to the expectations beside them (NAME.test.json)\n"
 	"  diff A B          what policy B newly allows and newly denies against A\n"
+	"  suggest ID|LOG    the rules that would allow what was denied, as a patch\n"
 	"  schema            the JSON Schema of the format\n"
 	"\n"
 	"check, why:\n"
 	"      --with FILE         another policy of the same fabric (may be repeated)\n"
-	"      --json              for programs (diff too)\n"
+	"      --json              for programs (diff, suggest too)\n"
 	"check:\n"
 	"      --strict            warnings count as errors\n"
 	"why, one of:\n"
@@ -33,6 +34,10 @@ static const char help[] =
 	"      --resolved ADDR     what the name of --connect is taken to resolve to\n"
 	"      --as DOMAIN         take FILE's policy for the one of DOMAIN\n"
 	"      --ceiling FILE      a policy that bounds FILE's\n"
+	"suggest:\n"
+	"  -p, --policy FILE       where the policy of that name is now (may be repeated)\n"
+	"      --root DIR          directory of the records\n"
+	"      --supervisor PATH   ask the supervisor that listens there\n"
 	"  -h, --help\n"
 	"\n"
 	"Exit status: 0 for yes, 1 for no, 125 when the question could not be answered.\n";
@@ -61,7 +66,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } verbs[] = {
 	{ "check", policy_cmd_check },   { "diff", policy_cmd_diff }, { "schema", policy_cmd_schema },
-	{ "test", policy_cmd_test }, { "why", policy_cmd_why },
+	{ "suggest", policy_cmd_suggest }, { "test", policy_cmd_test },   { "why", policy_cmd_why },
 };
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 

@@ -227,6 +227,14 @@ size_t json_line(const struct jat *at, size_t *ret_col)
 	return line_of(at, find(at, NULL), ret_col);
 }
 
+void json_span(const struct jat *at, size_t *ret_start, size_t *ret_end)
+{
+	const char *p = find(at, NULL);
+
+	*ret_start = (size_t)(p - at->doc->text);
+	*ret_end = (size_t)(skip_value(p) - at->doc->text);
+}
+
 /* The value of an integer above INT64_MAX at the cursor, or 0 when it is not one (json_big.h). */
 static uint64_t big_value(const struct jat *at)
 {

@@ -57,6 +57,8 @@ int json_error(const struct jat *at, struct err *e, const char *fmt, ...)
 /* Line and column (from 1) of the value at the cursor, or of the object's closing place for an
  * absent one. 0 when it cannot be found (the cursor does not belong to the text). */
 size_t json_line(const struct jat *at, size_t *ret_col);
+/* Where the value at the cursor, which is there, begins and ends in the document's text. */
+void json_span(const struct jat *at, size_t *ret_start, size_t *ret_end);
 /* The lines of an array's first n elements, in one pass over the text (json_line() scans each time). */
 void json_element_lines(const struct jat *arr, size_t n, size_t *ret_lines);
 /* "process.args[0]" into buf; "(document)" for the root. Returns buf. */

@@ -226,6 +226,18 @@ static void put_line(const struct made_rule *m, struct policy_advice *ret)
 	free(line);
 }
 
+const char *policy_attempt_rule(const struct policy_verdict *v, const struct policy_attempt *a, char *buf,
+				size_t size)
+{
+	struct policy_advice advice = { .remedy = REMEDY_NONE };
+	struct made_rule m;
+
+	if (a->peer.kind != PARTY_RESOLVER && make_rule(&m, v, a, true))
+		put_line(&m, &advice);
+	(void)snprintf(buf, size, "%s", advice.line);
+	return buf;
+}
+
 /* Why no rule of an allowing kind could name the peer, or NULL. */
 static const char *unnameable(const struct policy_verdict *v, const struct policy_attempt *a)
 {

@@ -47,4 +47,8 @@ struct policy_advice {
 void policy_advise(const struct policy_verdict *v, const struct policy_attempt *a,
 		   struct policy_advice *ret);
 
+/* The rule that allows just this attempt, as JSON; "" when there is none. Returns buf. */
+const char *policy_attempt_rule(const struct policy_verdict *v, const struct policy_attempt *a, char *buf,
+				size_t size);
+
 #endif

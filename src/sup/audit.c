@@ -65,6 +65,9 @@ char *audit_json(const struct audit_record *r)
 	add(o, "reason", policy_reason_name(r->verdict->reason));
 	add(o, "rule", r->verdict->rule ? r->verdict->rule->id : NULL);
 	add(o, "why", policy_verdict_text(r->verdict, r->attempt, text, sizeof text));
+	add(o, "policy", r->verdict->policy->file);
+	if (r->verdict->allow && r->verdict->reason == POLICY_BY_RULE)
+		add(o, "line", policy_attempt_rule(r->verdict, r->attempt, text, sizeof text));
 	if (!r->verdict->allow) {
 		policy_advise(r->verdict, r->attempt, &advice);
 		add(o, "advice", advice.text);

@@ -21,9 +21,10 @@ struct audit_record {
 
 /*
  * One JSON object in a line, with its end; the caller frees. Members: time,
- * id, domain, pid, program, call, attempt, decision, reason, rule, why, and
- * for a denial advice and line, the JSON rule that would allow it. Strings
- * that come from an app are escaped as JSON has it. NULL without memory.
+ * id, domain, pid, program, call, attempt, decision, reason, rule, why, policy
+ * (the file whose decision it is), line (the JSON rule that allows or would
+ * allow just this), and for a denial advice. Strings that come from an app are
+ * escaped as JSON has it. NULL without memory.
  */
 char *audit_json(const struct audit_record *r);
 
