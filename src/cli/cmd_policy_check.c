@@ -161,7 +161,7 @@ static void report_warnings(struct report *r, json_t *entry, const char *path,
 	}
 }
 
-/* --- what this host cannot do -------------------------------------------------------------- */
+/* --- what a run cannot do -------------------------------------------------------------- */
 
 static void host_warning(struct policy_warnings *w, const struct policy *p, size_t line,
 			 const char *what, const char *hint)
@@ -173,8 +173,8 @@ static void host_warning(struct policy_warnings *w, const struct policy *p, size
 		return;
 	w->v = v;
 	v[w->n] = (struct policy_warning){ .line = line, .hint = strdup(hint) };
-	n = line ? asprintf(&v[w->n].text, "%s:%zu: this host: %s", p->file, line, what) :
-		   asprintf(&v[w->n].text, "%s: this host: %s", p->file, what);
+	n = line ? asprintf(&v[w->n].text, "%s:%zu: %s", p->file, line, what) :
+		   asprintf(&v[w->n].text, "%s: %s", p->file, what);
 	if (n < 0)
 		free(v[w->n].hint);
 	else
@@ -208,13 +208,16 @@ static void check_host(const struct policy *p, struct policy_warnings *w)
 {
 	uint64_t free_port = first_free_port();
 
+	if (p->net != POLICY_NET_RULES && p->on_deny != POLICY_DENY_EACCES)
+		host_warning(w, p, 0, "\"onDeny\" goes with rules: without them the kernel itself answers EACCES, and a run is refused",
+			     "take it out, or make \"net\" an object");
 	if ((policy_needs(p) & POLICY_NEEDS_WIRE) && !can_close_rights())
-		host_warning(w, p, 0, "\"transport\": \"wire\" needs Linux 6.16", "use \"tcp\" here");
+		host_warning(w, p, 0, "this host: \"transport\": \"wire\" needs Linux 6.16", "use \"tcp\" here");
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct policy_rule *r = &p->rules[i];
 
 		if (r->publish && r->publish_port && r->publish_port < free_port)
-			host_warning(w, p, r->line, "publishing below port 1024 needs root",
+			host_warning(w, p, r->line, "this host: publishing below port 1024 needs root",
 				     "publish at a higher port, or lower net.ipv4.ip_unprivileged_port_start");
 	}
 }

@@ -43,6 +43,38 @@ static void add(json_t *o, const char *key, const char *value)
 		(void)json_object_set_new(o, key, json_string(value));
 }
 
+/*
+ * Where the domain's own policy denies a connection to another domain, that one's may deny it too: whoever is
+ * to allow it wants to know both.
+ */
+static void add_other_side(json_t *o, const struct audit_record *r)
+{
+	const struct policy_attempt *a = r->attempt;
+	struct policy_attempt theirs = { .kind = ATTEMPT_ACCEPT, .proto = a->proto, .port = a->port, .local = a->peer.addr };
+	char text[EXPLAIN_TEXT_MAX];
+	struct policy_advice advice;
+	struct policy_verdict v;
+	const struct domain *other;
+	json_t *side;
+
+	if (a->kind != ATTEMPT_CONNECT || a->peer.kind != PARTY_DOMAIN || !a->peer.addr)
+		return;
+	other = domain_find(r->domain->sup, a->peer.addr);
+	if (!other || other == r->domain)
+		return;
+	theirs.peer = domain_party(r->domain, domain_source(r->domain, a->peer.addr));
+	policy_decide_bounded(&other->policy, domain_ceiling(other), &theirs, &v);
+	side = v.allow ? NULL : json_object();
+	if (!side)
+		return;
+	policy_advise(&v, &theirs, &advice);
+	add(side, "attempt", policy_attempt_text(&theirs, text, sizeof text));
+	add(side, "policy", v.policy->file);
+	add(side, "advice", advice.text);
+	add(side, "line", advice.line);
+	(void)json_object_set_new(o, "also", side);
+}
+
 char *audit_json(const struct audit_record *r)
 {
 	char text[EXPLAIN_TEXT_MAX], small[96];
@@ -72,6 +104,7 @@ char *audit_json(const struct audit_record *r)
 		policy_advise(r->verdict, r->attempt, &advice);
 		add(o, "advice", advice.text);
 		add(o, "line", advice.line);
+		add_other_side(o, r);
 	}
 	line = json_dumps(o, JSON_COMPACT);
 	json_decref(o);

@@ -23,7 +23,8 @@ struct audit_record {
  * One JSON object in a line, with its end; the caller frees. Members: time,
  * id, domain, pid, program, call, attempt, decision, reason, rule, why, policy
  * (the file whose decision it is), line (the JSON rule that allows or would
- * allow just this), and for a denial advice. Strings that come from an app are
+ * allow just this), and for a denial advice, and in also the attempt, policy,
+ * advice and line of the other domain when that one denies it too. Strings that come from an app are
  * escaped as JSON has it. NULL without memory.
  */
 char *audit_json(const struct audit_record *r);
