@@ -76,12 +76,25 @@ static int allow_stream(int ruleset, int fd, int abi, struct err *e)
 	return 0;
 }
 
+/* A link stands for what it leads to. */
+static int allow_files(int ruleset, const char *const *files, struct err *e)
+{
+	for (; *files; files++) {
+		AUTO_FD int fd = open(*files, O_PATH | O_CLOEXEC);
+
+		if (fd >= 0 && add_rule(ruleset, fd, LANDLOCK_ACCESS_FS_READ_FILE) < 0)
+			return err_sys(e, "Landlock rule for %s", *files);
+	}
+	return 0;
+}
+
 int landlock_enter(const struct landlock_wall *wall, struct err *e)
 {
 	int abi = landlock_abi();
 	struct ruleset_attr attr = { 0 };
 	AUTO_FD int fd = -1;
 	size_t size;
+	int rc = 0;
 
 	/* Without REFER (ABI 2) a ruleset on files forbids every rename across directories. */
 	if (wall->root_only && abi >= 2)
@@ -98,12 +111,12 @@ int landlock_enter(const struct landlock_wall *wall, struct err *e)
 		return err_sys(e, "Landlock ruleset");
 	if (attr.handled_access_fs && wall->root_fd >= 0 && add_rule(fd, wall->root_fd, attr.handled_access_fs) < 0)
 		return err_sys(e, "Landlock rule for the root directory");
-	for (int i = 0; attr.handled_access_fs && i < wall->streams; i++) {
-		int rc = allow_stream(fd, i, abi, e);
-
-		if (rc < 0)
-			return rc;
-	}
+	if (attr.handled_access_fs && wall->files)
+		rc = allow_files(fd, wall->files, e);
+	for (int i = 0; rc == 0 && attr.handled_access_fs && i < wall->streams; i++)
+		rc = allow_stream(fd, i, abi, e);
+	if (rc < 0)
+		return rc;
 	if (syscall(__NR_landlock_restrict_self, fd, 0U) < 0)
 		return err_sys(e, "entering the Landlock ruleset");
 	return 0;

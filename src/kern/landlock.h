@@ -14,6 +14,7 @@ struct landlock_wall {
 	bool deny_tcp;   /* TCP bind and connect, ABI >= 4 */
 	bool scope;      /* abstract sockets and signals outside, ABI >= 6 */
 	bool root_only;  /* files only below root_fd: nothing reachable by a stray descriptor */
+	const char *const *files; /* with root_only: these may be read as well, where they are there; ends with NULL; or NULL */
 	int root_fd;     /* O_PATH of the app's root, after it has become "/"; -1: no files at all */
 	int streams;     /* with root_only: descriptors 0 to streams-1 may be opened anew by their
 			    /proc/self/fd names, in the directions in which they are open */

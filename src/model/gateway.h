@@ -15,6 +15,7 @@
 #define VRUN_MODEL_GATEWAY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/addr.h"
@@ -38,7 +39,7 @@ enum gateway_kind {
 	GATEWAY_CONNECTING, /* with a TCP socket that is connecting, the only candidate: the last answer */
 	GATEWAY_RACING,     /* several candidates, more answers come: CONNECTED or FAILED (only when `nonblock`) */
 	GATEWAY_CONNECTED,  /* with a TCP socket that is connected; or the flow */
-	GATEWAY_FAILED,     /* `error`. With a socket that has that error pending, where there is one */
+	GATEWAY_FAILED,     /* `error`. After RACING, where there is one, with a socket that has its error pending: error is 0 then */
 	GATEWAY_DENIED,     /* by the policy: addresses[0], when there is one, is what it was denied for */
 	GATEWAY_RESOLVED,   /* addresses and ttl; none: the name exists and has none of that family. Unknown: FAILED with ENOENT */
 	GATEWAY_PUBLISHED,  /* port: where it listens */
@@ -61,9 +62,10 @@ struct gateway_option {
 struct gateway_request {
 	uint8_t kind;   /* enum gateway_kind */
 	uint8_t to;     /* enum gateway_to */
-	bool v6;        /* the app's socket is AF_INET6: the new one is, too (IPv4 goes mapped) */
-	bool want_v4, want_v6; /* families of addresses that may be taken or are asked for */
-	bool nonblock;  /* the app does not wait: answer CONNECTING or RACING at once */
+	/* Truth values are bytes of 0 or 1: they come from somebody who is not believed. */
+	uint8_t v6;     /* the app's socket is AF_INET6: the new one is, too (IPv4 goes mapped) */
+	uint8_t want_v4, want_v6; /* families of addresses that may be taken; of RESOLVE: which one is asked for */
+	uint8_t nonblock; /* the app does not wait: answer CONNECTING or RACING at once */
 	uint16_t port;
 	uint16_t local_port; /* bound to before connecting; 0: any */
 	uint32_t id;
@@ -96,5 +98,8 @@ struct gateway_option_kind {
 extern const struct gateway_option_kind gateway_option_kinds[];
 extern const unsigned gateway_n_option_kinds;
 bool gateway_option_allowed(const struct gateway_option *o);
+
+/* Copies a message out; false for one that ends the gateway. */
+bool gateway_request_good(const void *message, size_t len, struct gateway_request *ret);
 
 #endif

@@ -90,6 +90,33 @@ static int unprivileged(const struct launch *l, struct outer_ids *o, struct err 
 	return rc < 0 ? rc : of_container(a, &l->gids, getegid(), &o->gids, e);
 }
 
+/* An id that owns nothing, of those that there are. */
+static void find_nobody(struct outer_ids *o)
+{
+	for (size_t i = 0; i < 2 && !o->change_id; i++) {
+		o->id = supervisor_ids[i];
+		o->change_id = covers(&o->uids, o->id) && covers(&o->gids, o->id);
+	}
+}
+
+int plan_gateway_ids(const struct launch *l, struct outer_ids *ret, struct err *e)
+{
+	struct arena *a = &l->bundle->arena;
+	struct outer_ids o = { .writer = MAP_NONE };
+	int rc = 0;
+
+	if (geteuid() == 0) {
+		rc = whole(a, "/proc/self/uid_map", &o.uids, e);
+		if (rc == 0)
+			rc = whole(a, "/proc/self/gid_map", &o.gids, e);
+		if (rc == 0)
+			find_nobody(&o);
+	}
+	if (rc == 0)
+		*ret = o;
+	return rc;
+}
+
 int plan_outer_ids(const struct launch *l, struct outer_ids *ret, struct err *e)
 {
 	struct arena *a = &l->bundle->arena;
@@ -101,10 +128,8 @@ int plan_outer_ids(const struct launch *l, struct outer_ids *ret, struct err *e)
 		rc = whole(a, "/proc/self/uid_map", &o.uids, e);
 		if (rc == 0)
 			rc = whole(a, "/proc/self/gid_map", &o.gids, e);
-		for (size_t i = 0; i < 2 && !o.change_id; i++) {
-			o.id = supervisor_ids[i];
-			o.change_id = covers(&o.uids, o.id) && covers(&o.gids, o.id);
-		}
+		if (rc == 0)
+			find_nobody(&o);
 	} else if (l->map_writer != MAP_NONE) {
 		rc = unprivileged(l, &o, e);
 	}

@@ -86,6 +86,8 @@ static int clone_container(struct monitor *m, struct err *e)
 		fd_close(&m->supervisor.pidfd);
 		fd_close(&m->supervisor.listener);
 		fd_close(&m->supervisor.lock);
+		fd_close(&m->supervisor.gateway);
+		fd_close(&m->supervisor.gateway_pidfd);
 		if (streams_enter(&m->streams, &ce) < 0) {
 			sync_fail(pair[1], &ce, EXIT_OWN);
 			_exit(EXIT_OWN);
@@ -175,8 +177,9 @@ static int record(struct monitor *m, struct err *e)
 int monitor_start_keeper(struct monitor *m, struct err *e)
 {
 	struct launch *l = m->l;
-	int own[STREAMS_PUMPS_MAX + 7] = { m->sync, m->sigfd, m->lock, m->supervisor.sock,
-					   m->network, m->supervisor.listener, m->supervisor.lock };
+	int own[STREAMS_PUMPS_MAX + 9] = { m->sync, m->sigfd, m->lock, m->supervisor.sock,
+					   m->network, m->supervisor.listener, m->supervisor.lock,
+					   m->supervisor.gateway, m->supervisor.gateway_pidfd };
 	struct keeper_params p = {
 		.pid = m->pid,
 		.pidfd = m->pidfd,
@@ -189,7 +192,7 @@ int monitor_start_keeper(struct monitor *m, struct err *e)
 		.users_fd = m->ns_fds[NS_USER],
 		.network_sock = m->network_sock,
 		.not_kept = own,
-		.n_not_kept = 7 + streams_own(&m->streams, own + 7),
+		.n_not_kept = 9 + streams_own(&m->streams, own + 9),
 		.supervisor = m->supervisor.shared ? -1 : m->supervisor.pidfd,
 		.supervisor_name = m->supervisor.name,
 		.tty = l->bundle->process.terminal && isatty(0) ? 0 : -1,
@@ -382,6 +385,8 @@ int launch_run(struct launch *l, int *ret_exit_code, struct err *e)
 	rc = prepare(&m, e);
 	if (rc == 0 && l->supervised)
 		rc = supervisor_start(&m.supervisor, l, m.state_fd, e);
+	if (rc == 0 && l->supervised)
+		rc = gateway_spawn(&m.supervisor, l, e);
 	l->outer = l->supervised ? m.supervisor.spaces : NULL;
 	if (rc == 0)
 		rc = clone_container(&m, e);

@@ -33,4 +33,7 @@ struct outer_ids {
 /* Wide enough for the container; a fabric's for all that the caller may have (ids_outer.c). */
 int plan_outer_ids(const struct launch *l, struct outer_ids *ret, struct err *e);
 
+/* The gateway stays in the caller's namespace: only change_id and id are filled. */
+int plan_gateway_ids(const struct launch *l, struct outer_ids *ret, struct err *e);
+
 #endif

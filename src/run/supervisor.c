@@ -26,7 +26,8 @@
 
 void supervisor_init(struct supervisor *s)
 {
-	*s = (struct supervisor){ .sock = -1, .spaces = { -1, -1 }, .pidfd = -1, .listener = -1, .lock = -1 };
+	*s = (struct supervisor){ .sock = -1, .spaces = { -1, -1 }, .pidfd = -1, .listener = -1, .lock = -1,
+				  .gateway = -1, .gateway_pidfd = -1 };
 }
 
 /* --- its socket -------------------------------------------------------------------- */
@@ -79,7 +80,7 @@ static int send_message(int sock, json_t *message, const int *fds, size_t n_fds)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(2 * sizeof(int))];
+		char buf[CMSG_SPACE(3 * sizeof(int))];
 	} ctl = { 0 };
 	AUTO_FREE char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
 	size_t len = text ? strlen(text) : 0, sent = 0;
@@ -282,8 +283,8 @@ static json_t *state_of(const struct supervisor *s, const struct launch *l, pid_
 
 	if (own && p->has_ceiling)
 		(void)json_object_set_new(own, "ceiling", text_of(&p->ceiling_text));
-	return json_pack("{s:s, s:[s, s], s:i, s:s, s:{s:s, s:s, s:s, s:i, s:s}, s:o}", "ociVersion", "1.2.0",
-			 "fds", "seccompFd", "network", "pid", (int)pid, "metadata", "", "state", "ociVersion", "1.2.0",
+	return json_pack("{s:s, s:[s, s, s*], s:i, s:s, s:{s:s, s:s, s:s, s:i, s:s}, s:o}", "ociVersion", "1.2.0",
+			 "fds", "seccompFd", "network", s->gateway >= 0 ? "gateway" : NULL, "pid", (int)pid, "metadata", "", "state", "ociVersion", "1.2.0",
 			 "id", l->opt->id, "status", "creating", "pid", (int)pid, "bundle", bundle, "vrun", own);
 }
 
@@ -314,13 +315,14 @@ int supervisor_complaint(const struct supervisor *s, struct err *e)
 	return rc;
 }
 
-int supervisor_hand_over(const struct supervisor *s, const struct launch *l, pid_t pid, int listener,
+int supervisor_hand_over(struct supervisor *s, const struct launch *l, pid_t pid, int listener,
 			 int network, struct err *e)
 {
-	const int fds[] = { listener, network };
+	const int fds[] = { listener, network, s->gateway };
 	json_t *answer = NULL;
-	int rc = send_message(s->sock, state_of(s, l, pid), fds, 2);
+	int rc = send_message(s->sock, state_of(s, l, pid), fds, s->gateway >= 0 ? 3 : 2);
 
+	fd_close(&s->gateway);
 	if (rc == 0)
 		rc = receive_line(s->sock, ANSWER_MS, &answer, NULL);
 	if (rc < 0)
@@ -379,6 +381,7 @@ void supervisor_fini(struct supervisor *s, int state_fd)
 
 	fd_close(&s->listener);
 	fd_close(&s->lock);
+	fd_close(&s->gateway);
 	leave(s->sock);
 	fd_close(&s->sock);
 	ends = state_fd >= 0 && supervisor_remove_socket(state_fd, s->name);
@@ -386,6 +389,7 @@ void supervisor_fini(struct supervisor *s, int state_fd)
 		(void)sys_pidfd_send_signal(s->pidfd, SIGKILL);
 	if (s->pid > 0 && (!s->shared || ends))
 		reap(s->pid);
+	gateway_reap(s);
 	fd_close(&s->spaces[0]);
 	fd_close(&s->spaces[1]);
 	fd_close(&s->pidfd);

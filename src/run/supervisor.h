@@ -24,6 +24,9 @@ struct supervisor {
 	int pidfd;  /* of its process, or -1 */
 	int listener; /* of one that we have started, until it has its name; -1 */
 	int lock;     /* on the state directory, so long; -1 */
+	int gateway;       /* the domain's gateway (gateway_spawn.c), until it is handed over; -1 */
+	int gateway_pidfd; /* -1: there is none */
+	pid_t gateway_pid;
 	pid_t pid;  /* when it is our child, else 0 */
 	bool shared;
 	bool published; /* we have given it its name */
@@ -42,8 +45,8 @@ int supervisor_start(struct supervisor *s, const struct launch *l, int state_fd,
 /* Gives a supervisor that we have started its name, now that somebody removes it should we be killed. */
 int supervisor_publish(struct supervisor *s, int state_fd, struct err *e);
 
-/* Hands a container over: its filter's listener, its network namespace. Waits until it is taken; its refusal is the error. */
-int supervisor_hand_over(const struct supervisor *s, const struct launch *l, pid_t pid, int listener,
+/* Hands a container over: its filter's listener, its network namespace, its gateway. Waits until it is taken; its refusal is the error. */
+int supervisor_hand_over(struct supervisor *s, const struct launch *l, pid_t pid, int listener,
 			 int network, struct err *e);
 
 /* Before that: why a supervisor has given up, or 0 when it has not said anything. */
@@ -63,5 +66,12 @@ bool supervisor_remove_socket(int state_fd, const char *name);
 
 /* A new process that serves at the socket, which stays ours too. Fills sock, spaces, pidfd and pid. */
 int supervisor_spawn(struct supervisor *s, const struct launch *l, int listener, struct err *e);
+
+/* --- gateway_spawn.c --------------------------------------------------------------- */
+
+/* Starts the gateway where the policy leads outside. Fills gateway, gateway_pidfd and gateway_pid. */
+int gateway_spawn(struct supervisor *s, const struct launch *l, struct err *e);
+/* Waits for the end of a gateway whose supervisor serves the container no more. */
+void gateway_reap(struct supervisor *s);
 
 #endif

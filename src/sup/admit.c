@@ -18,7 +18,7 @@ static int find_descriptors(const struct jat *root, size_t n_fds, struct admit_s
 	struct jat fds, name;
 	int rc = json_get_array(root, "fds", &fds, e);
 
-	s->listener = s->network = SIZE_MAX;
+	s->listener = s->network = s->gateway = SIZE_MAX;
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; rc == 1 && json_element(&fds, i, &name); i++) {
@@ -30,6 +30,8 @@ static int find_descriptors(const struct jat *root, size_t n_fds, struct admit_s
 			s->listener = i;
 		else if (strcmp(text, "network") == 0 && i < n_fds)
 			s->network = i;
+		else if (strcmp(text, "gateway") == 0 && i < n_fds)
+			s->gateway = i;
 	}
 	return s->listener < n_fds ? 0 : json_error(root, e, "no seccompFd among the %zu descriptors", n_fds);
 }
@@ -171,6 +173,15 @@ static int begin_network(struct sup *s, struct domain *d, const struct admit_sta
 	return rc < 0 ? err_wrap(e, "container %s", a->id) : network_begin(s, d, own, e);
 }
 
+/* Only vrun's own launcher is believed to know one. */
+static int begin_gateway(struct sup *s, struct domain *d, const struct admit_state *a, int *fds, struct err *e)
+{
+	bool has = a->own && a->gateway != SIZE_MAX;
+	int rc = gateway_init(&d->gateway, s, has ? fd_take(&fds[a->gateway]) : -1);
+
+	return rc < 0 ? err_num(e, -rc, "gateway of container %s", a->id) : 0;
+}
+
 int admit_container(struct sup *s, const struct admit_state *a, const char *policy, int *fds,
 		    struct domain **ret, struct err *e)
 {
@@ -196,7 +207,9 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 		}
 		d->walled = a->landlock >= LANDLOCK_SCOPES;
 		sup_add(s, d);
-		rc = begin_network(s, d, a, fds, e);
+		rc = begin_gateway(s, d, a, fds, e);
+		if (rc == 0)
+			rc = begin_network(s, d, a, fds, e);
 		if (rc < 0)
 			sup_remove(s, d);
 		else

@@ -14,7 +14,8 @@
  *             "listen": true }                             the supervisor's socket has its name
  *
  * Beside "seccompFd" its "fds" has "network", the app's network namespace: the
- * pid is not a number of the supervisor's pid namespace.
+ * pid is not a number of the supervisor's pid namespace. Where the policy leads outside
+ * there is "gateway", too, the socket of the domain's gateway (gateway.h).
  */
 #ifndef VRUN_SUP_ADMIT_H
 #define VRUN_SUP_ADMIT_H
@@ -34,6 +35,7 @@ struct admit_state {
 	const char *annotation;  /* org.vrun.policy, or NULL */
 	size_t listener;         /* which descriptor is the filter's listener */
 	size_t network;          /* ... and the network namespace; SIZE_MAX: it is that of pid */
+	size_t gateway;          /* ... and its gateway's socket; SIZE_MAX: none */
 	int64_t pid;             /* of the container's process, where the launcher is; 0: not said */
 	bool own;                /* it comes from vrun's own launcher */
 	struct admit_text policy, ceiling;

@@ -13,6 +13,7 @@
 #include "model/policy.h"
 #include "model/policy_decide.h"
 #include "sup/fabric.h"
+#include "sup/gateway.h"
 #include "sup/loop.h"
 #include "sup/rate.h"
 #include "sup/summary.h"
@@ -61,6 +62,7 @@ struct domain {
 	void (*settled)(struct domain *d, void *ctx, const struct err *e);
 	void *settled_ctx;
 	struct domain_net net;
+	struct gateway gateway; /* its way out, where its policy has one */
 	uint64_t unknown[DOMAIN_UNKNOWN_MAX]; /* names that were looked up in vain and are on record: hashes */
 	size_t next_unknown;
 	int64_t records_since; /* loop_now() when n_records was 0: those of names and datagrams */

@@ -19,22 +19,27 @@ struct gateway_job;
 /* An answer. `fd` is the callee's (-1: none). With GATEWAY_RACING and PUBLISHED more come. */
 typedef void gateway_done(void *ctx, const struct gateway_answer *a, int fd);
 
+#define GATEWAY_BUCKETS 256
+
 struct gateway {
 	struct watch watch;
-	struct sup *sup;
+	struct loop_alarm lost; /* rings for those who wait, once it is gone */
+	struct sup *sup;        /* NULL: before gateway_init() */
 	int fd; /* owned; -1: none, or gone */
 	uint32_t next;
-	TAILQ_HEAD(, gateway_job) jobs;
+	TAILQ_HEAD(, gateway_job) jobs, unsent;
+	LIST_HEAD(, gateway_job) buckets[GATEWAY_BUCKETS];
 };
 
-/* Takes the socket; -1: a domain that has no gateway. */
+/* Takes the socket, also when it fails; -1: a domain that has no gateway. 0 or -errno. */
 int gateway_init(struct gateway *g, struct sup *s, int fd);
-/* Ends the gateway; nobody is called any more. */
+/* Ends the gateway; nobody is called any more. Zeroed is fine. */
 void gateway_fini(struct gateway *g);
 
 /*
  * Sends a request; `id` is filled in. `done` is called from the loop, never
- * from within this. Returns the id, for gateway_cancel().
+ * from within this. Returns the id, for gateway_cancel(); 0: no memory, and
+ * nothing will come.
  */
 uint32_t gateway_ask(struct gateway *g, struct gateway_request *req, gateway_done *done, void *ctx);
 /* `done` of that request is not called any more; descriptors that still come are closed. */

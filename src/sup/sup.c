@@ -390,6 +390,7 @@ void sup_remove(struct sup *s, struct domain *d)
 		s->n_held--;
 	loop_remove(&s->loop, d->notify.fd, &d->watch);
 	network_end(s, d);
+	gateway_fini(&d->gateway);
 	LIST_REMOVE(d, link);
 	domain_unindex(d);
 	if (d->ended)

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vrun-gateway: the one process of a domain's that has the host's network.
+ *
+ * Theory of operation
+ *
+ * It has the policy and the ceiling from the launcher and serves one socket
+ * (model/gateway.h), behind which it takes nobody's word: whatever is asked for is
+ * decided here again, for the address that is then connected to. Everything that
+ * waits is a watch or a timer of one loop; only what it tells the supervisor may
+ * block, since that one never waits for the gateway. The end of the socket is the end
+ * of the process, and of every socket that was not handed over.
+ */
+#ifndef VRUN_GATE_GATE_H
+#define VRUN_GATE_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/queue.h>
+
+#include "model/gateway.h"
+#include "model/policy_decide.h"
+
+#define GATE_JOBS_MAX 4096      /* requests in work */
+#define GATE_CANDIDATES_MAX 8   /* addresses that a connection is tried with */
+#define GATE_LOOKUPS_MAX 256    /* names that are being looked up */
+#define GATE_NAMES_MAX 2048     /* in the cache */
+
+struct gate;
+
+/* --- the loop (loop.c) ------------------------------------------------------------------ */
+
+struct gate_watch {
+	void (*ready)(struct gate *g, struct gate_watch *w, uint32_t events);
+};
+
+/* Zeroed: not set. */
+struct gate_timer {
+	TAILQ_ENTRY(gate_timer) link;
+	int64_t due; /* milliseconds of the monotonic clock; 0: not set */
+	void (*ring)(struct gate *g, struct gate_timer *t);
+};
+TAILQ_HEAD(gate_timers, gate_timer);
+
+int64_t gate_now(void);
+/* Level-triggered. 0 or -errno. */
+int gate_watch_add(struct gate *g, int fd, uint32_t events, struct gate_watch *w);
+void gate_watch_change(struct gate *g, int fd, uint32_t events, struct gate_watch *w);
+/* Before the close of fd; the watch may be freed then. */
+void gate_watch_remove(struct gate *g, int fd);
+void gate_timer_set(struct gate *g, struct gate_timer *t, int64_t after);
+void gate_timer_clear(struct gate *g, struct gate_timer *t);
+/* One event or the timers that are due. 0 or -errno. */
+int gate_turn(struct gate *g);
+
+/* --- names (names.c) ---------------------------------------------------------------------- */
+
+/* Addresses of a name, of one family. */
+struct gate_found {
+	int error; /* 0; ENOENT: there is no such name; else nobody can tell */
+	uint32_t ttl;
+	unsigned n;
+	struct addr addresses[GATEWAY_ADDRESSES_MAX];
+};
+
+/* Who waits for one. Zeroed: nobody. */
+struct gate_asker {
+	LIST_ENTRY(gate_asker) link;
+	struct gate_name *name; /* that it waits for, or NULL */
+	void (*found)(struct gate *g, struct gate_asker *a, const struct gate_found *f);
+};
+
+int gate_names_init(struct gate *g, struct err *e);
+void gate_names_fini(struct gate *g);
+/* From the cache: it is in *ret and true; else `found` is called later. The name is not in a decision yet. */
+bool gate_names_ask(struct gate *g, const char *name, bool v6, struct gate_asker *a, struct gate_found *ret);
+void gate_names_cancel(struct gate_asker *a);
+
+/* --- jobs (serve.c): requests that are not finished ------------------------------------------ */
+
+struct gate_job {
+	LIST_ENTRY(gate_job) by_id;
+	uint32_t id;
+	void (*end)(struct gate *g, struct gate_job *j); /* frees it and all it holds; gate_job_remove() first */
+};
+
+#define GATE_JOB_BUCKETS 1024
+
+struct gate {
+	int sock, ep; /* borrowed; the supervisor; epoll */
+	bool over;
+	const struct policy *policy, *ceiling; /* ceiling: NULL: none */
+	struct gate_watch requests;
+	struct gate_timers timers;
+	struct gate_names *names; /* owned */
+	LIST_HEAD(, gate_job) jobs[GATE_JOB_BUCKETS];
+	unsigned n_jobs;
+};
+
+/* False: too many, or that id is in use (which ends the gateway). */
+bool gate_job_add(struct gate *g, struct gate_job *j, uint32_t id);
+void gate_job_remove(struct gate *g, struct gate_job *j);
+
+/* Sends an answer; fd is closed (-1: none). */
+void gate_tell(struct gate *g, struct gateway_answer *a, int fd);
+void gate_tell_failed(struct gate *g, uint32_t id, int error);
+
+/* Serves until the supervisor's end. 0 or -errno. */
+int gate_serve(struct gate *g, struct err *e);
+
+/* --- decisions (decide.c) -------------------------------------------------------------------- */
+
+enum gate_decision { GATE_ALLOWED, GATE_DENIED, GATE_UNREACHABLE };
+
+/* A connection or flow of the request to that address. */
+enum gate_decision gate_decide(const struct gate *g, const struct gateway_request *r, enum policy_proto proto,
+			       const struct addr *a);
+/* Whether the name may be asked for outside. */
+bool gate_may_look_up(const struct gate *g, const char *name);
+/* Whether anybody would be let through to that address of a name that was looked up. */
+bool gate_may_know(const struct gate *g, const char *name, const struct addr *a);
+
+/* --- sockets (socket.c) ------------------------------------------------------------------------ */
+
+/*
+ * A socket of the request's family with its options and local port, on which
+ * nothing but packets of that peer ever arrives. Close-on-exec, non-blocking. -errno.
+ */
+int gate_socket(const struct gateway_request *r, const struct addr *peer);
+/* Makes it so: only packets of that peer, for good. 0 or -errno. */
+int gate_lock(int fd, const struct addr *peer, uint16_t port);
+/* Starts connecting. 0: connected; -EINPROGRESS, or why not. */
+int gate_socket_connect(int fd, bool v6, const struct addr *peer, uint16_t port);
+
+/* --- requests: each answers itself ----------------------------------------------------------------- */
+
+void gate_connect(struct gate *g, const struct gateway_request *r); /* connect.c */
+void gate_resolve(struct gate *g, const struct gateway_request *r); /* resolve.c */
+
+/* What the process gives up (confine.c). */
+int gate_confine(const struct policy *p, struct err *e);
+
+#endif

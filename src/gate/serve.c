@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the supervisor asks for, and what it is told. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "gate/gate.h"
+
+/* --- jobs ----------------------------------------------------------------------------------- */
+
+static struct gate_job *job_find(struct gate *g, uint32_t id)
+{
+	struct gate_job *j;
+
+	LIST_FOREACH(j, &g->jobs[id % GATE_JOB_BUCKETS], by_id)
+		if (j->id == id)
+			return j;
+	return NULL;
+}
+
+bool gate_job_add(struct gate *g, struct gate_job *j, uint32_t id)
+{
+	if (job_find(g, id))
+		g->over = true;
+	if (g->over || g->n_jobs >= GATE_JOBS_MAX)
+		return false;
+	j->id = id;
+	LIST_INSERT_HEAD(&g->jobs[id % GATE_JOB_BUCKETS], j, by_id);
+	g->n_jobs++;
+	return true;
+}
+
+void gate_job_remove(struct gate *g, struct gate_job *j)
+{
+	LIST_REMOVE(j, by_id);
+	g->n_jobs--;
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+static ssize_t send_one(int sock, const struct gateway_answer *a, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} ctl = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)a, sizeof *a };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (fd >= 0) {
+		msg.msg_control = ctl.buf;
+		msg.msg_controllen = sizeof ctl.buf;
+		ctl.align = (struct cmsghdr){ CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(&ctl.align), &fd, sizeof fd);
+	}
+	do
+		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+void gate_tell(struct gate *g, struct gateway_answer *a, int fd)
+{
+	ssize_t n = send_one(g->sock, a, fd);
+
+	/* Too many descriptors of this user's are under way (unix(7)). */
+	if (n < 0 && fd >= 0 && errno == ETOOMANYREFS) {
+		struct gateway_answer failed = { .kind = GATEWAY_FAILED, .id = a->id, .error = EMFILE };
+
+		n = send_one(g->sock, &failed, -1);
+	}
+	if (n < 0)
+		g->over = true;
+	fd_close(&fd);
+}
+
+void gate_tell_failed(struct gate *g, uint32_t id, int error)
+{
+	struct gateway_answer a = { .kind = GATEWAY_FAILED, .id = id, .error = error };
+
+	gate_tell(g, &a, -1);
+}
+
+/* --- requests ----------------------------------------------------------------------------------- */
+
+static void cancel(struct gate *g, const struct gateway_request *r)
+{
+	struct gate_job *j = job_find(g, r->id);
+
+	if (j)
+		j->end(g, j);
+}
+
+static void request(struct gate *g, const struct gateway_request *r)
+{
+	switch (r->kind) {
+	case GATEWAY_CONNECT:
+		gate_connect(g, r);
+		break;
+	case GATEWAY_RESOLVE:
+		gate_resolve(g, r);
+		break;
+	case GATEWAY_CANCEL:
+		cancel(g, r);
+		break;
+	default:
+		gate_tell_failed(g, r->id, EOPNOTSUPP);
+	}
+}
+
+static void hear(struct gate *g, struct gate_watch *w, uint32_t events)
+{
+	/* A byte more than there may be: what is longer is seen to be. */
+	static _Alignas(struct gateway_request) uint8_t message[sizeof(struct gateway_request) + 1];
+	static struct gateway_request r;
+	ssize_t n = recv(g->sock, message, sizeof message, MSG_DONTWAIT);
+
+	(void)w;
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0 || !gateway_request_good(message, (size_t)n, &r))
+		g->over = true;
+	else
+		request(g, &r);
+}
+
+int gate_serve(struct gate *g, struct err *e)
+{
+	int rc;
+
+	g->requests.ready = hear;
+	rc = gate_watch_add(g, g->sock, EPOLLIN, &g->requests);
+	while (rc == 0 && !g->over)
+		rc = gate_turn(g);
+	for (size_t i = 0; i < GATE_JOB_BUCKETS; i++)
+		while (!LIST_EMPTY(&g->jobs[i])) {
+			struct gate_job *j = LIST_FIRST(&g->jobs[i]);
+
+			j->end(g, j);
+		}
+	return rc < 0 ? err_num(e, -rc, "epoll") : 0;
+}

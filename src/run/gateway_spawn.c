@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process of a domain's gateway. It stays in the caller's namespaces, which
+ * are the way out, and is the only part of a sandbox that does.
+ */
+#include <fcntl.h>
+#include <grp.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/kernel.h"
+#include "kern/caps.h"
+#include "kern/helper.h"
+#include "model/gateway.h"
+#include "run/plan.h"
+#include "run/policy_apply.h"
+#include "run/supervisor.h"
+
+#define END_MS 5000
+#define CAP_NR_NET_BIND_SERVICE 10
+
+static json_t *text_of(const struct json_doc *doc)
+{
+	return json_pack("{s:s, s:s}", "name", doc->name, "text", doc->text);
+}
+
+/* A file in memory with what the gateway decides by. */
+static int write_policies(const struct policy_applied *p, int *ret_fd, struct err *e)
+{
+	json_t *all = json_pack("{s:o}", "policy", text_of(&p->text));
+	AUTO_FD int fd = memfd_create("vrun-policy", MFD_CLOEXEC);
+	AUTO_FREE char *text = NULL;
+	int rc;
+
+	if (all && p->has_ceiling)
+		(void)json_object_set_new(all, "ceiling", text_of(&p->ceiling_text));
+	text = all ? json_dumps(all, JSON_COMPACT) : NULL;
+	json_decref(all);
+	if (!text)
+		return err_num(e, ENOMEM, "policy for the gateway");
+	if (fd < 0)
+		return err_sys(e, "memfd for the gateway's policy");
+	rc = fd_write_all(fd, text, strlen(text));
+	if (rc < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return err_num(e, rc < 0 ? -rc : errno, "policy for the gateway");
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+/* --- in the child ------------------------------------------------------------------------- */
+
+static bool keep_only(int sock, int policy, bool quiet)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* Out of the way first, so that none is overwritten. */
+	sock = fcntl(sock, F_DUPFD_CLOEXEC, 5);
+	policy = fcntl(policy, F_DUPFD_CLOEXEC, 5);
+	return null >= 0 && sock >= 0 && policy >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
+	       dup2(null, STDOUT_FILENO) >= 0 && (!quiet || dup2(null, STDERR_FILENO) >= 0) &&
+	       dup2(sock, GATEWAY_SOCK) >= 0 && dup2(policy, GATEWAY_POLICY) >= 0 &&
+	       sys_close_range(5, ~0U, 0) == 0;
+}
+
+/* Host root's id is taken off, where there is another; of its rights one is left, for ports below 1024. */
+static bool become_nobody(const struct outer_ids *o, struct err *e)
+{
+	const uint64_t bind = UINT64_C(1) << CAP_NR_NET_BIND_SERVICE & caps_effective();
+	const struct cap_sets sets = { .bounding = bind, .effective = bind, .permitted = bind,
+				       .inheritable = bind, .ambient = bind };
+
+	if (!o->change_id)
+		return true;
+	if (caps_keep_over_setuid() < 0 || setgroups(0, NULL) < 0 || setresgid(o->id, o->id, o->id) < 0 ||
+	    setresuid(o->id, o->id, o->id) < 0)
+		return false;
+	return caps_apply(&sets, e) == 0;
+}
+
+_Noreturn static void child_main(const char *path, const struct launch *l, const struct outer_ids *o, int sock,
+				 int policy)
+{
+	char *argv[] = { (char *)(uintptr_t)"vrun-gateway", NULL }, *envp[] = { NULL };
+	struct err e;
+	sigset_t none;
+
+	(void)setsid(); /* its terminal's signals are for the app */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (chdir("/") == 0 && keep_only(sock, policy, l->opt->fabric || l->opt->detached) &&
+	    become_nobody(o, &e) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+		(void)execve(path, argv, envp);
+	_exit(125);
+}
+
+/* --- in the launcher ------------------------------------------------------------------------ */
+
+int gateway_spawn(struct supervisor *s, const struct launch *l, struct err *e)
+{
+	const struct policy_applied *p = l->opt->policy;
+	struct clone_args args = { .exit_signal = SIGCHLD, .flags = CLONE_PIDFD,
+				   .pidfd = (uint64_t)(uintptr_t)&s->gateway_pidfd };
+	AUTO_FD int policy = -1, ours = -1, theirs = -1;
+	char path[PATH_MAX];
+	struct outer_ids o;
+	int pair[2], rc;
+	long pid;
+
+	if (!(policy_needs(&p->policy) & POLICY_NEEDS_GATEWAY))
+		return 0;
+	rc = helper_find("vrun-gateway", path, e);
+	if (rc == 0)
+		rc = plan_gateway_ids(l, &o, e);
+	if (rc == 0)
+		rc = write_policies(p, &policy, e);
+	if (rc < 0)
+		return rc;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, "socket pair");
+	ours = pair[0];
+	theirs = pair[1];
+	pid = syscall(__NR_clone3, &args, sizeof args);
+	if (pid < 0)
+		return err_sys(e, "the gateway's process");
+	if (pid == 0)
+		child_main(path, l, &o, theirs, policy);
+	s->gateway_pid = (pid_t)pid;
+	s->gateway = fd_take(&ours);
+	return 0;
+}
+
+void gateway_reap(struct supervisor *s)
+{
+	struct pollfd p = { .fd = s->gateway_pidfd, .events = POLLIN };
+
+	if (s->gateway_pidfd < 0)
+		return;
+	if (poll(&p, 1, END_MS) == 0)
+		(void)sys_pidfd_send_signal(s->gateway_pidfd, SIGKILL);
+	while (waitpid(s->gateway_pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	fd_close(&s->gateway_pidfd);
+}

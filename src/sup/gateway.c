@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/gateway.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "sup/sup.h"
+
+#define BATCH 32 /* answers in one turn */
+
+struct gateway_job {
+	TAILQ_ENTRY(gateway_job) link;    /* those whose request has not been sent first */
+	LIST_ENTRY(gateway_job) by_id;
+	uint32_t id;
+	gateway_done *done;
+	void *ctx;
+	struct gateway_request *unsent; /* owned; NULL: it was sent */
+};
+
+static struct gateway_job *find(struct gateway *g, uint32_t id)
+{
+	struct gateway_job *j;
+
+	LIST_FOREACH(j, &g->buckets[id % GATEWAY_BUCKETS], by_id)
+		if (j->id == id)
+			return j;
+	return NULL;
+}
+
+static void job_free(struct gateway *g, struct gateway_job *j)
+{
+	TAILQ_REMOVE(j->unsent ? &g->unsent : &g->jobs, j, link);
+	LIST_REMOVE(j, by_id);
+	free(j->unsent);
+	free(j);
+}
+
+/* --- to the gateway ------------------------------------------------------------------------- */
+
+static void gone(struct gateway *g);
+
+/* 1: it has it; 0: it is to be tried again when there is room; -1: the gateway is gone. */
+static int transmit(const struct gateway *g, const struct gateway_request *r)
+{
+	ssize_t n = g->fd < 0 ? -1 : send(g->fd, r, sizeof *r, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (n == sizeof *r)
+		return 1;
+	return g->fd >= 0 && n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS) ? 0 : -1;
+}
+
+static void watch(struct gateway *g)
+{
+	if (g->fd >= 0)
+		loop_change(&g->sup->loop, g->fd, TAILQ_EMPTY(&g->unsent) ? EPOLLIN : EPOLLIN | EPOLLOUT,
+			    &g->watch);
+}
+
+static void send_rest(struct gateway *g)
+{
+	struct gateway_job *j;
+	int rc = 1;
+
+	while (rc > 0 && (j = TAILQ_FIRST(&g->unsent))) {
+		rc = transmit(g, j->unsent);
+		if (rc <= 0)
+			break;
+		TAILQ_REMOVE(&g->unsent, j, link);
+		TAILQ_INSERT_TAIL(&g->jobs, j, link);
+		mem_free(&j->unsent);
+	}
+	if (rc < 0)
+		gone(g);
+	else
+		watch(g);
+}
+
+uint32_t gateway_ask(struct gateway *g, struct gateway_request *req, gateway_done *done, void *ctx)
+{
+	struct gateway_job *j = calloc(1, sizeof *j);
+	struct gateway_request *copy = j ? malloc(sizeof *copy) : NULL;
+
+	if (!copy) {
+		free(j);
+		return 0;
+	}
+	do
+		req->id = ++g->next;
+	while (req->id == 0 || find(g, req->id));
+	*copy = *req;
+	*j = (struct gateway_job){ .id = req->id, .done = done, .ctx = ctx, .unsent = copy };
+	LIST_INSERT_HEAD(&g->buckets[j->id % GATEWAY_BUCKETS], j, by_id);
+	TAILQ_INSERT_TAIL(&g->unsent, j, link);
+	if (g->fd < 0)
+		loop_set_alarm(&g->sup->loop, &g->lost, 0);
+	else if (TAILQ_FIRST(&g->unsent) == j)
+		send_rest(g);
+	return req->id;
+}
+
+void gateway_cancel(struct gateway *g, uint32_t id)
+{
+	const struct gateway_request r = { .kind = GATEWAY_CANCEL, .id = id };
+	struct gateway_job *j = find(g, id);
+	bool sent = j && !j->unsent;
+
+	if (!j)
+		return;
+	job_free(g, j);
+	/* Should there be no room for it, its answers are nobody's, and what comes with them is closed. */
+	if (sent && transmit(g, &r) < 0)
+		gone(g);
+}
+
+/* --- from the gateway ------------------------------------------------------------------------- */
+
+static bool more_comes(const struct gateway_answer *a)
+{
+	return a->kind == GATEWAY_RACING || a->kind == GATEWAY_PUBLISHED || a->kind == GATEWAY_ARRIVED;
+}
+
+/* What comes is checked as far as whoever uses it relies on it. */
+static bool is_good(const struct gateway_answer *a)
+{
+	return a->kind >= GATEWAY_CONNECTING && a->kind <= GATEWAY_ARRIVED && a->n <= GATEWAY_ADDRESSES_MAX;
+}
+
+static void tell(struct gateway *g, const struct gateway_answer *a, int fd)
+{
+	struct gateway_job *j = find(g, a->id);
+	gateway_done *done = j ? j->done : NULL;
+	void *ctx = j ? j->ctx : NULL;
+
+	if (!j) {
+		fd_close(&fd);
+		return;
+	}
+	if (!more_comes(a))
+		job_free(g, j);
+	done(ctx, a, fd);
+}
+
+/* All that waited hear that they wait in vain, and so does who asks from within. */
+static void lost(struct loop_alarm *alarm)
+{
+	struct gateway *g = (struct gateway *)((char *)alarm - offsetof(struct gateway, lost));
+	struct gateway_job *j;
+	size_t n = 0;
+
+	TAILQ_FOREACH(j, &g->jobs, link)
+		n++;
+	TAILQ_FOREACH(j, &g->unsent, link)
+		n++;
+	/* No more than there are: who hears it may ask again, and hears of that later. */
+	while (n-- && ((j = TAILQ_FIRST(&g->jobs)) || (j = TAILQ_FIRST(&g->unsent)))) {
+		const struct gateway_answer a = { .kind = GATEWAY_FAILED, .id = j->id, .error = ENETUNREACH };
+
+		tell(g, &a, -1);
+	}
+}
+
+/* Those who wait hear it from the loop. */
+static void gone(struct gateway *g)
+{
+	if (g->fd >= 0)
+		loop_remove(&g->sup->loop, g->fd, &g->watch);
+	fd_close(&g->fd);
+	loop_set_alarm(&g->sup->loop, &g->lost, 0);
+}
+
+static ssize_t receive(const struct gateway *g, struct gateway_answer *a, int *ret_fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} ctl = { 0 };
+	struct iovec iov = { a, sizeof *a };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = ctl.buf,
+			      .msg_controllen = sizeof ctl.buf };
+	ssize_t n = recvmsg(g->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	*ret_fd = -1;
+	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(ret_fd, CMSG_DATA(h), sizeof *ret_fd);
+	return n;
+}
+
+static void spoke(struct watch *w, uint32_t events)
+{
+	struct gateway *g = (struct gateway *)((char *)w - offsetof(struct gateway, watch));
+
+	for (int i = 0; i < BATCH && g->fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)); i++) {
+		struct gateway_answer a;
+		int fd;
+		ssize_t n = receive(g, &a, &fd);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (n != sizeof a || !is_good(&a)) {
+			fd_close(&fd);
+			gone(g);
+			return;
+		}
+		tell(g, &a, fd);
+	}
+	if (g->fd >= 0 && (events & EPOLLOUT))
+		send_rest(g);
+}
+
+/* --- its life ------------------------------------------------------------------------------------ */
+
+int gateway_init(struct gateway *g, struct sup *s, int fd)
+{
+	int rc;
+
+	*g = (struct gateway){ .watch = { spoke }, .lost = { .ring = lost }, .sup = s, .fd = -1 };
+	TAILQ_INIT(&g->jobs);
+	TAILQ_INIT(&g->unsent);
+	if (fd < 0)
+		return 0;
+	rc = loop_add(&s->loop, fd, EPOLLIN, &g->watch);
+	if (rc == 0)
+		g->fd = fd;
+	else
+		(void)close(fd);
+	return rc;
+}
+
+void gateway_fini(struct gateway *g)
+{
+	struct gateway_job *j;
+
+	if (!g->sup)
+		return;
+	if (g->fd >= 0)
+		loop_remove(&g->sup->loop, g->fd, &g->watch);
+	fd_close(&g->fd);
+	loop_clear_alarm(&g->lost);
+	while ((j = TAILQ_FIRST(&g->jobs)) || (j = TAILQ_FIRST(&g->unsent)))
+		job_free(g, j);
+}
