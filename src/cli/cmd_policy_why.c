@@ -5,24 +5,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "cli/cmd_policy.h"
+#include "cli/running.h"
 #include "cli/command.h"
 #include "model/policy_explain.h"
 
 struct question {
 	const char *file, *connect, *listen, *accept_from, *resolve, *resolved, *as, *ceiling;
 	const char **with;
+	struct ask_whom whom; /* of a run */
 	enum policy_proto proto;
-	bool json;
+	bool json, run; /* FILE is the id of a run */
 };
 
 /* Everything loaded that a question is about. */
 struct setting {
 	struct policy self, ceiling;
 	struct policy_files others;
+	struct running running;
 	struct fabric fabric;
 	char as[NAME_TEXT_MAX];
 	const char *as_list[1];
@@ -64,7 +68,21 @@ static int make_attempt(struct attempt *at, const struct question *q, const stru
 	return rc < 0 ? rc : attempt_accept(at, f, who, local, q->proto, e);
 }
 
-static int load_setting(struct setting *s, const struct question *q, struct err *e)
+/* The policies in force where a sandbox runs. */
+static int load_running(struct setting *s, const struct question *q, struct err *e)
+{
+	struct ask_whom whom = q->whom;
+	int rc;
+
+	whom.id = q->file;
+	rc = running_load(&s->running, &whom, e);
+	if (rc < 0)
+		return rc;
+	s->fabric = s->running.fabric;
+	return 0;
+}
+
+static int load_files(struct setting *s, const struct question *q, struct err *e)
 {
 	int rc = policy_load(&s->self, AT_FDCWD, q->file, NULL, e);
 
@@ -90,8 +108,9 @@ static int load_setting(struct setting *s, const struct question *q, struct err 
 
 static void free_setting(struct setting *s)
 {
-	policy_files_fini(&s->others);
 	policy_fini(&s->self);
+	running_fini(&s->running);
+	policy_files_fini(&s->others);
 	policy_fini(&s->ceiling);
 }
 
@@ -112,13 +131,14 @@ struct answer {
 static struct policy_attempt other_view(const struct answer *a, const struct setting *s)
 {
 	const struct policy_attempt *mine = &a->at.a;
+	const struct policy *self = s->fabric.self;
 
 	return (struct policy_attempt){
 		.kind = mine->kind == ATTEMPT_CONNECT ? ATTEMPT_ACCEPT : ATTEMPT_CONNECT,
 		.proto = mine->proto,
 		.port = mine->port,
-		.peer = { .kind = PARTY_DOMAIN, .names = s->self.names, .n_names = s->self.n_names,
-			  .addr = s->self.n_addresses ? s->self.addresses : NULL },
+		.peer = { .kind = PARTY_DOMAIN, .names = self->names, .n_names = self->n_names,
+			  .addr = self->n_addresses ? self->addresses : NULL },
 	};
 }
 
@@ -182,7 +202,7 @@ static int print_answer(const struct answer *a, const struct setting *s)
 
 	(void)printf("%s: %s\n", a->v.allow ? "allowed" : "denied",
 		     policy_attempt_text(&a->at.a, text, sizeof text));
-	print_side(&s->self, a->own, &a->at.a);
+	print_side(s->fabric.self, a->own, &a->at.a);
 	if (a->other && a->at.other)
 		print_side(a->at.other, a->other, &theirs);
 	if (a->own->allow == a->v.allow)
@@ -226,7 +246,7 @@ static int print_json(const struct answer *a, const struct setting *s)
 	struct policy_attempt theirs = other_view(a, s);
 	json_t *o = json_pack("{s:b, s:s, s:[o]}", "allow", a->v.allow, "attempt",
 			      policy_attempt_text(&a->at.a, text, sizeof text), "sides",
-			      side_json(&s->self, a->own, &a->at.a));
+			      side_json(s->fabric.self, a->own, &a->at.a));
 	int rc;
 
 	flow_note(a, note, sizeof note);
@@ -245,7 +265,7 @@ static int answer(const struct question *q)
 	struct setting s = { 0 };
 	struct answer a = { 0 };
 	struct err e = { 0 };
-	int rc = load_setting(&s, q, &e);
+	int rc = q->run ? load_running(&s, q, &e) : load_files(&s, q, &e);
 
 	if (rc == 0)
 		rc = make_attempt(&a.at, q, &s.fabric, &e);
@@ -269,15 +289,16 @@ static const struct option options[] = {
 	{ "accept-from", required_argument, NULL, 'a' }, { "resolve", required_argument, NULL, 'r' },
 	{ "resolved", required_argument, NULL, 'R' }, { "as", required_argument, NULL, 'A' },
 	{ "ceiling", required_argument, NULL, 'C' },  { "with", required_argument, NULL, 'w' },
+	{ "root", required_argument, NULL, 'd' },     { "supervisor", required_argument, NULL, 's' },
 	{ "proto", required_argument, NULL, 'p' },    { "json", no_argument, NULL, 'j' },
 	{ "help", no_argument, NULL, 'h' },	      { NULL, 0, NULL, 0 },
 };
 
 static int take_option(struct question *q, int c, struct err *e)
 {
-	const char **texts[] = { &q->connect, &q->listen, &q->accept_from, &q->resolve,
-				 &q->resolved, &q->as,     &q->ceiling };
-	static const char letters[] = "clarRAC";
+	const char **texts[] = { &q->connect, &q->listen,  &q->accept_from, &q->resolve,   &q->resolved,
+				 &q->as,      &q->ceiling, &q->whom.root,   &q->whom.path };
+	static const char letters[] = "clarRACds";
 	const char *place = strchr(letters, c);
 
 	if (c == 'w')
@@ -298,7 +319,11 @@ static const char *wrong_question(const struct question *q)
 	int asked = (q->connect != NULL) + (q->resolve != NULL) + (q->listen || q->accept_from);
 
 	if (!q->file)
-		return "why needs a FILE";
+		return "why needs a FILE, or the ID of a running sandbox";
+	if (q->run && (q->as || q->ceiling || q->with))
+		return "--as, --ceiling and --with go with a FILE: a running sandbox has its own";
+	if (!q->run && (q->whom.root || q->whom.path))
+		return "--root and --supervisor go with the ID of a running sandbox";
 	if (asked != 1)
 		return "why needs one of --connect, --listen, --accept-from, --resolve";
 	if (q->resolved && !q->connect)
@@ -306,7 +331,7 @@ static const char *wrong_question(const struct question *q)
 	return NULL;
 }
 
-int policy_cmd_why(int argc, char **argv)
+static int why(int argc, char **argv, bool run)
 {
 	struct question q = { .proto = POLICY_TCP };
 	struct err e = { 0 };
@@ -314,18 +339,31 @@ int policy_cmd_why(int argc, char **argv)
 
 	while (rc == 0 && (c = getopt_long(argc, argv, "h", options, NULL)) != -1 && c != 'h' && c != '?')
 		rc = take_option(&q, c, &e);
-	if (rc == 0 && optind == argc - 1)
+	if (rc == 0 && optind == argc - 1) {
 		q.file = argv[optind];
+		q.run = run || (!strchr(q.file, '/') && access(q.file, F_OK) < 0);
+	}
 	if (rc < 0)
 		rc = command_fail(&e);
 	else if (c == 'h' || c == '?')
 		rc = c == 'h' ? policy_help() : EXIT_VRUN;
 	else if (argc - optind > 1)
-		rc = command_usage("policy", "why takes one FILE; others of the fabric go with --with");
+		rc = command_usage("policy", "why takes one FILE or ID; others of a fabric go with --with");
 	else if (wrong_question(&q))
 		rc = command_usage("policy", "%s", wrong_question(&q));
 	else
 		rc = answer(&q);
 	free(q.with);
 	return rc;
+}
+
+/* A file of that name comes before a run of that name. */
+int policy_cmd_why(int argc, char **argv)
+{
+	return why(argc, argv, false);
+}
+
+int cmd_why(int argc, char **argv)
+{
+	return why(argc, argv, true);
 }

@@ -14,6 +14,7 @@ int cmd_sockets(int argc, char **argv);
 int cmd_log(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
+int cmd_why(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_spec(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

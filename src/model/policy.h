@@ -124,6 +124,7 @@ struct policy_index;
 struct policy {
 	struct arena arena;
 	const char *file;   /* what messages call it */
+	const char *text;   /* as it was read; NULL: without a document */
 	const char *domain; /* NULL: the run gives one */
 	enum policy_net net;
 	enum policy_transport transport;

@@ -267,6 +267,23 @@ int attempt_resolve(struct attempt *at, const struct fabric *f, const char *name
 	return rc;
 }
 
+/* The address that a domain uses towards another: one of its family. */
+static const struct addr *address_towards(const struct policy *p, const struct addr *other)
+{
+	for (size_t i = 0; other && i < p->n_addresses; i++)
+		if (addr_is_v4(&p->addresses[i]) == addr_is_v4(other))
+			return &p->addresses[i];
+	return other || p->n_addresses == 0 ? NULL : &p->addresses[0];
+}
+
+static const struct policy *ceiling_of(const struct fabric *f, const struct policy *other)
+{
+	for (size_t i = 0; f->ceilings && i < f->n_others; i++)
+		if (f->others[i] == other)
+			return f->ceilings[i];
+	return NULL;
+}
+
 void attempt_decide(const struct attempt *at, const struct fabric *f,
 		    struct policy_pair_verdict *ret, bool *ret_both)
 {
@@ -275,10 +292,12 @@ void attempt_decide(const struct attempt *at, const struct fabric *f,
 	bool connect = a->kind == ATTEMPT_CONNECT;
 	bool both = at->other && (connect || a->kind == ATTEMPT_ACCEPT);
 	struct policy_side self = { .policy = f->self, .ceiling = f->ceiling };
-	struct policy_side other = { .policy = at->other, .addr = a->peer.addr };
+	struct policy_side other = { .policy = at->other,
+				     .ceiling = ceiling_of(f, at->other),
+				     .addr = a->peer.addr };
 
 	if (both) {
-		self.addr = a->local ? a->local : f->self->n_addresses ? f->self->addresses : NULL;
+		self.addr = a->local ? a->local : address_towards(f->self, a->peer.addr);
 		if (connect)
 			policy_decide_pair(&self, &other, a->proto, a->port, &v);
 		else

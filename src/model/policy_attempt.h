@@ -26,6 +26,7 @@ struct fabric {
 	const struct policy *self;
 	const struct policy *ceiling; /* over `self`; or NULL */
 	const struct policy *const *others;
+	const struct policy *const *ceilings; /* over each of the others; or NULL */
 	size_t n_others;
 };
 

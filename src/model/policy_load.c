@@ -542,7 +542,8 @@ int policy_read(struct policy *ret_policy, const struct json_doc *doc, struct po
 
 	policy_init_none(&p);
 	p.file = arena_strdup(&p.arena, doc->name);
-	rc = p.file ? read_document(&l, &root, e) : err_num(e, ENOMEM, "%s", doc->name);
+	p.text = arena_strndup(&p.arena, doc->text, doc->len);
+	rc = p.file && p.text ? read_document(&l, &root, e) : err_num(e, ENOMEM, "%s", doc->name);
 	if (rc < 0) {
 		policy_warnings_fini(&w);
 		policy_fini(&p);

@@ -13,8 +13,8 @@
 #include "sup/rows.h"
 #include "sup/sup.h"
 
-enum kind { KIND_SOCKETS, KIND_DOMAINS, KIND_LOG, KINDS };
-static const char *const kinds[KINDS] = { "sockets", "domains", "log" };
+enum kind { KIND_SOCKETS, KIND_DOMAINS, KIND_POLICIES, KIND_LOG, KINDS };
+static const char *const kinds[KINDS] = { "sockets", "domains", "policies", "log" };
 
 struct query_reader {
 	LIST_ENTRY(query_reader) link;
@@ -29,7 +29,7 @@ struct query_reader {
 	bool over;       /* the last line is put; it goes when all is written */
 	uint64_t told;   /* rows */
 	uint64_t lost;   /* lines that found no room; with the first one nothing more is put */
-	uint32_t next;   /* DOMAINS and LOG: the number of the next domain to tell of */
+	uint32_t next;   /* DOMAINS, POLICIES and LOG: the number of the next domain to tell of */
 	unsigned bucket; /* SOCKETS: of flows, when streams are told */
 	int64_t since;   /* when it last took something, in milliseconds */
 	char *out;       /* owned; QUERY_BYTES */
@@ -215,21 +215,39 @@ static void check_stall(struct query_reader *r)
 
 /* --- domains and records ----------------------------------------------------------- */
 
+/* A text in JSON takes up to six times its length, and two of them go into a line. */
+static json_t *policy_json(const struct policy *p)
+{
+	size_t len = p->text ? strlen(p->text) : 0;
+	json_t *text = len <= QUERY_POLICY_BYTES ? json_string(p->text ?: "") : NULL;
+
+	if (text && json_dumpb(text, NULL, 0, JSON_ENCODE_ANY) <= QUERY_POLICY_BYTES)
+		return json_pack("{s:s, s:o}", "name", p->file, "text", text);
+	json_decref(text);
+	return json_pack("{s:s, s:I}", "name", p->file, "long", (json_int_t)len);
+}
+
 static void put_domain(struct query_reader *r, const struct domain *d)
 {
 	json_t *names = json_array(), *addresses = json_array();
 	char text[ADDR_TEXT_MAX];
+	json_t *o;
 
 	for (size_t i = 0; i < d->n_names; i++)
 		(void)json_array_append_new(names, json_string(d->names[i]));
 	for (size_t i = 0; i < d->n_virtual; i++)
 		(void)json_array_append_new(addresses,
 					    json_string(addr_format(&d->virtual[i], text, sizeof text)));
-	put_json(r, json_pack("{s:s, s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I}", "domain",
-			      d->n_names ? d->names[0] : "", "container", d->id, "names", names, "addresses",
-			      addresses, "transport", policy_transport_name(d->policy.transport), "sockets",
-			      (json_int_t)d->n_rows, "pending", (json_int_t)d->n_waits, "traps",
-			      (json_int_t)d->n_traps, "denied", (json_int_t)d->n_denied));
+	o = json_pack("{s:s, s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I}", "domain",
+		      d->n_names ? d->names[0] : "", "container", d->id, "names", names, "addresses", addresses,
+		      "transport", policy_transport_name(d->policy.transport), "sockets", (json_int_t)d->n_rows,
+		      "pending", (json_int_t)d->n_waits, "traps", (json_int_t)d->n_traps, "denied",
+		      (json_int_t)d->n_denied);
+	if (o && r->kind == KIND_POLICIES)
+		(void)json_object_set_new(o, "policy", policy_json(&d->policy));
+	if (o && r->kind == KIND_POLICIES && d->has_ceiling)
+		(void)json_object_set_new(o, "ceiling", policy_json(&d->ceiling));
+	put_json(r, o);
 }
 
 static void put_records(struct query_reader *r, const struct domain *d)

@@ -5,6 +5,9 @@
  *
  *   {"query": "sockets", "id": ID}             rows of the socket table (rows.h)
  *   {"query": "domains", "id": ID}             the domains
+ *   {"query": "policies", "id": ID}            the same with the policies in force: "policy" and,
+ *                                              where there is one, "ceiling", each {"name", "text"},
+ *                                              or {"name", "long"} when the text finds no room
  *   {"query": "log", "id": ID, "follow": true} audit records (audit.h): the last
  *                                              ones, then those that come
  *
@@ -27,6 +30,7 @@ struct sup;
 
 #define QUERY_READERS_MAX 32
 #define QUERY_BYTES 327680 /* kept for a reader; more than the records of a domain */
+#define QUERY_POLICY_BYTES 73728 /* of a policy in JSON: a line with two finds room */
 #define QUERY_STALL_MS 2000       /* how long the socket table is kept waiting by one */
 
 struct queries {
