@@ -365,5 +365,8 @@ int policy_cmd_why(int argc, char **argv)
 
 int cmd_why(int argc, char **argv)
 {
+	static char whole[] = "vrun why"; /* what getopt's complaints begin with */
+
+	argv[0] = whole;
 	return why(argc, argv, true);
 }
