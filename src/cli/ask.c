@@ -149,15 +149,28 @@ static int connect_to(int fd, const char *path, struct err *e)
 	return 0;
 }
 
-static int open_answer(const char *path, const char *query, const char *id, bool follow, struct answer *ret,
-		       struct err *e)
+static int send_all(int fd, const char *text, size_t len)
+{
+	while (len) {
+		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			text += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static int open_answer(const char *path, const json_t *question, bool follow, struct answer *ret, struct err *e)
 {
 	const struct timeval most = { .tv_sec = ANSWER_SECONDS };
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	json_t *o = json_pack("{s:s, s:s*, s:b}", "query", query, "id", id, "follow", follow);
-	AUTO_FREE char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	AUTO_FREE char *text = question ? json_dumps(question, JSON_COMPACT) : NULL;
+	int rc;
 
-	json_decref(o);
 	if (fd < 0)
 		return err_sys(e, "socket");
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
@@ -168,9 +181,10 @@ static int open_answer(const char *path, const char *query, const char *id, bool
 	ret->text = text ? malloc(LINE_MAX_BYTES) : NULL;
 	if (!ret->text)
 		return err_num(e, ENOMEM, "supervisor at %s", path);
-	if (send(fd, text, strlen(text), MSG_NOSIGNAL) < 0) {
+	rc = send_all(fd, text, strlen(text));
+	if (rc < 0) {
 		free(ret->text);
-		return err_sys(e, "supervisor at %s", path);
+		return err_num(e, -rc, "supervisor at %s", path);
 	}
 	ret->fd = fd_take(&fd);
 	ret->at = ret->len = 0;
@@ -211,8 +225,12 @@ static int last(const json_t *o, struct err *e)
 
 	if (json_object_get(o, "end"))
 		return 0;
-	if (*error)
-		return err_set(e, ENOENT, "%s", log_quote(quoted, sizeof quoted, error));
+	if (*error) {
+		(void)err_set(e, ENOENT, "%s", log_quote(quoted, sizeof quoted, error));
+		if (*ask_string(o, "hint"))
+			(void)err_hint(e, "%s", log_quote(quoted, sizeof quoted, ask_string(o, "hint")));
+		return -ENOENT;
+	}
 	if (!json_object_get(o, "lost"))
 		return 1;
 	return err_set(e, ENOBUFS, "%lld lines were lost, since they were not read in time",
@@ -222,9 +240,18 @@ static int last(const json_t *o, struct err *e)
 int ask_each(const char *path, const char *query, const char *id, bool follow,
 	     int (*each)(void *ctx, json_t *o), void *ctx, struct err *e)
 {
+	return ask_question(path, json_pack("{s:s, s:s*, s:b}", "query", query, "id", id, "follow", follow), follow,
+			    each, ctx, e);
+}
+
+int ask_question(const char *path, json_t *question, bool follow, int (*each)(void *ctx, json_t *o), void *ctx,
+		 struct err *e)
+{
 	struct answer a = { .fd = -1 };
 	char *line;
-	int rc = open_answer(path, query, id, follow, &a, e), more = 1;
+	int rc = open_answer(path, question, follow, &a, e), more = 1;
+
+	json_decref(question);
 
 	if (rc < 0)
 		return rc;

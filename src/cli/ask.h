@@ -40,6 +40,10 @@ void ask_targets_fini(struct ask_targets *s);
 int ask_each(const char *path, const char *query, const char *id, bool follow,
 	     int (*each)(void *ctx, json_t *o), void *ctx, struct err *e);
 
+/* The same with a question of several members, which is taken. */
+int ask_question(const char *path, json_t *question, bool follow, int (*each)(void *ctx, json_t *o), void *ctx,
+		 struct err *e);
+
 /* A member as a string or number; "" or 0 when it is not there. */
 const char *ask_string(const json_t *o, const char *key);
 long long ask_int(const json_t *o, const char *key);

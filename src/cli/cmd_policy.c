@@ -17,6 +17,7 @@ static const char help[] =
 	"  test DIR|FILE...  hold policies to the expectations beside them (NAME.test.json)\n"
 	"  diff A B          what policy B newly allows and newly denies against A\n"
 	"  suggest ID|LOG    the rules that would allow what was denied, as a patch\n"
+	"  apply ID FILE     put FILE in force for a sandbox that runs, and cut what it forbids\n"
 	"  schema            the JSON Schema of the format\n"
 	"\n"
 	"check, why:\n"
@@ -34,11 +35,13 @@ static const char help[] =
 	"      --resolved ADDR     what the name of --connect is taken to resolve to\n"
 	"      --as DOMAIN         take FILE's policy for the one of DOMAIN\n"
 	"      --ceiling FILE      a policy that bounds FILE's\n"
-	"why ID (\"vrun why ID\" is the same), suggest ID:\n"
+	"why ID (\"vrun why ID\" is the same), suggest ID, apply:\n"
 	"      --root DIR          directory of the records\n"
 	"      --supervisor PATH   ask the supervisor that listens there\n"
 	"suggest:\n"
 	"  -p, --policy FILE       where the policy of that name is now (may be repeated)\n"
+	"apply:\n"
+	"      --dry-run           only say whether it could be done\n"
 	"  -h, --help\n"
 	"\n"
 	"Exit status: 0 for yes, 1 for no, 125 when the question could not be answered.\n";
@@ -66,8 +69,9 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } verbs[] = {
-	{ "check", policy_cmd_check },   { "diff", policy_cmd_diff }, { "schema", policy_cmd_schema },
-	{ "suggest", policy_cmd_suggest }, { "test", policy_cmd_test },   { "why", policy_cmd_why },
+	{ "apply", policy_cmd_apply },	   { "check", policy_cmd_check }, { "diff", policy_cmd_diff },
+	{ "schema", policy_cmd_schema }, { "suggest", policy_cmd_suggest }, { "test", policy_cmd_test },
+	{ "why", policy_cmd_why },
 };
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 

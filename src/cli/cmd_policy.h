@@ -6,6 +6,7 @@
 #include "model/policy_attempt.h"
 
 /* Arguments begin at argv[1]. 0: yes, 1: no, EXIT_VRUN: the question could not be answered. */
+int policy_cmd_apply(int argc, char **argv);
 int policy_cmd_check(int argc, char **argv);
 int policy_cmd_diff(int argc, char **argv);
 int policy_cmd_suggest(int argc, char **argv);

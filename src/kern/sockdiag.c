@@ -18,6 +18,10 @@
 #define STATE_LISTEN 10
 #define STATE_ALL (~0U)
 
+#ifndef SOCK_DESTROY
+#define SOCK_DESTROY 21 /* linux/sock_diag.h */
+#endif
+
 #define TIMER_KEEPALIVE 2 /* idiag_timer */
 
 #define SHOW(attribute) (1U << ((attribute) - 1))
@@ -249,6 +253,16 @@ int sockdiag_list(struct sockdiag *d, enum sockdiag_kind kind, sockdiag_each *ea
 	return rc;
 }
 
+static void set_places(struct tcp_question *m, const struct sockaddr_in6 *local, const struct sockaddr_in6 *remote)
+{
+	memcpy(m->req.id.idiag_src, &local->sin6_addr, sizeof m->req.id.idiag_src);
+	m->req.id.idiag_sport = local->sin6_port;
+	if (remote) {
+		memcpy(m->req.id.idiag_dst, &remote->sin6_addr, sizeof m->req.id.idiag_dst);
+		m->req.id.idiag_dport = remote->sin6_port;
+	}
+}
+
 int sockdiag_find_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
 		       const struct sockaddr_in6 *remote, uint64_t cookie, struct sockdiag_entry *ret)
 {
@@ -258,12 +272,7 @@ int sockdiag_find_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
 	struct sockdiag_entry found;
 	ssize_t n;
 
-	memcpy(m.req.id.idiag_src, &local->sin6_addr, sizeof m.req.id.idiag_src);
-	m.req.id.idiag_sport = local->sin6_port;
-	if (remote) {
-		memcpy(m.req.id.idiag_dst, &remote->sin6_addr, sizeof m.req.id.idiag_dst);
-		m.req.id.idiag_dport = remote->sin6_port;
-	}
+	set_places(&m, local, remote);
 	/* Of a socket with another cookie the kernel would say that it is not there. */
 	m.req.id.idiag_cookie[0] = m.req.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
 	if (send(d->fd, &m, sizeof m, 0) < 0)
@@ -281,4 +290,26 @@ int sockdiag_find_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
 		return -ESTALE;
 	*ret = found;
 	return 0;
+}
+
+int sockdiag_destroy_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
+			  const struct sockaddr_in6 *remote, uint64_t cookie)
+{
+	_Alignas(struct nlmsghdr) char buf[1024];
+	struct tcp_question m = ask_tcp(NLM_F_ACK, false);
+	const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
+	ssize_t n;
+
+	m.head.nlmsg_type = SOCK_DESTROY;
+	set_places(&m, local, remote);
+	m.req.id.idiag_cookie[0] = (uint32_t)cookie;
+	m.req.id.idiag_cookie[1] = (uint32_t)(cookie >> 32);
+	if (send(d->fd, &m, sizeof m, 0) < 0)
+		return -errno;
+	n = receive(d, buf, sizeof buf);
+	if (n < 0)
+		return (int)n;
+	if (!NLMSG_OK(h, (unsigned)n) || h->nlmsg_type != NLMSG_ERROR)
+		return -EIO;
+	return ((const struct nlmsgerr *)payload(h))->error;
 }

@@ -68,6 +68,15 @@ int sockdiag_find_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
 		       const struct sockaddr_in6 *remote, uint64_t cookie, struct sockdiag_entry *ret);
 
 /*
+ * Ends that socket as if its connection had been reset (SOCK_DESTROY): whoever
+ * has it gets ECONNABORTED, its peer ECONNRESET. With `remote` NULL a listener, with all that
+ * wait in its queue. -ENOENT: it is not there; -EOPNOTSUPP: the kernel was built without it. Needs
+ * CAP_NET_ADMIN over the namespace.
+ */
+int sockdiag_destroy_tcp6(struct sockdiag *d, const struct sockaddr_in6 *local,
+			  const struct sockaddr_in6 *remote, uint64_t cookie);
+
+/*
  * The same for every AF_UNIX socket of the namespace, whatever its state;
  * queues are not told. -ENOENT: the kernel has no unix_diag.
  */

@@ -51,6 +51,7 @@ static struct vsk *new_row(struct call *c, struct vsk *listener, const struct vs
 	v->v6only = listener->v6only;
 	if (v->wire)
 		wire_inherit_options(v, listener);
+	v->accepted = true;
 	v->local = a->local;
 	v->local_port = listener->local_port;
 	v->remote = a->peer;

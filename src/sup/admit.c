@@ -139,8 +139,7 @@ static int find_policy(const struct admit_state *s, const char *option, struct p
 	return policy_find(ret, &from, NULL, NULL, e);
 }
 
-/* What this supervisor cannot give is refused now; a policy is never carried out in part. */
-static int check_needs(struct sup *sup, const struct admit_state *s, const struct policy *p, struct err *e)
+int admit_check_needs(struct sup *sup, const char *id, const struct policy *p, struct err *e)
 {
 	static const struct {
 		unsigned bit;
@@ -155,9 +154,9 @@ static int check_needs(struct sup *sup, const struct admit_state *s, const struc
 	for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
 		if (needs & missing[i].bit)
 			return err_set(e, ENOTSUP, "container %s: its policy asks for %s, which is not served",
-				       s->id, missing[i].what);
+				       id, missing[i].what);
 	if (needs & POLICY_NEEDS_WIRE && transport_wire_check(sup, e) < 0)
-		return err_wrap(e, "container %s", s->id);
+		return err_wrap(e, "container %s", id);
 	return 0;
 }
 
@@ -195,7 +194,7 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 	if (a->ceiling.text)
 		rc = read_policy(&a->ceiling, &ceiling, e);
 	if (rc == 0)
-		rc = check_needs(s, a, &own, e);
+		rc = admit_check_needs(s, a->id, &own, e);
 	if (rc == 0)
 		rc = domain_new(s, a->id, &own, fds[a->listener], &d, e);
 	policy_fini(&own); /* empty when it was taken */

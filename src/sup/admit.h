@@ -55,4 +55,7 @@ int admit_parse(const struct json_doc *doc, size_t n_fds, struct admit_state *re
 int admit_container(struct sup *s, const struct admit_state *a, const char *policy, int *fds,
 		    struct domain **ret, struct err *e);
 
+/* What this supervisor cannot give is refused: a policy is never carried out in part. -ENOTSUP. */
+int admit_check_needs(struct sup *s, const char *id, const struct policy *p, struct err *e);
+
 #endif

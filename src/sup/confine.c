@@ -21,7 +21,7 @@
 
 #define CAP(name) (UINT64_C(1) << (CAP_##name))
 
-#define SUPERVISOR_CAPS (CAP(SYS_PTRACE) | CAP(NET_ADMIN) | CAP(NET_BIND_SERVICE))
+#define SUPERVISOR_CAPS (CAP(SYS_PTRACE) | CAP(KILL) | CAP(NET_ADMIN) | CAP(NET_BIND_SERVICE))
 static const uint16_t supervisor_calls[] = {
 	/* notifications, the loop, apps' memory and descriptors */
 	__NR_ioctl, __NR_epoll_pwait, __NR_epoll_ctl, __NR_process_vm_readv, __NR_process_vm_writev,
@@ -32,7 +32,7 @@ static const uint16_t supervisor_calls[] = {
 	__NR_shutdown, __NR_ppoll,
 	__NR_wait4, /* for the factory, at the end */
 	/* policies, /proc, the audit stream */
-	__NR_openat, __NR_openat2, __NR_read, __NR_preadv2, __NR_write, __NR_writev, __NR_lseek, __NR_fstat,
+	__NR_openat, __NR_openat2, __NR_read, __NR_preadv2, __NR_write, __NR_writev, __NR_lseek, __NR_getdents64, __NR_fstat,
 	__NR_fstatfs, __NR_newfstatat, __NR_readlinkat, __NR_close, __NR_close_range, __NR_fcntl, __NR_unlinkat,
 	/* libc */
 	__NR_brk, __NR_mmap, __NR_munmap, __NR_mremap, __NR_madvise, __NR_futex, __NR_getrandom,

@@ -55,6 +55,8 @@ static int64_t decide(struct call *c, struct vsk *v, const struct destination *t
 
 	decide_connect(c->sup, c->domain, POLICY_TCP, NULL, &to->addr, to->port, &d);
 	v->rule = decision_rule(&d, c->domain);
+	v->generation = c->domain->generation;
+	decision_count(&d, c->domain);
 	return call_verdict(c, &d.attempt, &d.verdict);
 }
 
@@ -138,6 +140,7 @@ static int64_t retry(struct wait *w)
 {
 	struct target t = { .fd = w->fd };
 	socklen_t len = sizeof t.cookie;
+	struct decision d;
 	int64_t rc;
 
 	if (getsockopt(w->fd, SOL_SOCKET, SO_COOKIE, &t.cookie, &len) < 0)
@@ -145,6 +148,10 @@ static int64_t retry(struct wait *w)
 	t.row = vsk_find(&w->call.sup->table, t.cookie);
 	if (!t.row || t.row->to)
 		return -EALREADY; /* another thread connected it meanwhile */
+	/* The policies may be others by now. */
+	decide_connect(w->call.sup, w->call.domain, POLICY_TCP, NULL, &t.row->remote, t.row->remote_port, &d);
+	if (!d.verdict.allow)
+		return call_verdict(&w->call, &d.attempt, &d.verdict);
 	rc = attempt(&w->call, &t);
 	return rc == NO_ROOM ? -EAGAIN : rc;
 }

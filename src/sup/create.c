@@ -35,7 +35,7 @@ int64_t handle_socket(struct call *c)
 	v = vsk_new(&c->sup->table, c->domain, cookie, family == AF_INET6);
 	if (!v)
 		return -ENOMEM;
-	v->generation = 1;
+	v->generation = c->domain->generation;
 	v->at_home = true;
 	rc = notify_reply_fd(&c->domain->notify, c->id, fd, type & SOCK_CLOEXEC);
 	if (rc == 0)

@@ -22,6 +22,7 @@ static void decide_pair(const struct domain *from, const struct addr *source, co
 	policy_decide_pair(&client, &server, ret->attempt.proto, ret->attempt.port, &pair);
 	ret->attempt.peer = domain_party(to, &ret->target);
 	ret->verdict = pair.client;
+	ret->theirs = pair.client.allow && pair.server.policy == &to->policy ? pair.server.rule : NULL;
 	if (!pair.client.allow || pair.allow)
 		return;
 	ret->attempt.kind = ATTEMPT_ACCEPT; /* it is the other side that says no */
@@ -64,4 +65,17 @@ void decide_listen(struct domain *d, enum policy_proto proto, const struct addr 
 const struct policy_rule *decision_rule(const struct decision *d, const struct domain *of)
 {
 	return d->verdict.policy == &of->policy ? d->verdict.rule : NULL;
+}
+
+static void count(struct domain *d, const struct policy_rule *r)
+{
+	if (r)
+		d->hits[r - d->policy.rules]++;
+}
+
+void decision_count(const struct decision *d, struct domain *from)
+{
+	count(from, decision_rule(d, from));
+	if (d->to && d->to != from)
+		count(d->to, d->theirs);
 }

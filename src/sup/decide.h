@@ -13,6 +13,7 @@ struct decision {
 	struct policy_verdict verdict; /* of the side that says no, else of the sender's */
 	struct domain *to;             /* whose address that is; NULL: nobody's */
 	struct addr source, target;    /* what the attempt points to */
+	const struct policy_rule *theirs; /* of `to`, that lets it in; or NULL */
 };
 
 /*
@@ -28,5 +29,8 @@ void decide_listen(struct domain *d, enum policy_proto proto, const struct addr 
 
 /* The rule of the domain's own policy that allowed it, or NULL. */
 const struct policy_rule *decision_rule(const struct decision *d, const struct domain *of);
+
+/* Counts it for the rules that made it; once for each call of an app. */
+void decision_count(const struct decision *d, struct domain *from);
 
 #endif

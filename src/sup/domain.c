@@ -204,8 +204,10 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	d->number = s->last_number = free_number(s);
 	d->serial = s->next_domain++;
 	d->policy = given;
+	d->generation = 1;
+	d->hits = calloc(given.n_rules + 1, sizeof *d->hits);
 	d->id = strdup(id);
-	rc = d->id ? take_names(d, e) : err_num(e, ENOMEM, "container %s", id);
+	rc = d->id && d->hits ? take_names(d, e) : err_num(e, ENOMEM, "container %s", id);
 	if (rc == 0)
 		rc = take_addresses(d, e);
 	if (rc == 0)
@@ -226,6 +228,7 @@ void domain_free(struct domain *d)
 	fabric_forget(d);
 	trail_fini(&d->trail);
 	summary_fini(&d->summary);
+	free(d->hits);
 	free(d->names);
 	free(d->virtual);
 	free(d->index);

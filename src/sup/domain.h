@@ -55,6 +55,8 @@ struct domain {
 	struct policy policy;
 	struct policy ceiling; /* allowed is what both allow */
 	bool has_ceiling;
+	uint32_t generation;   /* of the policy, from 1; counted on by each that is put in force */
+	uint64_t *hits;        /* owned; for each rule of the policy how many decisions it made */
 	bool walled;           /* Landlock holds the app's TCP and abstract sockets */
 	void (*ended)(struct domain *d, void *ctx); /* called before it is freed, or NULL */
 	void *ended_ctx;

@@ -76,7 +76,7 @@ static struct flow *flow_new(struct sup *s, struct domain *from, const struct fr
 		return NULL;
 	w->from = from;
 	w->ends = *e;
-	w->generation = 1;
+	w->generation = from->generation;
 	w->id = s->table.next_id++;
 	LIST_INSERT_HEAD(&f->buckets[bucket_of(e)], w, by_hash);
 	TAILQ_INSERT_TAIL(&from->flows, w, in_domain);
@@ -127,6 +127,7 @@ static struct flow *open_flow(struct sup *s, struct domain *from, const struct f
 	w->to = d.verdict.allow && d.to != from ? d.to : NULL;
 	w->denied = !w->to;
 	w->rule = decision_rule(&d, from);
+	decision_count(&d, from);
 	if (domain_may_record(from))
 		sup_audit(from, &r);
 	return w;
@@ -268,4 +269,36 @@ void flow_remove_domain(struct sup *s, struct domain *d)
 		}
 	if (s->flows.n == 0)
 		loop_clear_alarm(&s->flows.sweep);
+}
+
+/* Whether it is still allowed. */
+static bool decide_again(struct sup *s, struct flow *w)
+{
+	struct decision d;
+	struct audit_record r = { .domain = w->from, .call = "policy", .attempt = &d.attempt, .verdict = &d.verdict };
+
+	decide_connect(s, w->from, POLICY_UDP, &w->ends.from, &w->ends.to, w->ends.to_port, &d);
+	w->rule = decision_rule(&d, w->from);
+	w->generation = w->from->generation;
+	if (!d.verdict.allow && domain_may_record(w->from))
+		sup_audit(w->from, &r);
+	return d.verdict.allow && d.to == w->to;
+}
+
+size_t flow_revoke(struct sup *s, struct domain *changed)
+{
+	struct flow *w, *next;
+	size_t n = 0;
+
+	for (size_t i = 0; s->flows.n && i < FLOW_BUCKETS; i++)
+		for (w = LIST_FIRST(&s->flows.buckets[i]); w; w = next) {
+			next = LIST_NEXT(w, by_hash);
+			if (w->from != changed && w->to != changed && !w->denied)
+				continue;
+			if (!w->denied && decide_again(s, w))
+				continue;
+			n += !w->denied;
+			flow_free(&s->flows, w); /* what was denied may be allowed now */
+		}
+	return n;
 }

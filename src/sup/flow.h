@@ -71,4 +71,8 @@ void flow_remove_domain(struct sup *s, struct domain *d);
 bool flow_is_open(struct sup *s, const struct domain *d, const struct addr *own, uint16_t own_port,
 		  const struct addr *to, uint16_t port);
 
+/* The domain's policy is another one: flows that it allows get their new rule, the others are forgotten, and
+ * counted unless they were denied before. */
+size_t flow_revoke(struct sup *s, struct domain *changed);
+
 #endif

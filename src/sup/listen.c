@@ -15,6 +15,8 @@ static int64_t decide(struct call *c, struct vsk *v)
 
 	decide_listen(c->domain, POLICY_TCP, &v->local, v->local_port, &d);
 	v->rule = decision_rule(&d, c->domain);
+	v->generation = c->domain->generation;
+	decision_count(&d, c->domain);
 	return call_verdict(c, &d.attempt, &d.verdict);
 }
 

@@ -10,11 +10,12 @@
 
 #include "base/fd.h"
 #include "model/json.h"
+#include "sup/apply.h"
 #include "sup/rows.h"
 #include "sup/sup.h"
 
-enum kind { KIND_SOCKETS, KIND_DOMAINS, KIND_POLICIES, KIND_LOG, KINDS };
-static const char *const kinds[KINDS] = { "sockets", "domains", "policies", "log" };
+enum kind { KIND_SOCKETS, KIND_DOMAINS, KIND_POLICIES, KIND_LOG, KIND_APPLY, KINDS };
+static const char *const kinds[KINDS] = { "sockets", "domains", "policies", "log", "apply" };
 
 struct query_reader {
 	LIST_ENTRY(query_reader) link;
@@ -227,6 +228,16 @@ static json_t *policy_json(const struct policy *p)
 	return json_pack("{s:s, s:I}", "name", p->file, "long", (json_int_t)len);
 }
 
+/* By the rules' ids. Rules with the same id mean the same. */
+static json_t *hits_json(const struct domain *d)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < d->policy.n_rules; i++)
+		(void)json_object_set_new(o, d->policy.rules[i].id, json_integer((json_int_t)d->hits[i]));
+	return o;
+}
+
 static void put_domain(struct query_reader *r, const struct domain *d)
 {
 	json_t *names = json_array(), *addresses = json_array();
@@ -243,8 +254,11 @@ static void put_domain(struct query_reader *r, const struct domain *d)
 		      "transport", policy_transport_name(d->policy.transport), "sockets", (json_int_t)d->n_rows,
 		      "pending", (json_int_t)d->n_waits, "traps", (json_int_t)d->n_traps, "denied",
 		      (json_int_t)d->n_denied);
-	if (o && r->kind == KIND_POLICIES)
+	if (o && r->kind == KIND_POLICIES) {
 		(void)json_object_set_new(o, "policy", policy_json(&d->policy));
+		(void)json_object_set_new(o, "generation", json_integer(d->generation));
+		(void)json_object_set_new(o, "hits", hits_json(d));
+	}
 	if (o && r->kind == KIND_POLICIES && d->has_ceiling)
 		(void)json_object_set_new(o, "ceiling", policy_json(&d->ceiling));
 	put_json(r, o);
@@ -371,7 +385,7 @@ static struct query_reader *reader_new(struct sup *s, int *fd)
 
 static int parse(struct query_reader *r, const struct json_doc *doc, struct err *e)
 {
-	static const char *const keys[] = { "query", "id", "follow", NULL };
+	static const char *const keys[] = { "query", "id", "follow", "policy", "dry", NULL };
 	struct jat root = json_root(doc);
 	const char *what = NULL, *id = NULL;
 	int rc = json_known_keys(&root, keys, e);
@@ -396,6 +410,46 @@ static int parse(struct query_reader *r, const struct json_doc *doc, struct err 
 	return 0;
 }
 
+static int read_policy(const struct json_doc *doc, const char **name, const char **text, bool *dry, struct err *e)
+{
+	struct jat root = json_root(doc), policy;
+	int rc = json_get_object(&root, "policy", &policy, e);
+
+	*name = *text = NULL;
+	if (rc == 1)
+		rc = json_get_string(&policy, "name", name, e);
+	if (rc == 1)
+		rc = json_get_string(&policy, "text", text, e);
+	if (rc >= 0)
+		rc = json_get_bool(&root, "dry", dry, e);
+	if (rc < 0)
+		return rc;
+	return *name && *text ? 0 : err_set(e, EINVAL, "the policy's name or text is missing");
+}
+
+/* One answer, at once: the policy is in force when it is written. */
+static void serve_apply(struct query_reader *r, const struct json_doc *doc)
+{
+	struct domain *d = r->id ? next_domain(r) : NULL;
+	struct revoked cut = { 0 };
+	const char *name, *text;
+	struct err e = { 0 };
+	bool dry = false;
+	int rc = d ? read_policy(doc, &name, &text, &dry, &e) : err_set(&e, EINVAL, "for which container?");
+
+	if (rc == 0)
+		rc = apply_policy(r->sup, d, name, text, dry, &cut, &e);
+	if (rc < 0) {
+		put_last(r, json_pack("{s:s, s:s}", "error", e.text, "hint", e.hint));
+		return;
+	}
+	put_json(r, json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "applied", !dry, "generation",
+			      (json_int_t)d->generation, "connections", (json_int_t)cut.streams, "listeners",
+			      (json_int_t)cut.listeners, "flows", (json_int_t)cut.flows, "stopped",
+			      (json_int_t)cut.domains));
+	put_last(r, json_pack("{s:b}", "end", 1));
+}
+
 bool query_is(const struct json_doc *doc)
 {
 	return json_is_object(doc->root) && json_object_get(doc->root, "query");
@@ -414,6 +468,9 @@ void query_serve(struct sup *s, int fd, const struct json_doc *doc)
 	}
 	if (parse(r, doc, &e) < 0) {
 		put_last(r, json_pack("{s:s}", "error", e.text));
+		(void)flush(r);
+	} else if (r->kind == KIND_APPLY) {
+		serve_apply(r, doc);
 		(void)flush(r);
 	} else if (r->kind == KIND_SOCKETS) {
 		r->job = (struct survey_job){ .ready = has_room, .row = put_row, .end = survey_ended };

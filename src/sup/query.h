@@ -10,6 +10,8 @@
  *                                              or {"name", "long"} when the text finds no room
  *   {"query": "log", "id": ID, "follow": true} audit records (audit.h): the last
  *                                              ones, then those that come
+ *   {"query": "apply", "id": ID, "policy": {"name", "text"}, "dry": false}
+ *                                              another policy for that container (apply.h)
  *
  * Without "id": of all containers. The last line is {"end": true}, or
  * {"error": TEXT}, or {"lost": N} for a reader that did not follow: nobody is

@@ -419,6 +419,11 @@ static uint64_t trap_rate(const struct domain *d)
 	return own == 0 || (top && top < own) ? top : own;
 }
 
+void sup_set_rate(struct domain *d)
+{
+	rate_init(&d->rate, trap_rate(d), now_ms());
+}
+
 /* Beyond its rate a domain's calls are left where they are: its listener is not watched for a while. */
 static bool hold(struct domain *d)
 {
@@ -491,7 +496,7 @@ int sup_serve(struct sup *s, struct domain *d, struct err *e)
 	int rc;
 
 	d->watch = (struct watch){ domain_ready };
-	rate_init(&d->rate, trap_rate(d), now_ms());
+	sup_set_rate(d);
 	rc = loop_add_direct(&s->loop, d->notify.fd, &d->watch);
 	return rc < 0 ? err_num(e, -rc, "container %s", d->id) : 0;
 }

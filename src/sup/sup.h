@@ -142,6 +142,9 @@ int sup_serve(struct sup *s, struct domain *d, struct err *e);
 /* Ends it: calls of its apps that wait, and all that come, get ENOSYS. */
 void sup_remove(struct sup *s, struct domain *d);
 
+/* Its policy or ceiling has another "trapRate". */
+void sup_set_rate(struct domain *d);
+
 /* One turn: what is ready, what is due. Waits for events at most until something is due. */
 int sup_turn(struct sup *s, struct err *e);
 

@@ -56,6 +56,10 @@ struct transport {
 	/* shutdown(2), where the kernel's own will not do; else NULL. Sets `spent` when the row listens no more. */
 	int (*shutdown)(int fd, struct vsk *v, int how);
 
+	/* Ends a connection or a listener whoever has it, as a reset does; NULL where the kernel cannot.
+	 * -ENOENT: it is not there. */
+	int (*cut)(struct sup *s, const struct vsk *v);
+
 	/* Sets `seen` in the rows of the sockets that there are. 0 or -errno. */
 	int (*look)(struct sup *s);
 	/* Beyond that: whether a row that was not seen has lost its socket. */

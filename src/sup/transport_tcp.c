@@ -275,6 +275,19 @@ static bool is_there(struct sup *s, const struct vsk *v)
 	return rc != -ENOENT && !(rc == -ESTALE && connects);
 }
 
+static int cut(struct sup *s, const struct vsk *v)
+{
+	bool listens = v->status == VSK_LISTENING;
+	struct sockaddr_in6 local, remote;
+
+	if (!v->at || (!listens && !v->to))
+		return -ENOENT;
+	local = place(v->at, v->local_port);
+	if (!listens)
+		remote = place(v->to, v->remote_port);
+	return sockdiag_destroy_tcp6(&s->diag, &local, listens ? NULL : &remote, v->cookie);
+}
+
 const struct transport transport_tcp = {
 	.create = create,
 	.describe = describe,
@@ -289,6 +302,7 @@ const struct transport transport_tcp = {
 	.disconnect = disconnect,
 	.accept = accept_next,
 	.send_token = send_token,
+	.cut = cut,
 	.look = look,
 	.is_gone = is_gone,
 	.is_there = is_there,

@@ -69,6 +69,8 @@ struct vsk {
 	bool at_home;   /* a TCP socket, bound as it was when it was made */
 	bool in_ports;  /* in the list of its port */
 	bool in_loose_list;
+	bool accepted;  /* its peer connected to it */
+	bool doomed;    /* while a policy is put in force: it is to be cut */
 	bool client;    /* a connected wire: keeps its port from other clients */
 	bool reuse_addr, reuse_port;     /* when it was bound */
 	bool bound_port;                 /* bind gave it its port */

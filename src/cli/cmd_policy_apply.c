@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vrun policy apply: another policy for a sandbox that runs. */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/ask.h"
+#include "cli/cmd_policy.h"
+#include "cli/command.h"
+
+struct apply_options {
+	struct ask_whom whom;
+	bool dry, json;
+};
+
+/* "3 connections"; "" for none. */
+static void print_count(const json_t *o, const char *key, const char *one, const char *many)
+{
+	long long n = ask_int(o, key);
+
+	if (n)
+		(void)printf(", %lld %s", n, n == 1 ? one : many);
+}
+
+static int print_text(void *ctx, json_t *o)
+{
+	const struct apply_options *a = ctx;
+
+	if (a->dry) {
+		(void)printf("it can be applied; generation %lld is in force\n", ask_int(o, "generation"));
+		return fflush(stdout) == 0 ? 0 : -EPIPE;
+	}
+	(void)printf("in force as generation %lld", ask_int(o, "generation"));
+	print_count(o, "connections", "connection cut", "connections cut");
+	print_count(o, "listeners", "listener closed", "listeners closed");
+	print_count(o, "flows", "flow of datagrams cut", "flows of datagrams cut");
+	print_count(o, "stopped", "sandbox stopped, since it hid what had to be cut",
+		    "sandboxes stopped, since they hid what had to be cut");
+	return putchar('\n') >= 0 && fflush(stdout) == 0 ? 0 : -EPIPE;
+}
+
+static int print_json(void *ctx, json_t *o)
+{
+	(void)ctx;
+	if (json_dumpf(o, stdout, JSON_COMPACT) < 0 || putchar('\n') < 0 || fflush(stdout) != 0)
+		return -EPIPE;
+	return 0;
+}
+
+static int send_policy(struct apply_options *a, const struct json_doc *doc, struct err *e)
+{
+	struct ask_targets s;
+	struct ask_whom whom = a->whom;
+	int rc;
+
+	whom.id = whom.path ? NULL : whom.id;
+	rc = ask_whom(&whom, &s, e);
+	if (rc < 0)
+		return rc;
+	if (s.n == 0) {
+		(void)err_set(e, ENOTSUP, "%s runs without a supervisor, since its policy has no rules", a->whom.id);
+		rc = err_hint(e, "end the run and start it with the new policy");
+	} else {
+		rc = ask_question(s.v[0].path,
+				  json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "query", "apply", "id", a->whom.id, "dry",
+					    a->dry, "policy", "name", doc->name, "text", doc->text),
+				  false, a->json ? print_json : print_text, a, e);
+	}
+	ask_targets_fini(&s);
+	if (rc == -EPIPE && !e->num)
+		(void)err_set(e, EPIPE, "writing what came of it");
+	return rc;
+}
+
+/* What is wrong in it is said here, with the place. */
+static int apply(struct apply_options *a, const char *file, struct err *e)
+{
+	struct json_doc doc;
+	struct policy p;
+	int rc = json_doc_load(&doc, AT_FDCWD, file, NULL, e);
+
+	if (rc < 0)
+		return rc;
+	rc = policy_read(&p, &doc, NULL, e);
+	if (rc == 0) {
+		policy_fini(&p);
+		rc = send_policy(a, &doc, e);
+	}
+	json_doc_fini(&doc);
+	return rc;
+}
+
+int policy_cmd_apply(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "dry-run", no_argument, NULL, 'd' },	       { "json", no_argument, NULL, 'j' },
+		{ "root", required_argument, NULL, 'r' },      { "supervisor", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },	       { NULL, 0, NULL, 0 },
+	};
+	struct apply_options a = { 0 };
+	struct err e = { 0 };
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (opt == 'h')
+			return policy_help();
+		if (opt == '?')
+			return EXIT_VRUN;
+		if (opt == 'd')
+			a.dry = true;
+		else if (opt == 'j')
+			a.json = true;
+		else if (opt == 'r')
+			a.whom.root = optarg;
+		else
+			a.whom.path = optarg;
+	}
+	if (argc - optind != 2)
+		return command_usage("policy", "apply wants an ID and a FILE");
+	a.whom.id = argv[optind];
+	return apply(&a, argv[optind + 1], &e) < 0 ? command_fail(&e) : 0;
+}
