@@ -237,20 +237,25 @@ static int await_second_clone(struct monitor *m, struct err *e)
 static int start(struct monitor *m, struct err *e)
 {
 	int rc = m->l->joins ? await_second_clone(m, e) : 0;
+	bool late = m->l->map_writer == MAP_HELPERS || m->l->cgroup;
 
-	/* The keeper first: its work takes longest. */
+	/* What the container waits for, unless that is other programs' work or would leave a process in a
+	 * cgroup that only a keeper cleans up; then the keeper, whose work takes longest and which may have to
+	 * share our processor; what nobody waits for is left for the end. */
+	if (rc == 0 && !late)
+		rc = serve_set_up(m, e);
 	if (rc == 0)
 		rc = monitor_start_keeper(m, e);
+	if (rc == 0 && late)
+		rc = serve_set_up(m, e);
+	if (rc == 0)
+		rc = keeper_await(&m->keeper, &m->network, e);
 	if (rc == 0)
 		rc = supervisor_publish(&m->supervisor, m->state_fd, e);
-	if (rc == 0)
-		rc = serve_set_up(m, e);
 	if (rc == 0)
 		rc = record(m, e);
 	if (rc == 0)
 		rc = write_pid_file(m, e);
-	if (rc == 0)
-		rc = keeper_await(&m->keeper, &m->network, e);
 	if (rc == 0 && fd_send(m->sync, SYNC_GO, NULL, 0) < 0)
 		rc = err_set(e, EPIPE, "the container ended early");
 	return rc;

@@ -200,12 +200,16 @@ static int die_with_monitor(int sync, struct err *e)
 }
 
 /* Keeper, record and cgroup are in place, and the network is up. The last thing to wait for: what comes
- * before it runs beside the making of the network. */
+ * before it runs beside the making of the network. By read(2), which no filter of ours refuses. */
 static int await_go(int sync, struct err *e)
 {
-	int rc = sync_expect(sync, SYNC_GO, NULL, 0);
+	char kind = 0;
+	ssize_t n;
 
-	return rc < 0 ? err_num(e, -rc, "waiting for the monitor") : 0;
+	do
+		n = read(sync, &kind, 1);
+	while (n < 0 && errno == EINTR);
+	return n == 1 && kind == SYNC_GO ? 0 : err_set(e, EPIPE, "the monitor is gone");
 }
 
 /* With the app's rights, which may not reach into the root filesystem at all. The directory was found
@@ -232,16 +236,13 @@ static int enter_cwd(const struct launch *l, struct err *e)
 static int hand_over_listener(int sync, int listener, struct err *e)
 {
 	const char kind = SYNC_LISTENER;
-	char answer = 0;
-	ssize_t n;
+	int rc;
 
 	if (write(sync, &kind, 1) != 1 || write(sync, &listener, sizeof listener) != sizeof listener)
 		return err_set(e, EPIPE, "the monitor is gone");
-	do
-		n = read(sync, &answer, 1);
-	while (n < 0 && errno == EINTR);
+	rc = await_go(sync, e);
 	(void)close(listener);
-	return n == 1 && answer == SYNC_GO ? 0 : err_set(e, EPIPE, "the monitor is gone");
+	return rc;
 }
 
 /*
@@ -271,6 +272,18 @@ static int load_filters(const struct launch *l, int sync, struct err *e)
 	return rc;
 }
 
+/* vrun's own filter, whose loading takes as long as all the rest here, lets us wait behind it; a
+ * supervisor has nothing to serve before the word is given, and a bundle's profile may refuse read(2). */
+static int await_go_filtered(const struct launch *l, int sync, struct err *e)
+{
+	bool early = l->has_filter && !l->supervised && !l->bundle->seccomp.given;
+	int rc = early ? load_filters(l, sync, e) : 0;
+
+	if (rc == 0)
+		rc = await_go(sync, e);
+	return rc == 0 && l->has_filter && !early ? load_filters(l, sync, e) : rc;
+}
+
 static int become_unprivileged(const struct launch *l, int sync, struct err *e)
 {
 	const struct bundle_process *p = &l->bundle->process;
@@ -297,11 +310,7 @@ static int become_unprivileged(const struct launch *l, int sync, struct err *e)
 		rc = err_sys(e, "no_new_privs");
 	if (rc == 0 && p->no_new_privs)
 		rc = enter_landlock(l, e);
-	if (rc == 0 && p->no_new_privs)
-		rc = await_go(sync, e);
-	if (rc == 0 && l->has_filter && p->no_new_privs)
-		rc = load_filters(l, sync, e);
-	return rc;
+	return rc == 0 && p->no_new_privs ? await_go_filtered(l, sync, e) : rc;
 }
 
 /*
