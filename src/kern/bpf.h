@@ -18,6 +18,16 @@
 
 #include "base/err.h"
 
+/* The architecture that vrun is made for, of whose numbers its tables are. */
+#if defined __x86_64__
+#define BPF_NATIVE_ARCH AUDIT_ARCH_X86_64
+#elif defined __aarch64__
+#define BPF_NATIVE_ARCH AUDIT_ARCH_AARCH64
+#else
+/* cppcheck-suppress preprocessorErrorDirective */
+#error "the system-call tables know x86_64 and aarch64"
+#endif
+
 enum bpf_op {
 	BPF_OP_EQ,
 	BPF_OP_NE,
@@ -48,17 +58,7 @@ struct bpf_rule {
 	uint32_t nr;     /* system call number */
 	uint32_t action; /* SECCOMP_RET_* with its data */
 	const struct bpf_cond *conds; /* borrowed; all must hold; NULL when there are none */
-	unsigned n_conds;             /* The architecture that vrun is made for, of whose numbers its tables are. */
-#if defined __x86_64__
-#define BPF_NATIVE_ARCH AUDIT_ARCH_X86_64
-#elif defined __aarch64__
-#define BPF_NATIVE_ARCH AUDIT_ARCH_AARCH64
-#else
-/* cppcheck-suppress preprocessorErrorDirective */
-#error "the system-call tables know x86_64 and aarch64"
-#endif
-
-/* at most BPF_CONDS_MAX */
+	unsigned n_conds; /* at most BPF_CONDS_MAX */
 };
 
 #define BPF_RULES_MAX 768

@@ -131,6 +131,8 @@ static int set_up(struct launch *l, int sync, const int *ns_fds, int *ret_tty, s
 	if (rc == 0)
 		rc = namespaces_enter_cgroup(l, e);
 	if (rc == 0)
+		rc = process_prepare(l, e);
+	if (rc == 0)
 		rc = build(l, sync, ret_tty, e);
 	return rc;
 }

@@ -21,6 +21,7 @@
 
 #include "base/err.h"
 #include "kern/bpf.h"
+#include "kern/profile.h"
 #include "model/bundle.h"
 
 struct cgroup;
@@ -105,6 +106,7 @@ struct launch {
 	struct bpf_prog filter;
 	unsigned filter_flags;
 	bool has_filter;
+	struct profile_params profile; /* has_filter, but it is not there yet: process_prepare() makes it */
 	struct cgroup *cgroup;
 
 	/* Detached mounts, owned; -1 when not a bind. Index as bundle->mounts. */

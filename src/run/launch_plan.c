@@ -167,7 +167,7 @@ static int plan_filter(struct launch *l, struct err *e)
 	struct profile_params params = { .net = l->opt->policy->net, .caps = c->bounding | c->permitted };
 	AUTO_FREE struct bpf_rule *rules = NULL;
 	AUTO_FREE struct traps *traps = NULL;
-	int rc;
+	int rc = 0;
 
 	/* A command of root's writes in root's own directories. */
 	if (b->host_root && geteuid() == 0)
@@ -184,8 +184,11 @@ static int plan_filter(struct launch *l, struct err *e)
 		if (rc == 0 && l->supervised)
 			rc = traps_build(traps, &l->traps, e);
 		l->has_traps = rc == 0 && l->supervised;
-	} else
+	} else if (l->supervised) {
 		rc = profile_default_build(&params, &l->filter, e);
+	} else {
+		l->profile = params;
+	}
 	l->has_filter = rc == 0;
 	return rc;
 }

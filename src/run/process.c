@@ -20,6 +20,7 @@
 #include "kern/caps.h"
 #include "kern/filter.h"
 #include "kern/landlock.h"
+#include "kern/profile.h"
 #include "run/policy_apply.h"
 #include "run/sync.h"
 
@@ -284,13 +285,20 @@ static int await_go_filtered(const struct launch *l, int sync, struct err *e)
 	return rc == 0 && l->has_filter && !early ? load_filters(l, sync, e) : rc;
 }
 
+int process_prepare(struct launch *l, struct err *e)
+{
+	int rc = caps_limit_bounding(l->bundle->process.caps.bounding, e);
+
+	return rc == 0 && l->has_filter && !l->filter.v ? profile_default_build(&l->profile, &l->filter, e) : rc;
+}
+
 static int become_unprivileged(const struct launch *l, int sync, struct err *e)
 {
 	const struct bundle_process *p = &l->bundle->process;
-	int rc = caps_limit_bounding(p->caps.bounding, e);
+	int rc = 0;
 
 	/* Without no_new_privs both walls need CAP_SYS_ADMIN, so they come before capabilities go. */
-	if (rc == 0 && !p->no_new_privs)
+	if (!p->no_new_privs)
 		rc = enter_landlock(l, e);
 	if (rc == 0 && !p->no_new_privs)
 		rc = await_go(sync, e);
