@@ -18,11 +18,12 @@ static const char help[] =
 	"  diff A B          what policy B newly allows and newly denies against A\n"
 	"  suggest ID|LOG    the rules that would allow what was denied, as a patch\n"
 	"  apply ID FILE     put FILE in force for a sandbox that runs, and cut what it forbids\n"
+	"  show ID           the policy in force, and how often its rules have decided\n"
 	"  schema            the JSON Schema of the format\n"
 	"\n"
 	"check, why:\n"
 	"      --with FILE         another policy of the same fabric (may be repeated)\n"
-	"      --json              for programs (diff, suggest too)\n"
+	"      --json              for programs (diff, suggest, apply and show, too)\n"
 	"check:\n"
 	"      --strict            warnings count as errors\n"
 	"why, one of:\n"
@@ -35,11 +36,13 @@ static const char help[] =
 	"      --resolved ADDR     what the name of --connect is taken to resolve to\n"
 	"      --as DOMAIN         take FILE's policy for the one of DOMAIN\n"
 	"      --ceiling FILE      a policy that bounds FILE's\n"
-	"why ID (\"vrun why ID\" is the same), suggest ID, apply:\n"
+	"why ID (\"vrun why ID\" is the same), suggest ID, apply, show:\n"
 	"      --root DIR          directory of the records\n"
 	"      --supervisor PATH   ask the supervisor that listens there\n"
 	"suggest:\n"
 	"  -p, --policy FILE       where the policy of that name is now (may be repeated)\n"
+	"show:\n"
+	"      --text              only the policy itself\n"
 	"apply:\n"
 	"      --dry-run           only say whether it could be done\n"
 	"  -h, --help\n"
@@ -70,7 +73,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } verbs[] = {
 	{ "apply", policy_cmd_apply },	   { "check", policy_cmd_check }, { "diff", policy_cmd_diff },
-	{ "schema", policy_cmd_schema }, { "suggest", policy_cmd_suggest }, { "test", policy_cmd_test },
+	{ "schema", policy_cmd_schema }, { "show", policy_cmd_show }, { "suggest", policy_cmd_suggest }, { "test", policy_cmd_test },
 	{ "why", policy_cmd_why },
 };
 #define N_VERBS (sizeof verbs / sizeof *verbs)

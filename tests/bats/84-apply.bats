@@ -245,3 +245,27 @@ hidden() # TRANSPORT
 	run -0 "$VRUN" policy apply "$MARK-app" "$T/app.more.json"
 	wait_until grep -qx hello "$T/app.out" || fail "$(<"$T/app.err")"
 }
+
+@test "policy show tells what is in force and which rules have decided" {
+	policy db tcp 10.88.0.20 "$listen"
+	policy app tcp 10.88.0.21 '{"id":"one","allow":"connect","to":"db:7001"},{"id":"two","allow":"connect","to":"db:7002"}'
+	policy app.less tcp 10.88.0.21 '{"id":"two","allow":"connect","to":"db:7002"}'
+	start db serve 7001 7002
+	start app hold 10.88.0.20 7001 3 10.88.0.20 7002 2
+	run -0 "$VRUN" policy show "$MARK-app"
+	assert_contains "$output" "domain app (container $MARK-app), generation 1, policy $T/app.json"
+	assert_matches "$output" ' 3  one +\{ "id": "one", "allow": "connect", "to": "db:7001" }'
+	assert_matches "$output" ' 2  two '
+	run -0 "$VRUN" policy show --json "$MARK-db"
+	assert_equal "$(jq -c '[.generation, (.hits | add)]' <<<"$output")" "[1,7]" "what db's rules have decided"
+	run -0 "$VRUN" policy apply "$MARK-app" "$T/app.less.json"
+	run -0 "$VRUN" policy show "$MARK-app"
+	assert_contains "$output" "generation 2, policy $T/app.less.json"
+	assert_matches "$output" ' 2  two '
+	assert_lacks "$output" " one "
+	# The text is a policy that means the same.
+	"$VRUN" policy show --text "$MARK-app" >"$T/now.json"
+	run -0 "$VRUN" policy diff "$T/app.less.json" "$T/now.json"
+	run "$VRUN" policy show "$MARK-nobody"
+	assert_vrun_error "$MARK-nobody"
+}
