@@ -14,6 +14,8 @@ static const char *log_name = "vrun";
 static enum log_level log_max = LOG_LEVEL_WARN;
 static int log_fd = 2;
 static bool log_json;
+static int copy_fd = -1;
+static bool copy_json;
 
 static const char *const level_names[] = { "error", "warning", "info", "debug" };
 _Static_assert(sizeof level_names / sizeof *level_names == LOG_LEVEL_DEBUG + 1, "a name for each level");
@@ -36,6 +38,17 @@ void log_set_fd(int fd)
 void log_set_json(bool on)
 {
 	log_json = on;
+}
+
+void log_set_copy(int fd, bool json)
+{
+	copy_fd = fd;
+	copy_json = json;
+}
+
+int log_copy(void)
+{
+	return copy_fd;
 }
 
 /* Length of the valid UTF-8 sequence at s, or 0. Overlong forms and surrogates are not valid. */
@@ -112,15 +125,12 @@ static void json_escape(char *dst, size_t size, const char *src)
 	dst[at] = '\0';
 }
 
-static __attribute__((format(printf, 2, 0))) void emit(enum log_level level, const char *fmt, va_list ap)
+static void put(int fd, bool json, enum log_level level, const char *msg)
 {
-	char msg[2048], line[4608];
-	int saved = errno, n;
+	char line[4608];
+	int n;
 
-	if (level > log_max)
-		return;
-	(void)vsnprintf(msg, sizeof msg, fmt, ap);
-	if (log_json) {
+	if (json) {
 		char esc[4096], when[32];
 		struct tm tm;
 		time_t now = time(NULL);
@@ -135,7 +145,20 @@ static __attribute__((format(printf, 2, 0))) void emit(enum log_level level, con
 		n = snprintf(line, sizeof line, "%s: %s: %s\n", log_name, level_names[level], msg);
 	}
 	if (n > 0)
-		(void)fd_write_all(log_fd, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+		(void)fd_write_all(fd, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+static __attribute__((format(printf, 2, 0))) void emit(enum log_level level, const char *fmt, va_list ap)
+{
+	char msg[2048];
+	int saved = errno;
+
+	if (level > log_max)
+		return;
+	(void)vsnprintf(msg, sizeof msg, fmt, ap);
+	put(log_fd, log_json, level, msg);
+	if (copy_fd >= 0)
+		put(copy_fd, copy_json, level, msg);
 	errno = saved;
 }
 

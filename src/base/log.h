@@ -23,6 +23,10 @@ void log_set_level(enum log_level max);
 void log_set_fd(int fd);
 /* JSON lines {"level","msg","time"} as runc's --log-format json writes them. Default plain text. */
 void log_set_json(bool on);
+/* A second place for lines, in its own form; -1: none. The fd is not owned. */
+void log_set_copy(int fd, bool json);
+/* Its descriptor, for whoever closes all others; -1. */
+int log_copy(void);
 
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

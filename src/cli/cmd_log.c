@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/ask.h"
 #include "cli/command.h"
+#include "cli/globals.h"
 
 static const char help[] = "Usage: vrun log [OPTIONS] ID\n\n"
 			   "Shows what the policy of a sandbox decided: what was tried, by whom, which rule\n"
@@ -79,7 +80,7 @@ int cmd_log(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct ask_whom whom = { 0 };
+	struct ask_whom whom = { .root = globals.root };
 	bool follow = false, json = false;
 	struct err e = { 0 };
 	int opt;

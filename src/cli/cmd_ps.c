@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "cli/ask.h"
 #include "cli/command.h"
+#include "cli/globals.h"
+#include "run/kept.h"
 #include "run/state.h"
 
 static const char help[] = "Usage: vrun ps [--json] [--root DIR] [-q]\n\n"
@@ -23,6 +25,7 @@ enum format { FORMAT_TABLE, FORMAT_IDS, FORMAT_JSON };
 struct listing {
 	enum format format;
 	const char *root;
+	int dir;
 	json_t *array;
 };
 
@@ -65,12 +68,18 @@ static json_t *ask_domain(const struct listing *l, const struct state_record *r)
 
 static int add(struct listing *l, const struct state_record *r)
 {
-	json_t *domain = l->format == FORMAT_IDS ? NULL : ask_domain(l, r);
-	json_t *o = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:I}", "id", r->id, "status", "running", "pid",
-			      (int)r->pid, "net", r->net, "program", r->program, "bundle", r->bundle,
-			      "created", (json_int_t)r->created);
+	enum state_status status = kept_status(l->dir, r);
+	json_t *domain;
+	json_t *o;
+	const json_t *addresses;
 
-	const json_t *addresses = json_object_get(domain, "addresses");
+	if (status == STATE_STOPPED)
+		return 0;
+	domain = l->format == FORMAT_IDS ? NULL : ask_domain(l, r);
+	o = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:I}", "id", r->id, "status", kept_status_name(status), "pid",
+		      (int)r->pid, "net", r->net, "program", r->program, "bundle", r->bundle,
+		      "created", (json_int_t)r->created);
+	addresses = json_object_get(domain, "addresses");
 
 	(void)json_object_set_new(o, "domain", domain ? json_string(ask_string(domain, "domain")) : json_null());
 	(void)json_object_set_new(o, "addresses", addresses ? json_deep_copy(addresses) : json_array());
@@ -168,7 +177,7 @@ static int print(const struct listing *l)
 static int list(const char *root, enum format format, struct err *e)
 {
 	AUTO_FD int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct listing l = { .format = format, .root = root };
+	struct listing l = { .format = format, .root = root, .dir = fd };
 	int rc;
 
 	if (fd < 0)
@@ -195,7 +204,7 @@ int cmd_ps(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	enum format format = FORMAT_TABLE;
-	const char *override = NULL;
+	const char *override = globals.root;
 	AUTO_FREE char *root = NULL;
 	struct err e = { 0 };
 	int opt;

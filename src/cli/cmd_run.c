@@ -14,6 +14,7 @@
 #include "base/num.h"
 #include "cli/command.h"
 #include "cli/denials.h"
+#include "cli/globals.h"
 #include "cli/helper.h"
 #include "cli/supervise.h"
 #include "model/bundle.h"
@@ -279,21 +280,6 @@ static int load_bundle(struct run_args *a, struct bundle *b, struct err *e)
 	return rc;
 }
 
-/* The whole command line again, for the sealed copy. */
-static int protect(const struct launch *l, int argc, char **argv, struct err *e)
-{
-	AUTO_FREE char **full = calloc((size_t)argc + 3, sizeof *full);
-	char name[] = "vrun", run[] = "run";
-
-	if (!full)
-		return err_num(e, ENOMEM, "command line");
-	full[0] = name;
-	full[1] = run;
-	for (int i = 1; i < argc; i++)
-		full[i + 1] = argv[i];
-	return selfexe_protect(l, full, e);
-}
-
 static int run_here(struct launch *l)
 {
 	struct err e = { 0 };
@@ -369,7 +355,13 @@ static int prepare(struct run_args *a, char **ret_root, struct err *e)
 
 int cmd_run(int argc, char **argv)
 {
-	struct run_args a = { .tty = -1 };
+	struct run_args a = { .tty = -1,
+			      .policy = globals.policy,
+			      .ceiling = globals.ceiling,
+			      .fabric = globals.fabric,
+			      .state_root = globals.root,
+			      .launch = { .best_effort = globals.best_effort,
+					  .systemd_cgroup = globals.systemd_cgroup } };
 	AUTO_FREE struct hostrun_path *paths = calloc((size_t)argc + 1, sizeof *paths);
 	AUTO_FREE const char **env = calloc((size_t)argc + 1, sizeof *env);
 	AUTO_FREE char *root = NULL;
@@ -398,7 +390,7 @@ int cmd_run(int argc, char **argv)
 	a.launch.policy = &policy;
 	rc = launch_plan(&l, &b, &a.launch, &e);
 	if (rc == 0)
-		rc = protect(&l, argc, argv, &e);
+		rc = selfexe_protect(&l, globals.argv, &e);
 	if (rc < 0)
 		code = command_fail(&e);
 	else if (a.detach && b.process.terminal)

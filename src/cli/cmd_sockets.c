@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cli/ask.h"
 #include "cli/command.h"
+#include "cli/globals.h"
 
 static const char help[] =
 	"Usage: vrun sockets [OPTIONS] [ID]\n\n"
@@ -303,7 +304,7 @@ int cmd_sockets(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct ask_whom whom = { 0 };
+	struct ask_whom whom = { .root = globals.root };
 	bool json = false, again = false;
 	struct err e = { 0 };
 	int opt;

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/globals.h"
 #include "model/json.h"
 
 struct command {
@@ -23,6 +24,13 @@ static const struct command commands[] = {
 	{ "sockets", cmd_sockets, "list their virtual sockets" },
 	{ "log", cmd_log, "show what a sandbox's policy decided" },
 	{ "kill", cmd_kill, "send a signal to a sandbox (default TERM)" },
+	{ "create", cmd_create, "make a container of a bundle, as other OCI runtimes do" },
+	{ "start", cmd_start, "run the program of a created container" },
+	{ "state", cmd_state, "print the state of a container" },
+	{ "delete", cmd_delete, "remove what is left of a stopped container" },
+	{ "pause", cmd_pause, "stop the processes of a container for a while" },
+	{ "resume", cmd_resume, "let them go on" },
+	{ "list", cmd_list, "list containers, created and stopped ones too" },
 	{ "pack", cmd_pack, "make a bundle of an installed program" },
 	{ "verify", cmd_verify, "compare a bundle with its manifest" },
 	{ "policy", cmd_policy, "check, explain and test policies" },
@@ -39,6 +47,18 @@ static int print_help(FILE *to)
 			  "Runs programs that you do not trust with your network.\n\nCommands:\n");
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		(void)fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
+	(void)fprintf(to, "\nBefore a command:\n"
+			  "      --root DIR            directory of the records\n"
+			  "      --log FILE            diagnostics go there, too\n"
+			  "      --log-format FORMAT   text (default) or json\n"
+			  "      --systemd-cgroup      let systemd make cgroups\n"
+			  "      --cgroup-manager M    systemd, or cgroupfs (default)\n"
+			  "      --best-effort         leave out what this host cannot give, and list it\n"
+			  "      --policy FILE         as run and create have it\n"
+			  "      --ceiling FILE        as run and create have it\n"
+			  "      --fabric NAME         as run and create have it\n"
+			  "      --rootless BOOL       accepted; vrun sees for itself\n"
+			  "      --debug               say more\n");
 	(void)fprintf(to, "\n  --help, --version\n\n\"vrun COMMAND --help\" shows a command's options; vrun(1) is the manual.\n");
 	return fflush(to) == 0 ? 0 : EXIT_VRUN;
 }
@@ -112,6 +132,7 @@ int main(int argc, char **argv)
 {
 	const struct command *c;
 	struct stat st;
+	int at, rc;
 
 	if (!fill_streams())
 		return EXIT_VRUN;
@@ -125,9 +146,12 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
 		return print_help(stdout);
-	c = find(argv[1]);
-	if (c)
-		return c->run(argc - 1, argv + 1);
+	at = globals_parse(argc, argv);
+	c = at > 0 && at < argc ? find(argv[at]) : NULL;
+	if (c) {
+		rc = globals_start_log();
+		return rc ? rc : c->run(argc - at, argv + at);
+	}
 	if (argv[1][0] == '-')
 		return run_bundle(argc, argv);
 	if (stat(argv[1], &st) == 0 && S_ISDIR(st.st_mode))

@@ -151,7 +151,7 @@ static int split_off_init(const struct launch *l, struct err *e)
 	if (app < 0)
 		return err_sys(e, "process of the app");
 	if (app > 0) {
-		if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		if (!l->opt->create && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 			_exit(EXIT_OWN);
 		init_main(app);
 	}
@@ -165,7 +165,9 @@ void container_main(struct launch *l, int sync, const int *ns_fds, const sigset_
 	const char *path;
 	int rc, code = EXIT_OWN;
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	/* The parent of a created one is to end; its keeper ends it with the monitor. */
+	if (!l->opt->create)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (monitor_is_gone(sync))
 		_exit(EXIT_OWN);
 	rc = set_up(l, sync, ns_fds, &tty, &e);

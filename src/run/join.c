@@ -16,11 +16,12 @@
 #include "run/namespaces.h"
 #include "run/sync.h"
 
-static int live_with_monitor(int sync, struct err *e)
+static int live_with_monitor(const struct launch *l, int sync, struct err *e)
 {
 	struct pollfd p = { .fd = sync, .events = POLLIN };
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (!l->opt->create)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) ?
 		       err_set(e, EPIPE, "the monitor is gone") :
 		       0;
@@ -31,7 +32,7 @@ static int live_with_monitor(int sync, struct err *e)
  * (kernel/pid_namespace.c, copy_pid_ns), not by one that has joined it for its
  * children. So one of those goes on.
  */
-static int enter_pid_namespace(int ns, int sync, int *ret_self, struct err *e)
+static int enter_pid_namespace(const struct launch *l, int ns, int sync, int *ret_self, struct err *e)
 {
 	struct clone_args args = { .flags = CLONE_PARENT };
 	long pid;
@@ -45,7 +46,7 @@ static int enter_pid_namespace(int ns, int sync, int *ret_self, struct err *e)
 		_exit(0);
 	/* So that the monitor can wait for this one, too. */
 	*ret_self = sys_pidfd_open(getpid(), 0);
-	return *ret_self < 0 ? err_sys(e, "process of the container") : live_with_monitor(sync, e);
+	return *ret_self < 0 ? err_sys(e, "process of the container") : live_with_monitor(l, sync, e);
 }
 
 /* U first: it owns the pid namespace. */
@@ -55,7 +56,7 @@ static int join_supervisor(const struct launch *l, int sync, int *ret_self, stru
 		return 0;
 	if (l->outer[0] >= 0 && setns(l->outer[0], CLONE_NEWUSER) < 0)
 		return err_sys(e, "joining the supervisor's user namespace");
-	return enter_pid_namespace(l->outer[1], sync, ret_self, e);
+	return enter_pid_namespace(l, l->outer[1], sync, ret_self, e);
 }
 
 /* Inside the supervisor's user namespace maps can be written only from there. */
@@ -117,5 +118,5 @@ int join_namespaces(const struct launch *l, int sync, const int *ns_fds, struct 
 	if (pid > 0)
 		return hand_on(l, sync, pidfd, self, e);
 	fd_close(&self);
-	return live_with_monitor(sync, e);
+	return live_with_monitor(l, sync, e);
 }

@@ -68,14 +68,27 @@ static void await_end(pid_t monitor)
 		wait_readable(fd);
 }
 
+/* A record of this very container stays for "vrun delete". */
+static bool has_record(const struct keeper_params *p)
+{
+	struct state_record r;
+	bool ours;
+
+	if (!p->record_stays || state_load(p->state_fd, p->id, &r, NULL) < 0)
+		return false;
+	ours = r.kept && r.monitor == p->monitor && r.pid == p->pid;
+	state_record_fini(&r);
+	return ours;
+}
+
 static void clean_up(const struct keeper_params *p)
 {
 	(void)sys_pidfd_send_signal(p->pidfd, SIGKILL);
 	wait_readable(p->pidfd);
-	if (p->cgroup) {
+	if (p->cgroup)
 		(void)cgroup_kill(p->cgroup, NULL);
+	if (p->cgroup && !has_record(p))
 		(void)cgroup_destroy(p->cgroup, CGROUP_WAIT_MS, NULL);
-	}
 	if (p->tty >= 0)
 		(void)tcsetattr(p->tty, TCSANOW, p->tty_modes);
 	await_end(p->monitor);

@@ -46,6 +46,7 @@ struct keeper_params {
 	 * would keep end of file from being seen. */
 	const int *not_kept;
 	size_t n_not_kept;
+	bool record_stays; /* of a container that is kept: its record and its cgroup are "vrun delete"'s */
 	int supervisor;              /* pidfd of a private one, or -1 */
 	const char *supervisor_name; /* of a supervisor's socket in the state directory; "" without */
 	int tty;                         /* the caller's terminal, which may be in raw mode later; -1 */

@@ -17,7 +17,9 @@
 #include "kern/cgroup.h"
 #include "kern/ids.h"
 #include "kern/refusal.h"
+#include "kern/procstat.h"
 #include "run/container.h"
+#include "run/kept.h"
 #include "run/monitor.h"
 #include "run/namespaces.h"
 #include "run/sources.h"
@@ -49,7 +51,8 @@ static int clone_container(struct monitor *m, struct err *e)
 {
 	struct launch *l = m->l;
 	int pair[2], network[2] = { -1, -1 };
-	struct clone_args args = { .exit_signal = SIGCHLD };
+	/* As its sibling it has our signal for its parent, which is said by 0. */
+	struct clone_args args = { .exit_signal = l->opt->create ? 0 : SIGCHLD };
 	long pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -61,7 +64,7 @@ static int clone_container(struct monitor *m, struct err *e)
 		return err_sys(e, "socket pair");
 	}
 	l->clone_flags = namespaces_clone_flags(l);
-	args.flags = (l->joins ? 0 : l->clone_flags) | CLONE_PIDFD;
+	args.flags = (l->joins ? 0 : l->clone_flags) | CLONE_PIDFD | (l->opt->create ? CLONE_PARENT : 0);
 	args.pidfd = (uint64_t)(uintptr_t)&m->pidfd;
 	pid = syscall(__NR_clone3, &args, sizeof args);
 	if (pid < 0) {
@@ -168,18 +171,34 @@ static int record(struct monitor *m, struct err *e)
 				  .supervisor = m->supervisor.name,
 				  .created = time(NULL),
 				  .pid = m->pid,
+				  .kept = l->opt->create,
+				  .root = l->root_dir,
+				  .annotations = l->opt->annotations,
 				  .monitor = getpid() };
+	json_t *cgroup = l->cgroup ? cgroup_save(l->cgroup) : NULL;
+	struct procstat st = { 0 };
+	int rc = 0;
 
 	(void)snprintf(r.id, sizeof r.id, "%s", l->opt->id);
-	return state_publish(m->state_fd, &r, &m->lock, e);
+	r.cgroup = cgroup;
+	if (r.kept && procstat_read(m->pid, &st) < 0)
+		rc = err_set(e, ESRCH, "the container ended early");
+	r.start_time = st.start_time;
+	if (rc == 0)
+		rc = state_publish(m->state_fd, &r, &m->lock, e);
+	json_decref(cgroup);
+	if (rc == 0 && r.kept)
+		rc = kept_make(m->state_fd, l->opt->id, l->opt->config, &m->kept, e);
+	return rc;
 }
 
 int monitor_start_keeper(struct monitor *m, struct err *e)
 {
 	struct launch *l = m->l;
-	int own[STREAMS_PUMPS_MAX + 9] = { m->sync, m->sigfd, m->lock, m->supervisor.sock,
-					   m->network, m->supervisor.listener, m->supervisor.lock,
-					   m->supervisor.gateway, m->supervisor.gateway_pidfd };
+	int own[STREAMS_PUMPS_MAX + 12] = { m->sync, m->sigfd, m->lock, m->supervisor.sock,
+					    m->network, m->supervisor.listener, m->supervisor.lock,
+					    m->supervisor.gateway, m->supervisor.gateway_pidfd,
+					    m->kept, m->listener, m->starter };
 	struct keeper_params p = {
 		.pid = m->pid,
 		.pidfd = m->pidfd,
@@ -192,7 +211,8 @@ int monitor_start_keeper(struct monitor *m, struct err *e)
 		.users_fd = m->ns_fds[NS_USER],
 		.network_sock = m->network_sock,
 		.not_kept = own,
-		.n_not_kept = 9 + streams_own(&m->streams, own + 9),
+		.n_not_kept = 12 + streams_own(&m->streams, own + 12),
+		.record_stays = l->opt->create,
 		.supervisor = m->supervisor.shared ? -1 : m->supervisor.pidfd,
 		.supervisor_name = m->supervisor.name,
 		.tty = l->bundle->process.terminal && isatty(0) ? 0 : -1,
@@ -256,7 +276,7 @@ static int start(struct monitor *m, struct err *e)
 		rc = record(m, e);
 	if (rc == 0)
 		rc = write_pid_file(m, e);
-	if (rc == 0 && fd_send(m->sync, SYNC_GO, NULL, 0) < 0)
+	if (rc == 0 && !m->l->opt->create && fd_send(m->sync, SYNC_GO, NULL, 0) < 0)
 		rc = err_set(e, EPIPE, "the container ended early");
 	return rc;
 }
@@ -297,13 +317,23 @@ static void clean_up(struct monitor *m)
 	struct err e;
 
 	streams_fini(&m->streams);
-	if (m->l->cgroup) {
+	/* What was created is for "vrun delete" to remove. */
+	if (m->l->cgroup && m->created)
+		(void)cgroup_kill(m->l->cgroup, NULL);
+	if (m->l->cgroup && !m->created) {
 		(void)cgroup_kill(m->l->cgroup, NULL);
 		if (cgroup_destroy(m->l->cgroup, CGROUP_WAIT_MS, &e) < 0)
 			log_err(&e);
 	}
 	warden_release(&m->warden);
 	keeper_release(&m->keeper);
+	if (m->kept >= 0 && !m->created && kept_remove(m->state_fd, m->l->opt->id, &e) < 0)
+		log_err(&e);
+	if (m->l->opt->create && !m->created && m->lock >= 0)
+		(void)state_remove(m->state_fd, m->l->opt->id);
+	fd_close(&m->kept);
+	fd_close(&m->listener);
+	fd_close(&m->starter);
 	fd_close(&m->lock);
 	keeper_join(&m->keeper);
 	supervisor_fini(&m->supervisor, m->state_fd);
@@ -340,6 +370,8 @@ static int prepare_cgroup(struct monitor *m, struct err *e)
 		.systemd = l->opt->systemd_cgroup,
 		.best_effort = l->opt->best_effort,
 		.devices_closed = devices_are_closed(l),
+		/* For what "vrun update" and "vrun events" may ask later. */
+		.every_controller = l->opt->create && (b->resources.given || b->cgroups_path),
 		.announce = warden_announce,
 		.announce_arg = &m->warden,
 	};
@@ -379,7 +411,7 @@ static int prepare(struct monitor *m, struct err *e)
 
 int launch_run(struct launch *l, int *ret_exit_code, struct err *e)
 {
-	struct monitor m = { .l = l, .state_fd = -1, .pidfd = -1, .sync = -1, .sigfd = -1, .lock = -1, .network_sock = -1, .network = -1, .app = -1, .exit_code = -1 };
+	struct monitor m = { .l = l, .state_fd = -1, .pidfd = -1, .sync = -1, .sigfd = -1, .lock = -1, .network_sock = -1, .network = -1, .app = -1, .exit_code = -1, .kept = -1, .listener = -1, .starter = -1 };
 	int rc;
 
 	for (int k = 0; k < NS_KINDS; k++)

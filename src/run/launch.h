@@ -15,6 +15,7 @@
 #ifndef VRUN_RUN_LAUNCH_H
 #define VRUN_RUN_LAUNCH_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -50,6 +51,16 @@ struct launch_options {
 	 */
 	int (*supervise)(int listener, int launcher, const int *spaces, struct err *e);
 	void (*denials)(const struct json_doc *summary); /* what was denied, at the end; NULL: nobody wants to know */
+	/*
+	 * "vrun create": the container is our caller's child, not the monitor's, so that a subreaper above
+	 * it collects its exit status; it waits for "vrun start" before the exec, and its record for
+	 * "vrun delete". The byte for started_fd is written when it is created. `config` is its config.json,
+	 * `annotations` what that has.
+	 */
+	bool create;
+	const char *config;
+	const json_t *annotations;
+	const char *console_socket; /* where the terminal's controlling side is sent; NULL: carried here */
 	bool subordinate; /* an unprivileged caller gets the whole subordinate range when there is one */
 };
 

@@ -19,14 +19,29 @@
 #include "run/state.h"
 #include "run/sync.h"
 
+#define FIXED 6 /* descriptors that are always waited for */
+
+static void await_end(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	while (pidfd >= 0 && poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
 /* Another clone goes on as the container. Who made it has ended, or is about to. */
 static int adopt(struct monitor *m, int pidfd, int maker)
 {
 	pid_t pid = pidfd_number(pidfd);
 
-	while (waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
+	if (m->l->opt->create) {
+		/* They are our caller's children, who collects them. */
+		await_end(m->pidfd);
+		await_end(maker);
+	}
+	while (!m->l->opt->create && waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	while (maker >= 0 && waitid(P_PIDFD, (id_t)maker, &(siginfo_t){ 0 }, WEXITED | __WALL) < 0 &&
+	while (!m->l->opt->create && maker >= 0 && waitid(P_PIDFD, (id_t)maker, &(siginfo_t){ 0 }, WEXITED | __WALL) < 0 &&
 	       errno == EINTR)
 		;
 	fd_close(&maker);
@@ -109,10 +124,14 @@ static void forward_signals(struct monitor *m)
 static void app_started(struct monitor *m)
 {
 	fd_close(&m->sync);
+	if (m->l->opt->create) {
+		monitor_answer(m, NULL);
+		return;
+	}
 	if (m->l->opt->started_fd >= 0)
 		(void)fd_write_all(m->l->opt->started_fd, "s", 1);
 	if (m->l->opt->detached)
-		streams_leave();
+		streams_leave(&m->streams);
 }
 
 /* The filter is in place: its listener goes to the supervisor, and then the app may start. */
@@ -147,6 +166,10 @@ int monitor_hear(struct monitor *m, struct err *e)
 		app_started(m);
 		return 0;
 	}
+	if (n == 0 && kind == SYNC_CREATED && m->l->opt->create && !m->created)
+		return monitor_created(m, e);
+	if (n == 1 && kind == SYNC_TERMINAL && m->l->opt->console_socket)
+		return monitor_give_terminal(m, fds[0], e);
 	if (n == 1 && kind == SYNC_TERMINAL)
 		return streams_set_terminal(&m->streams, fds[0], e);
 	if (n >= 1 && kind == SYNC_PID) {
@@ -181,6 +204,13 @@ void monitor_reap(struct monitor *m)
 {
 	siginfo_t si = { 0 };
 
+	if (m->l->opt->create) {
+		/* Its parent reaps it. Whoever collects its status may look at its end at once. */
+		await_end(m->pidfd);
+		keeper_release(&m->keeper);
+		m->exit_code = m->exit_code < 0 ? 0 : m->exit_code;
+		return;
+	}
 	if (m->lock >= 0)
 		(void)state_remove(m->state_fd, m->l->opt->id);
 	if (!m->l->cgroup && m->streams.terminal < 0)
@@ -229,16 +259,17 @@ int monitor_watch(struct monitor *m, struct err *e)
 	int rc = 0;
 
 	for (;;) {
-		struct pollfd p[5 + STREAMS_PUMPS_MAX] = {
+		struct pollfd p[FIXED + STREAMS_PUMPS_MAX] = {
 			{ .fd = m->pidfd, .events = POLLIN },
 			{ .fd = m->sigfd, .events = POLLIN },
 			{ .fd = m->sync, .events = POLLIN },
 			{ .fd = m->keeper.sock },
 			{ .fd = m->supervisor_spoke ? -1 : m->supervisor.sock, .events = POLLIN },
+			{ .fd = m->starter >= 0 ? m->starter : m->listener, .events = POLLIN },
 		};
-		size_t n = streams_poll(&m->streams, p + 5);
+		size_t n = streams_poll(&m->streams, p + FIXED);
 
-		if (poll(p, 5 + (nfds_t)n, -1) < 0) {
+		if (poll(p, FIXED + (nfds_t)n, -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			return err_sys(e, "poll");
@@ -246,10 +277,12 @@ int monitor_watch(struct monitor *m, struct err *e)
 		if (m->sync >= 0 && p[2].revents && rc == 0) {
 			rc = monitor_hear(m, e);
 			if (rc < 0)
+				monitor_answer(m, e);
+			if (rc < 0)
 				fd_close(&m->sync);
 			continue; /* the pidfd may be another one now */
 		}
-		streams_work(&m->streams, p + 5, n);
+		streams_work(&m->streams, p + FIXED, n);
 		if (p[1].revents)
 			forward_signals(m);
 		if (p[0].revents)
@@ -258,6 +291,8 @@ int monitor_watch(struct monitor *m, struct err *e)
 			replace_keeper(m);
 		if (p[4].revents)
 			hear_supervisor(m);
+		if (p[5].revents)
+			monitor_accept(m);
 	}
 	monitor_reap(m);
 	return rc;

@@ -35,6 +35,11 @@ struct monitor {
 	sigset_t old_mask;
 	int ns_fds[NS_KINDS];
 	int exit_code; /* -1 while it runs */
+	/* Of a kept container: */
+	int kept;      /* its directory; -1 */
+	int listener;  /* where "vrun start" comes; -1 before it is created and after it was started */
+	int starter;   /* one that waits for the answer; -1 */
+	bool created;  /* our caller has been told: what is left is for "vrun delete" */
 };
 
 /* Starts the keeper, or another when that one was killed (launch.c). */
@@ -45,6 +50,15 @@ int monitor_hear(struct monitor *m, struct err *e);
 
 /* Forwards, carries and listens until the app has ended. 0, or how its set-up failed. */
 int monitor_watch(struct monitor *m, struct err *e);
+
+/* The container waits for its start: our caller is told, and may end (release.c). */
+int monitor_created(struct monitor *m, struct err *e);
+/* Somebody has connected, or has asked. */
+void monitor_accept(struct monitor *m);
+/* The app has been executed, or with `e` how that failed: whoever asked is told. */
+void monitor_answer(struct monitor *m, const struct err *e);
+/* The console socket gets the terminal. Takes the descriptor. */
+int monitor_give_terminal(const struct monitor *m, int terminal, struct err *e);
 
 /* The container has ended, or is about to: record, keeper, its process. */
 void monitor_reap(struct monitor *m);

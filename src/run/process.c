@@ -189,11 +189,11 @@ static int enter_landlock(const struct launch *l, struct err *e)
 
 /* The kernel forgets the death signal when ids change, so it is set after that; a monitor that died in
  * between has closed its end. */
-static int die_with_monitor(int sync, struct err *e)
+static int die_with_monitor(const struct launch *l, int sync, struct err *e)
 {
 	struct pollfd p = { .fd = sync, .events = POLLIN };
 
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+	if (!l->opt->create && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return err_sys(e, "parent-death signal");
 	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)))
 		return err_set(e, EPIPE, "the monitor is gone");
@@ -211,6 +211,16 @@ static int await_go(int sync, struct err *e)
 		n = read(sync, &kind, 1);
 	while (n < 0 && errno == EINTR);
 	return n == 1 && kind == SYNC_GO ? 0 : err_set(e, EPIPE, "the monitor is gone");
+}
+
+/* Of a created container all the rest is done now, and the word is its start. */
+static int await_start(const struct launch *l, int sync, struct err *e)
+{
+	const char kind = SYNC_CREATED;
+
+	if (l->opt->create && write(sync, &kind, 1) != 1)
+		return err_set(e, EPIPE, "the monitor is gone");
+	return await_go(sync, e);
 }
 
 /* With the app's rights, which may not reach into the root filesystem at all. The directory was found
@@ -281,7 +291,7 @@ static int await_go_filtered(const struct launch *l, int sync, struct err *e)
 	int rc = early ? load_filters(l, sync, e) : 0;
 
 	if (rc == 0)
-		rc = await_go(sync, e);
+		rc = await_start(l, sync, e);
 	return rc == 0 && l->has_filter && !early ? load_filters(l, sync, e) : rc;
 }
 
@@ -301,7 +311,7 @@ static int become_unprivileged(const struct launch *l, int sync, struct err *e)
 	if (!p->no_new_privs)
 		rc = enter_landlock(l, e);
 	if (rc == 0 && !p->no_new_privs)
-		rc = await_go(sync, e);
+		rc = await_start(l, sync, e);
 	if (rc == 0 && l->has_filter && !p->no_new_privs)
 		rc = load_filters(l, sync, e);
 	if (rc == 0 && caps_keep_over_setuid() < 0)
@@ -313,7 +323,7 @@ static int become_unprivileged(const struct launch *l, int sync, struct err *e)
 	if (rc == 0)
 		rc = enter_cwd(l, e);
 	if (rc == 0)
-		rc = die_with_monitor(sync, e);
+		rc = die_with_monitor(l, sync, e);
 	if (rc == 0 && p->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		rc = err_sys(e, "no_new_privs");
 	if (rc == 0 && p->no_new_privs)

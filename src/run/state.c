@@ -15,7 +15,9 @@
 #include "base/fd.h"
 #include "base/kernel.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "kern/path.h"
+#include "kern/procstat.h"
 
 int state_check_id(const char *id, struct err *e)
 {
@@ -90,6 +92,17 @@ static const char *file_name(const char *id, char buf[static NAME_SIZE])
 	return buf;
 }
 
+static void add_kept(json_t *own, const struct state_record *r)
+{
+	char number[24];
+
+	/* As text: other readers' numbers lose digits above 2^53. */
+	(void)snprintf(number, sizeof number, "%llu", (unsigned long long)r->start_time);
+	(void)json_object_set_new(own, "startTime", json_string(number));
+	if (r->root)
+		(void)json_object_set_new(own, "root", json_string(r->root));
+}
+
 static char *record_text(const struct state_record *r)
 {
 	json_t *doc = json_pack("{s:s, s:s, s:s, s:I, s:s, s:{s:I, s:s, s:s, s:I}}", "ociVersion", "1.2.0", "id",
@@ -103,6 +116,12 @@ static char *record_text(const struct state_record *r)
 		(void)json_object_set_new(own, "fabric", json_string(r->fabric));
 	if (own && r->supervisor && *r->supervisor)
 		(void)json_object_set_new(own, "supervisor", json_string(r->supervisor));
+	if (own && r->cgroup)
+		(void)json_object_set(own, "cgroup", (json_t *)(uintptr_t)r->cgroup);
+	if (own && r->kept)
+		add_kept(own, r);
+	if (doc && r->annotations)
+		(void)json_object_set(doc, "annotations", (json_t *)(uintptr_t)r->annotations);
 	text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
 	json_decref(doc);
 	return text;
@@ -121,6 +140,21 @@ static bool is_locked(int fd)
 		return errno == EWOULDBLOCK;
 	(void)flock(fd, LOCK_UN);
 	return false;
+}
+
+/* Of a container that stays until it is deleted. What cannot be read is not. */
+static bool is_kept(int fd, const char *name)
+{
+	AUTO_FREE char *text = NULL;
+	struct json_doc doc;
+	bool kept;
+
+	if (lseek(fd, 0, SEEK_SET) < 0 || fd_read_all(fd, name, JSON_FILE_MAX, &text, NULL, NULL) < 0 ||
+	    json_doc_parse(&doc, name, text, strlen(text), NULL) < 0)
+		return false;
+	kept = json_object_get(json_object_get(doc.root, "vrun"), "startTime") != NULL;
+	json_doc_fini(&doc);
+	return kept;
 }
 
 /*
@@ -144,6 +178,8 @@ static bool remove_if_dead(int root_fd, const char *name)
 		return errno == ENOENT;
 	if (ours.st_dev != named.st_dev || ours.st_ino != named.st_ino)
 		return true;
+	if (is_kept(fd, name))
+		return false;
 	return unlinkat(root_fd, name, 0) == 0 || errno == ENOENT;
 }
 
@@ -209,9 +245,27 @@ void state_remove_dead(int root_fd, const char *id)
 	(void)remove_if_dead(root_fd, file_name(id, name));
 }
 
+static int read_kept(struct state_record *r, const struct jat *own, struct err *e)
+{
+	const char *number = NULL;
+	struct jat m;
+	int rc = json_get_object(own, "cgroup", &m, e);
+
+	if (rc > 0)
+		r->cgroup = m.val;
+	if (rc >= 0)
+		rc = json_get_string(own, "startTime", &number, e);
+	if (rc <= 0)
+		return rc;
+	r->kept = true;
+	if (num_parse_u64(number, 0, UINT64_MAX, &r->start_time) < 0)
+		return err_set(e, EINVAL, "record of container %s is damaged", r->id);
+	return json_get_string(own, "root", &r->root, e);
+}
+
 static int read_record(struct state_record *r, struct err *e)
 {
-	struct jat root = json_root(&r->doc), own;
+	struct jat root = json_root(&r->doc), own, notes;
 	int64_t pid = 0, monitor = 0;
 	int rc = json_expect_object(&root, e);
 
@@ -234,9 +288,23 @@ static int read_record(struct state_record *r, struct err *e)
 		rc = json_get_string(&own, "supervisor", &r->supervisor, e);
 	if (rc >= 0)
 		rc = json_get_int(&own, "created", 0, INT64_MAX, &r->created, e);
+	if (rc >= 0)
+		rc = read_kept(r, &own, e);
+	if (rc >= 0)
+		rc = json_get_object(&root, "annotations", &notes, e);
+	if (rc > 0)
+		r->annotations = notes.val;
 	r->pid = (pid_t)pid;
 	r->monitor = (pid_t)monitor;
 	return rc < 0 ? rc : 0;
+}
+
+static bool is_same_process(const struct state_record *r)
+{
+	struct procstat st;
+
+	return procstat_read(r->pid, &st) == 0 && st.start_time == r->start_time && st.state != 'Z' &&
+	       st.state != 'X';
 }
 
 int state_load(int root_fd, const char *id, struct state_record *ret, struct err *e)
@@ -264,7 +332,8 @@ int state_load(int root_fd, const char *id, struct state_record *ret, struct err
 		state_record_fini(&r);
 		return rc;
 	}
-	r.running = is_locked(r.fd);
+	r.monitored = is_locked(r.fd);
+	r.running = r.kept ? is_same_process(&r) : r.monitored;
 	*ret = r;
 	return 0;
 }
@@ -274,10 +343,36 @@ int state_open_process(const struct state_record *r)
 	AUTO_FD int fd = r->pid > 0 ? sys_pidfd_open(r->pid, 0) : -1;
 	struct stat st;
 
+	if (fd >= 0 && r->kept)
+		return is_same_process(r) ? fd_take(&fd) : -ESRCH;
 	/* Taken first, checked then: had the pid been passed on, the record would be gone. */
 	if (fd < 0 || fstat(r->fd, &st) < 0 || st.st_nlink == 0 || !is_locked(r->fd))
 		return -ESRCH;
 	return fd_take(&fd);
+}
+
+bool state_is_current(int root_fd, const struct state_record *r)
+{
+	char name[NAME_SIZE];
+	struct stat ours, named;
+
+	return fstat(r->fd, &ours) == 0 && fstatat(root_fd, file_name(r->id, name), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+int state_lock(const struct state_record *r, unsigned timeout_ms)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+
+	/* flock(2) has no time limit, and the one who holds it may be stopped. */
+	for (unsigned ms = 0; flock(r->fd, LOCK_EX | LOCK_NB) < 0; ms += 10) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		if (ms >= timeout_ms)
+			return -EAGAIN;
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
 }
 
 void state_record_fini(struct state_record *r)
@@ -302,7 +397,7 @@ static int visit(int root_fd, char *name, int (*each)(const struct state_record 
 	*strrchr(name, '.') = '\0';
 	if (state_load(root_fd, name, &r, &ignored) < 0)
 		return 0; /* gone meanwhile, or no record */
-	if (r.running) {
+	if (r.running || r.kept) {
 		rc = each(&r, arg);
 	} else {
 		char file[NAME_SIZE];

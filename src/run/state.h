@@ -10,6 +10,10 @@
  * container. So while a record is there and locked its pid cannot have passed
  * to another process; without the lock its monitor is dead, and whoever sees
  * it may remove it.
+ *
+ * A container of "vrun create" is kept: its record stays until "vrun delete",
+ * so the lock says nothing about its pid. The start time tells that pid from a
+ * later one. What else it has lies in ROOT/ID.d (kept.h).
  */
 #ifndef VRUN_RUN_STATE_H
 #define VRUN_RUN_STATE_H
@@ -17,11 +21,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "model/json.h"
 
 #define STATE_ID_MAX 128
+
+/* As the runtime spec names them, and "paused" as runc does. */
+enum state_status { STATE_CREATING, STATE_CREATED, STATE_RUNNING, STATE_PAUSED, STATE_STOPPED };
 
 struct state_record {
 	char id[STATE_ID_MAX + 1];
@@ -32,8 +40,14 @@ struct state_record {
 	const char *fabric;  /* or NULL */
 	const char *supervisor; /* its socket in the state directory; "" or NULL: there is none */
 	int64_t created;     /* seconds since the epoch */
+	bool kept;           /* until it is deleted */
+	uint64_t start_time; /* of the first process, as /proc/PID/stat has it; kept ones only */
+	const char *root;    /* its root file system; kept ones only */
+	const json_t *annotations; /* an object, or NULL */
+	const json_t *cgroup; /* as cgroup_save() wrote it; NULL: none */
 	/* Of a loaded record: */
-	bool running;
+	bool running;   /* its first process lives */
+	bool monitored; /* its monitor lives */
 	int fd;
 	struct json_doc doc;
 };
@@ -63,11 +77,18 @@ void state_remove_dead(int root_fd, const char *id);
 /* Reads one record; state_record_fini() afterwards. -ENOENT when there is none. */
 int state_load(int root_fd, const char *id, struct state_record *ret, struct err *e);
 void state_record_fini(struct state_record *r);
+/* Whether the record that was loaded is still the one of that name. */
+bool state_is_current(int root_fd, const struct state_record *r);
+/*
+ * The lock of a kept record whose monitor has ended, for whoever removes it.
+ * Waits at most `timeout_ms` for its monitor or another who removes it; -EAGAIN then.
+ */
+int state_lock(const struct state_record *r, unsigned timeout_ms);
 /* A pidfd of a loaded record's container, or -ESRCH when it has ended. */
 int state_open_process(const struct state_record *r);
 
-/* Calls each for every running container in order of id; stops at its first non-zero result, which
- * is returned. Records of dead monitors are removed. */
+/* Calls each for every container that runs or is kept, in order of id; stops at its first non-zero
+ * result, which is returned. Other records of dead monitors are removed. */
 int state_each(int root_fd, int (*each)(const struct state_record *r, void *arg), void *arg,
 	       struct err *e);
 

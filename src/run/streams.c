@@ -96,12 +96,21 @@ int streams_prepare_detached(struct streams *s, const char *output, struct err *
 	return 0;
 }
 
-void streams_leave(void)
+static bool is_carried(const struct streams *s, int fd)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->pumps[i].from == fd || s->pumps[i].to == fd)
+			return true;
+	return false;
+}
+
+void streams_leave(const struct streams *s)
 {
 	AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	for (int i = 0; null >= 0 && i < 3; i++)
-		(void)dup2(null, i);
+		if (!is_carried(s, i))
+			(void)dup2(null, i);
 }
 
 int streams_check_preserved(int n, struct err *e)

@@ -49,8 +49,8 @@ int streams_prepare(struct streams *s, bool terminal, struct err *e);
  */
 int streams_prepare_detached(struct streams *s, const char *output, struct err *e);
 
-/* The monitor in the background lets go of the caller's streams. */
-void streams_leave(void);
+/* The monitor in the background lets go of the caller's streams but those that it carries. */
+void streams_leave(const struct streams *s);
 
 /* Refuses what may not be handed on among the caller's descriptors 3 to 3+n-1: sockets, directories, O_PATH. */
 int streams_check_preserved(int n, struct err *e);

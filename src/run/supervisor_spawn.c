@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/kernel.h"
+#include "base/log.h"
 #include "kern/caps.h"
 #include "kern/ids.h"
 #include "kern/refusal.h"
@@ -104,8 +105,9 @@ static int child_main(const struct launch *l, const struct outer_ids *o, struct 
 	static const char *const paths[] = { "/proc/self/ns/user", "/proc/self/ns/pid" };
 	int spaces[2] = { -1, -1 };
 	/* A private one's log is its caller's; a shared one outlives whoever waits for the end of that. */
-	int rc = keep_only(f, l->opt->fabric != NULL, e);
+	int rc = keep_only(f, l->opt->fabric || l->opt->create, e);
 
+	log_set_copy(-1, false);
 	/* Of no terminal: that one's signals are for the app. */
 	(void)setsid();
 	(void)prctl(PR_SET_NAME, "vrun-supervisor", 0, 0, 0);

@@ -1,0 +1,342 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# vrun as an OCI runtime: create, start, state, kill, delete, list, and what
+# engines rely on around them.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+ENGINE=${VRUN%/*}/tests/guest/engine
+
+# A container that is made and not started: its id in $REPLY.
+create() # BUNDLE [OPTION...]
+{
+	local bundle=$1
+
+	shift
+	new_id
+	"$VRUN" create -b "$bundle" --pid-file "$T/$REPLY.pid" "$@" "$REPLY" </dev/null \
+		>"$T/$REPLY.out" 2>"$T/$REPLY.err" 3>&- 4>&- ||
+		fail "vrun create: status $?" "$(<"$T/$REPLY.err")"
+}
+
+status_of() # ID
+{
+	"$VRUN" state "$1" 2>/dev/null | jq -r .status
+}
+
+is_status() # ID STATUS
+{
+	[[ $(status_of "$1") == "$2" ]]
+}
+
+sleeper() # BUNDLE [JQ...]
+{
+	make_bundle "$1" '.process.args = ["sleep", "1000"]' "${@:2}"
+}
+
+# The records of root's containers lie in /run/vrun, which others use, too.
+setup()
+{
+	helper_setup
+	ROOT=$T/run/oci
+	mkdir -m 0700 "$ROOT"
+	VRUN_PLAIN=$VRUN
+	cat >"$T/vrun" <<-END
+		#!/bin/sh
+		exec "$VRUN_PLAIN" --root "$ROOT" "\$@"
+	END
+	chmod +x "$T/vrun"
+	VRUN=$T/vrun
+}
+
+@test "a container is created, started, killed and deleted, and says so" {
+	local id pid
+
+	sleeper "$T/b" '.annotations = {"a.b": "c"}'
+	create "$T/b"
+	id=$REPLY pid=$(<"$T/$REPLY.pid")
+	run -0 "$VRUN" state "$id"
+	assert_equal "$(jq -c '[.id, .status, .pid, .bundle, .annotations]' <<<"$output")" \
+		"[\"$id\",\"created\",$pid,\"$T/b\",{\"a.b\":\"c\"}]"
+	assert_matches "$(jq -r .ociVersion <<<"$output")" '^1\.'
+	# Made, but not the program: that is vrun still.
+	assert_lacks "$(tr '\0' ' ' <"/proc/$pid/cmdline")" "sleep 1000"
+
+	run "$VRUN" delete "$id"
+	assert_status 1
+	assert_contains "$output" "is created"
+	run -0 "$VRUN" start "$id"
+	assert_equal "$(status_of "$id")" running
+	wait_until grep -qa "sleep" "/proc/$pid/cmdline"
+	run "$VRUN" start "$id"
+	assert_status 1
+	assert_contains "$output" "it is running, not created"
+	run "$VRUN" delete "$id"
+	assert_status 1
+	run -0 "$VRUN" list -q
+	assert_output "$id"
+	run -0 "$VRUN" list --format json
+	assert_equal "$(jq -r '.[0].status' <<<"$output")" running
+
+	run -0 "$VRUN" kill "$id" KILL
+	wait_until is_status "$id" stopped
+	assert_equal "$("$VRUN" state "$id" | jq .pid)" 0
+	run "$VRUN" kill "$id"
+	assert_status 1
+	run "$VRUN" start "$id"
+	assert_status 1
+	run -0 "$VRUN" delete "$id"
+	run "$VRUN" state "$id"
+	assert_status 1
+	run "$VRUN" delete "$id"
+	assert_status 1
+	run -0 "$VRUN" delete --force "$id"
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+@test "the container is the caller's: a subreaper collects its exit status" {
+	local bundle=$T/b id
+
+	make_bundle "$bundle" '.process.args = ["sh", "-c", "exit 42"]'
+	new_id
+	id=$REPLY
+	spawn engine "$ENGINE" reap "$T/pid" "$VRUN" create -b "$bundle" --pid-file "$T/pid" "$id" </dev/null
+	wait_until grep -q created "$T/engine.out"
+	"$VRUN" start "$id"
+	wait_exit "${PID[engine]}"
+	assert_status 0
+	assert_equal "$(tail -n 1 "$T/engine.out")" "ended 42"
+	"$VRUN" delete "$id"
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+@test "it is so with a supervisor, too, and policies hold" {
+	local id
+
+	need_command redis-server redis-cli
+	"$VRUN_PLAIN" pack -q -o "$T/db" redis-server --bind '*' --protected-mode no --save '' --daemonize no
+	"$VRUN_PLAIN" pack -q -o "$T/app" redis-cli -h 10.88.0.20 ping
+	printf '{"version": 1, "domain": "db", "net": {"address": ["10.88.0.20"], "rules": [
+		{"allow": "listen", "at": ":6379", "from": ["app"]}]}}' >"$T/db/policy.json"
+	printf '{"version": 1, "domain": "app", "net": {"address": ["10.88.0.21"], "rules": [
+		{"allow": "connect", "to": "db:6379"}]}}' >"$T/app/policy.json"
+	new_id
+	id=$REPLY
+	spawn engine "$ENGINE" reap "$T/pid" "$VRUN" create -b "$T/db" --fabric "f${MARK//[^a-zA-Z0-9]/}" \
+		--pid-file "$T/pid" "$id" </dev/null
+	wait_until grep -q created "$T/engine.out"
+	"$VRUN" start "$id"
+	wait_until grep -q 'Ready to accept' "$T/engine.out"
+	run -0 --separate-stderr "$VRUN" run --fabric "f${MARK//[^a-zA-Z0-9]/}" "$T/app"
+	assert_output PONG
+	run -0 "$VRUN" kill "$id" TERM
+	wait_exit "${PID[engine]}"
+	assert_equal "$(tail -n 1 "$T/engine.out")" "ended 0"
+	wait_until is_status "$id" stopped
+	"$VRUN" delete "$id"
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+@test "what cannot be created leaves nothing, and says why" {
+	make_bundle "$T/b" '.process.args = ["/no/such/program"]'
+	new_id
+	run "$VRUN" --log "$T/log" --log-format json create -b "$T/b" "$REPLY"
+	assert_status 1
+	assert_contains "$output" "No such file or directory"
+	assert_equal "$(jq -r .level "$T/log")" error
+	assert_contains "$(jq -r .msg "$T/log")" "/no/such/program"
+	run "$VRUN" state "$REPLY"
+	assert_status 1
+	run "$VRUN" create -b "$T/nothing" "$REPLY"
+	assert_status 1
+	run "$VRUN" create -b "$T/b" "a/b"
+	assert_status 1
+	edit_bundle "$T/b" '.process.terminal = true'
+	run "$VRUN" create -b "$T/b" "$REPLY"
+	assert_status 1
+	assert_contains "$output" "--console-socket"
+	assert_equal "$(find "$ROOT" -mindepth 1 ! -path '*/filters*')" ""
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+@test "a container whose keepers were killed is stopped or can be deleted, whatever it was doing" {
+	local id pid monitor keeper
+
+	sleeper "$T/b"
+	for when in created running; do
+		create "$T/b"
+		id=$REPLY pid=$(<"$T/$REPLY.pid")
+		[[ $when == created ]] || "$VRUN" start "$id"
+		monitor=$(jq .vrun.monitor "$ROOT/$id.json")
+		kill -KILL "$monitor"
+		wait_until is_status "$id" stopped
+		run "$VRUN" start "$id"
+		assert_status 1
+		run -0 "$VRUN" delete "$id"
+		# Both at once: nobody is left to end it.
+		create "$T/b"
+		id=$REPLY pid=$(<"$T/$REPLY.pid")
+		[[ $when == created ]] || "$VRUN" start "$id"
+		monitor=$(jq .vrun.monitor "$ROOT/$id.json")
+		keeper=$(pgrep -P "$monitor")
+		kill -STOP "$monitor"
+		# shellcheck disable=SC2086 # several
+		kill -KILL $keeper "$monitor"
+		run -0 "$VRUN" delete --force "$id"
+		wait_gone "$pid"
+		run "$VRUN" state "$id"
+		assert_status 1
+	done
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+@test "a create that is killed at any point leaves nothing that delete --force does not remove" {
+	local id n
+
+	sleeper "$T/b"
+	for n in {0..24}; do
+		new_id
+		id=$REPLY
+		setsid "$VRUN" create -b "$T/b" "$id" </dev/null >/dev/null 2>&1 3>&- 4>&- &
+		PID[create]=$!
+		read -r -t "0.0$(printf '%02d' $((n * 3)))" <> <(:) || :
+		kill -KILL -- "-${PID[create]}" 2>/dev/null || :
+		wait "${PID[create]}" 2>/dev/null || :
+		unset 'PID[create]'
+		run -0 "$VRUN" delete --force "$id"
+	done
+	# What a monitor had not published yet goes by itself.
+	wait_until no_container
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+no_container()
+{
+	"$VRUN" list -q | while read -r id; do
+		"$VRUN" delete --force "$id"
+	done
+	[[ -z $("$VRUN" list -q) && -z $(marked_processes) ]]
+}
+
+@test "of several commands on one container each finds it whole" {
+	local id n good
+
+	sleeper "$T/b"
+	new_id
+	id=$REPLY
+	for n in 1 2 3 4; do
+		spawn "create$n" "$VRUN" create -b "$T/b" "$id" </dev/null
+	done
+	good=0
+	for n in 1 2 3 4; do
+		wait_exit "${PID[create$n]}"
+		((status != 0)) || good=$((good + 1))
+	done
+	assert_equal "$good" 1 "creates that succeeded"
+	assert_equal "$(status_of "$id")" created
+	for n in 1 2 3 4; do
+		spawn "start$n" "$VRUN" start "$id"
+	done
+	good=0
+	for n in 1 2 3 4; do
+		wait_exit "${PID[start$n]}"
+		((status != 0)) || good=$((good + 1))
+	done
+	assert_equal "$good" 1 "starts that succeeded"
+	assert_equal "$(status_of "$id")" running
+	for n in 1 2 3 4; do
+		spawn "delete$n" "$VRUN" delete --force "$id"
+	done
+	for n in 1 2 3 4; do
+		wait_exit "${PID[delete$n]}"
+		assert_equal "$status" 0 "delete --force: $(<"$T/delete$n.err")"
+	done
+	assert_equal "$("$VRUN" list -q)" ""
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+@test "a terminal goes to the console socket" {
+	local id
+
+	make_bundle "$T/b" '.process.args = ["sh", "-c", "test -t 0 && test -t 2 && tty && stty size"]' \
+		'.process.terminal = true' '.process.consoleSize = {"height": 33, "width": 77}'
+	spawn console "$ENGINE" console "$T/console"
+	wait_path "$T/console"
+	create "$T/b" --console-socket "$T/console"
+	id=$REPLY
+	"$VRUN" start "$id"
+	wait_exit "${PID[console]}"
+	assert_contains "$(<"$T/console.out")" /dev/
+	assert_contains "$(<"$T/console.out")" "33 77"
+	wait_until is_status "$id" stopped
+	"$VRUN" delete "$id"
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+@test "descriptors are handed on by --preserve-fds and LISTEN_FDS, sockets are not" {
+	local id
+
+	make_bundle "$T/b" '.process.args = ["sh", "-c", "cat <&3; cat <&4; echo $LISTEN_FDS $LISTEN_PID; ls /proc/self/fd | wc -l"]'
+	echo three >"$T/three"
+	echo four >"$T/four"
+	new_id
+	id=$REPLY
+	LISTEN_FDS=1 "$VRUN" create -b "$T/b" --preserve-fds 1 "$id" 3<"$T/three" 4<"$T/four" </dev/null >"$T/out"
+	"$VRUN" start "$id"
+	wait_until is_status "$id" stopped
+	assert_equal "$(head -n 3 "$T/out")" "three"$'\n'"four"$'\n'"1 1"
+	"$VRUN" delete "$id"
+
+	new_id
+	printf '#!/bin/sh\nexec "%s" create -b "%s" --preserve-fds 1 "%s" 3<&1 2>&1 </dev/null\n' "$VRUN" "$T/b" "$REPLY" \
+		>"$T/with-socket"
+	chmod +x "$T/with-socket"
+	run socat -u "EXEC:$T/with-socket" STDOUT
+	assert_contains "$output" "descriptor 3 is a socket"
+	run "$VRUN" state "$REPLY"
+	assert_status 1
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+# bats test_tags=identity:root
+@test "a container is paused and resumed, and signals reach all of its processes" {
+	local id count
+
+	sleeper "$T/b" '.process.args = ["sh", "-c", "trap : USR1; for i in 1 2; do (trap \"echo got; exit\" USR1; echo up; while :; do sleep 1000 & wait; done) & done; wait; wait; wait; sleep 1000"]' \
+		'.linux.resources.pids.limit = 50'
+	create "$T/b"
+	id=$REPLY
+	"$VRUN" start "$id"
+	wait_until count_lines up 2
+	run -0 "$VRUN" pause "$id"
+	assert_equal "$(status_of "$id")" paused
+	run "$VRUN" pause "$id"
+	assert_status 1
+	run -0 "$VRUN" resume "$id"
+	assert_equal "$(status_of "$id")" running
+	run "$VRUN" resume "$id"
+	assert_status 1
+	run -0 "$VRUN" kill --all "$id" USR1
+	wait_until count_lines got 2
+	# A paused one can be deleted, too.
+	"$VRUN" pause "$id"
+	run -0 "$VRUN" delete --force "$id"
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+count_lines() # WORD COUNT
+{
+	[[ $(grep -cx "$1" "$T/$id.out") == "$2" ]]
+}
