@@ -95,7 +95,7 @@ _Noreturn static void child_main(const char *path, const struct launch *l, const
 	(void)setsid(); /* its terminal's signals are for the app */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (chdir("/") == 0 && keep_only(sock, policy, l->opt->fabric || l->opt->detached) &&
+	if (chdir("/") == 0 && keep_only(sock, policy, l->opt->fabric || l->opt->detached || l->opt->create) &&
 	    become_nobody(o, &e) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		(void)execve(path, argv, envp);
 	_exit(125);
