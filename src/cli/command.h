@@ -21,12 +21,13 @@ int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
-int cmd_why(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_spec(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_supervise(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
+int cmd_why(int argc, char **argv); /* cmd_policy_why.c */
+int cmd_graph(int argc, char **argv);
 
 /* "vrun COMMAND: text" with where to read on; returns EXIT_VRUN. */
 int command_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -43,6 +43,28 @@ static void add(json_t *o, const char *key, const char *value)
 		(void)json_object_set_new(o, key, json_string(value));
 }
 
+/* The same for programs. */
+static void add_attempt(json_t *o, const struct policy_attempt *a)
+{
+	static const char *const names[] = { [ATTEMPT_CONNECT] = "connect",
+					     [ATTEMPT_LISTEN] = "listen",
+					     [ATTEMPT_ACCEPT] = "accept",
+					     [ATTEMPT_RESOLVE] = "resolve" };
+	char text[EXPLAIN_TEXT_MAX];
+
+	add(o, "what", names[a->kind]);
+	if (a->kind != ATTEMPT_RESOLVE) {
+		add(o, "proto", policy_proto_name(a->proto));
+		(void)json_object_set_new(o, "port", json_integer(a->port));
+	}
+	if (a->kind != ATTEMPT_LISTEN)
+		add(o, "peer", policy_party_text(&a->peer, text, sizeof text));
+	if (a->peer.addr)
+		add(o, "address", addr_format(a->peer.addr, text, sizeof text));
+	if (a->local)
+		add(o, "local", addr_format(a->local, text, sizeof text));
+}
+
 /*
  * Where the domain's own policy denies a connection to another domain, that one's may deny it too: whoever is
  * to allow it wants to know both.
@@ -93,6 +115,7 @@ char *audit_json(const struct audit_record *r)
 	add(o, "program", small);
 	add(o, "call", r->call);
 	add(o, "attempt", policy_attempt_text(r->attempt, text, sizeof text));
+	add_attempt(o, r->attempt);
 	add(o, "decision", r->verdict->allow ? "allow" : "deny");
 	add(o, "reason", policy_reason_name(r->verdict->reason));
 	add(o, "rule", r->verdict->rule ? r->verdict->rule->id : NULL);
