@@ -30,11 +30,27 @@ static const char key[] = "<p class=\"key\">"
 			  "<b class=\"did\">\xe2\x86\x92 did</b> "
 			  "<b class=\"no\">\xe2\x9c\x95 was denied</b></p>\n";
 
-/* Control characters too have no place in HTML; U+FFFD stands for them. */
+/* A character of three bytes that changes the direction of text: U+202A to U+202E, U+2066 to U+2069. */
+static bool turns_text(const unsigned char *p)
+{
+	return p[0] == 0xe2 && ((p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) ||
+				(p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+}
+
+/*
+ * Control characters have no place in HTML, nor have those that turn the
+ * direction of text around, by which one name can look like another. U+FFFD
+ * stands for them.
+ */
 static void put(FILE *f, const char *text)
 {
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-		if (*p == '&')
+		bool turns = turns_text(p);
+
+		if (turns || *p < 0x20 || *p == 0x7f) {
+			(void)fputs("\xef\xbf\xbd", f);
+			p += turns ? 2 : 0;
+		} else if (*p == '&')
 			(void)fputs("&amp;", f);
 		else if (*p == '<')
 			(void)fputs("&lt;", f);
@@ -44,8 +60,6 @@ static void put(FILE *f, const char *text)
 			(void)fputs("&quot;", f);
 		else if (*p == '\'')
 			(void)fputs("&#39;", f);
-		else if (*p < 0x20 || *p == 0x7f)
-			(void)fputs("\xef\xbf\xbd", f);
 		else
 			(void)fputc(*p, f);
 	}

@@ -9,6 +9,7 @@
 #include "model/policy_region.h"
 
 #define LABEL_MAX 96    /* bytes of a port list that are drawn */
+#define NAME_COLUMNS 60 /* of a name that are drawn */
 #define LABEL_PORTS 8   /* ports of what was seen that are drawn */
 #define PORTS_TEXT 4096 /* of the longest list that is looked at */
 
@@ -96,6 +97,10 @@ static int count_port(struct graph_edge *edge, enum policy_proto proto, uint16_t
 			v[i].count += count;
 			return 0;
 		}
+	if (edge->n_ports == GRAPH_PORTS_MAX) {
+		edge->more++;
+		return 0;
+	}
 	if (edge->n_ports == edge->room) {
 		size_t room = edge->room ? 2 * edge->room : 8;
 
@@ -292,15 +297,21 @@ int graph_add_policies(struct graph *g, const struct fabric *f, struct err *e)
 /* --- Graphviz ------------------------------------------------------------------------------------ */
 
 /*
- * A text in quotes. A backslash and a quote are its language's, "&" begins an
- * entity, and what is no printing character has no business in a picture.
+ * A text in quotes, cut where it is long. A backslash and a quote are its
+ * language's, "&" begins an entity, and what is no printing character has no
+ * business in a picture.
  */
 static void put_text(FILE *f, const char *text)
 {
 	char safe[1024];
+	size_t columns = 0;
 
 	(void)log_quote(safe, sizeof safe, text);
 	for (const char *p = safe; *p; p++) {
+		if (((unsigned char)*p & 0xc0) != 0x80 && ++columns > NAME_COLUMNS) {
+			(void)fputs("...", f);
+			break;
+		}
 		if (*p == '&')
 			(void)fputs("&amp;", f);
 		else if (*p == '"' || *p == '\\')
@@ -358,7 +369,9 @@ static void put_seen(FILE *f, const struct graph_edge *edge)
 		if (p->count > 1)
 			(void)fprintf(f, " (%llu)", (unsigned long long)p->count);
 	}
-	if (edge->n_ports > LABEL_PORTS)
+	if (edge->more)
+		(void)fputs("\\nand many more", f);
+	else if (edge->n_ports > LABEL_PORTS)
 		(void)fprintf(f, "\\nand %zu more", edge->n_ports - LABEL_PORTS);
 }
 

@@ -14,6 +14,7 @@
 
 #define GRAPH_NODES_MAX 400
 #define GRAPH_EDGES_MAX 4000
+#define GRAPH_PORTS_MAX 256 /* of one edge that are told apart */
 
 enum graph_node_kind {
 	GRAPH_DOMAIN,  /* a policy was given for it */
@@ -51,6 +52,7 @@ struct graph_edge {
 	const char *label; /* of MAY and HALF */
 	struct graph_port *ports;
 	size_t n_ports, room;
+	uint64_t more; /* at other ports */
 };
 
 /* Zeroed is empty. */

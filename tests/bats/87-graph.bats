@@ -61,13 +61,15 @@ edges() # DOT
 
 @test "a running fabric gives who did and what was denied, on either side" {
 	need_command python3
+	mkfifo listens
 	stay db 'python3 -c "
-import socket, os
-s = socket.socket(); s.bind((\"\", 5432)); s.listen()
-print(\"listens\", flush=True)
-c = s.accept()
-os.read(0, 1)" <&0 & while ! grep -q listens /dev/null; do break; done; sleep 0' --fabric "$MARK"
-	wait_until grep -q listens "$T/db.out"
+import os, socket
+s = socket.socket()
+s.bind((\"\", 5432))
+s.listen()
+open(\"listens\", \"w\").close()
+s.accept()
+os.read(0, 1)" <&0 & : <listens' --fabric "$MARK"
 	# shellcheck disable=SC2016 # the sandbox's
 	stay web 'try() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
 		exec 4<>/dev/tcp/10.88.0.11/5432 || echo failed
@@ -115,7 +117,7 @@ hostile_log()
 	assert_equal "$(grep -o '<svg' page.html | wc -l)" 1
 	assert_equal "$(grep -o '</figure>' page.html | wc -l)" 1
 	# Nothing is loaded from anywhere: names of XML's own are the only addresses.
-	assert_equal "$(grep -oE '(src|href)=' page.html | wc -l)" 0
+	assert_equal "$(grep -oE '<[^>]* (src|href)=' page.html)" ""
 	assert_contains "$page" "default-src 'none'"
 	run "$VRUN" graph web.json --log log -o page.svg
 	assert_status 0
