@@ -335,6 +335,28 @@ teardown()
 	exec 7>&-
 }
 
+# bats test_tags=identity:root
+@test "vrun's own processes need less than two megabytes together" {
+	local pid kib sum=0 seen=""
+
+	mkfifo out
+	script_bundle "$T/b" 'echo ready; read x'
+	exec 7<>out
+	spawn app vrun_to out "$T/b"
+	wait_line 7
+	for pid in "${PID[app]}" $(cat "/proc/${PID[app]}/task/${PID[app]}/children"); do
+		[[ $(readlink "/proc/$pid/exe") == "$(realpath "$VRUN")" ]] || continue
+		kib=$(awk '$1 == "Pss:" { print $2 }' "/proc/$pid/smaps_rollup")
+		seen+=" $pid:$kib"
+		sum=$((sum + kib))
+	done
+	kill -TERM "${PID[app]}"
+	wait_exit "${PID[app]}"
+	exec 7>&-
+	assert_equal "$(wc -w <<<"$seen")" 2
+	((sum > 0 && sum < 2048)) || fail "want less than 2048 KiB, have $sum:$seen"
+}
+
 @test "an app that stops is not the end, and goes on" {
 	mkfifo out
 	script_bundle "$T/b" 'echo ready; read x; echo "$x"; exit 4'
