@@ -3,12 +3,17 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "cli/ask.h"
 #include "cli/cmd_policy.h"
 #include "cli/command.h"
+#include "kern/control.h"
+#include "run/state.h"
 
 struct apply_options {
 	struct ask_whom whom;
@@ -49,7 +54,7 @@ static int print_json(void *ctx, json_t *o)
 	return 0;
 }
 
-static int send_policy(struct apply_options *a, const struct json_doc *doc, struct err *e)
+static int send_policy(struct apply_options *a, const struct json_doc *doc, bool gateway, struct err *e)
 {
 	struct ask_targets s;
 	struct ask_whom whom = a->whom;
@@ -64,8 +69,9 @@ static int send_policy(struct apply_options *a, const struct json_doc *doc, stru
 		rc = err_hint(e, "end the run and start it with the new policy");
 	} else {
 		rc = ask_question(s.v[0].path,
-				  json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "query", "apply", "id", a->whom.id, "dry",
-					    a->dry, "policy", "name", doc->name, "text", doc->text),
+				  json_pack("{s:s, s:s, s:b, s:b, s:{s:s, s:s}}", "query", "apply", "id",
+					    a->whom.id, "dry", a->dry, "gateway", gateway, "policy", "name",
+					    doc->name, "text", doc->text),
 				  false, a->json ? print_json : print_text, a, e);
 	}
 	ask_targets_fini(&s);
@@ -74,9 +80,82 @@ static int send_policy(struct apply_options *a, const struct json_doc *doc, stru
 	return rc;
 }
 
+/* --- the gateway ----------------------------------------------------------------- */
+
+/* The name of its control socket; "" when the run has no gateway. The caller frees. */
+static int find_gateway(const struct apply_options *a, char **ret, struct err *e)
+{
+	AUTO_FREE char *root = NULL;
+	AUTO_FD int dir = -1;
+	struct state_record r;
+	int rc;
+
+	*ret = strdup("");
+	if (a->whom.path) /* no run of ours: its gateway is somebody else's */
+		return *ret ? 0 : err_num(e, ENOMEM, "gateway");
+	rc = state_root(a->whom.root, &root, e);
+	if (rc < 0)
+		return rc;
+	dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(e, "state directory %s", root);
+	rc = state_load(dir, a->whom.id, &r, e);
+	if (rc < 0)
+		return rc;
+	if (r.gateway) {
+		free(*ret);
+		*ret = strdup(r.gateway);
+	}
+	state_record_fini(&r);
+	return *ret ? 0 : err_num(e, ENOMEM, "gateway");
+}
+
+static int write_text(const struct json_doc *doc, int *ret_fd, struct err *e)
+{
+	json_t *o = json_pack("{s:{s:s, s:s}}", "policy", "name", doc->name, "text", doc->text);
+	AUTO_FREE char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	AUTO_FD int fd = memfd_create("vrun-policy", MFD_CLOEXEC);
+	int rc;
+
+	json_decref(o);
+	if (!text)
+		return err_num(e, ENOMEM, "policy for the gateway");
+	if (fd < 0)
+		return err_sys(e, "memfd for the gateway's policy");
+	rc = fd_write_all(fd, text, strlen(text));
+	if (rc < 0)
+		return err_num(e, -rc, "policy for the gateway");
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+/* From here to the end of the conversation the gateway decides by both policies. */
+static int prepare_gateway(const struct apply_options *a, const struct json_doc *doc, int *ret_sock, struct err *e)
+{
+	AUTO_FREE char *name = NULL;
+	AUTO_FD int sock = -1, text = -1;
+	int rc = find_gateway(a, &name, e);
+
+	if (rc < 0 || !*name)
+		return rc;
+	rc = control_connect(name, &sock, e);
+	if (rc == -ECONNREFUSED) {
+		(void)err_set(e, ESRCH, "the gateway of %s has ended", a->whom.id);
+		return err_hint(e, "nothing leads outside any more: start it anew");
+	}
+	if (rc == 0)
+		rc = write_text(doc, &text, e);
+	if (rc == 0)
+		rc = control_ask(sock, CONTROL_PREPARE, text, e);
+	if (rc == 0)
+		*ret_sock = fd_take(&sock);
+	return rc;
+}
+
 /* What is wrong in it is said here, with the place. */
 static int apply(struct apply_options *a, const char *file, struct err *e)
 {
+	AUTO_FD int gateway = -1;
 	struct json_doc doc;
 	struct policy p;
 	int rc = json_doc_load(&doc, AT_FDCWD, file, NULL, e);
@@ -86,8 +165,12 @@ static int apply(struct apply_options *a, const char *file, struct err *e)
 	rc = policy_read(&p, &doc, NULL, e);
 	if (rc == 0) {
 		policy_fini(&p);
-		rc = send_policy(a, &doc, e);
+		rc = prepare_gateway(a, &doc, &gateway, e);
 	}
+	if (rc == 0)
+		rc = send_policy(a, &doc, gateway >= 0, e);
+	if (rc == 0 && gateway >= 0 && !a->dry)
+		rc = control_ask(gateway, CONTROL_COMMIT, -1, e);
 	json_doc_fini(&doc);
 	return rc;
 }

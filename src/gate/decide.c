@@ -6,9 +6,12 @@
 
 static bool allowed(const struct gate *g, const struct policy_attempt *a)
 {
+	const struct policy *ceiling = g->text->has_ceiling ? &g->text->ceiling : NULL;
 	struct policy_verdict v;
 
-	policy_decide_bounded(g->policy, g->ceiling, a, &v);
+	policy_decide_bounded(&g->text->policy, ceiling, a, &v);
+	if (v.allow && g->next)
+		policy_decide(&g->next->policy, a, &v);
 	return v.allow;
 }
 
@@ -26,7 +29,7 @@ static bool never(const struct gate *g, const struct addr *a)
 	enum addr_kind kind = addr_kind(a);
 
 	return kind == ADDR_UNSPECIFIED || kind == ADDR_MULTICAST || kind == ADDR_BROADCAST ||
-	       policy_unreachable(g->policy, &whole) != NULL;
+	       policy_unreachable(&g->text->policy, &whole) != NULL;
 }
 
 enum gate_decision gate_decide(const struct gate *g, const struct gateway_request *r, enum policy_proto proto,
@@ -110,5 +113,5 @@ bool gate_may_know(const struct gate *g, const char *name, const struct addr *a)
 			     .whole = { .kind = HOST_PREFIX, .prefix = { *a, 128 } } };
 
 	(void)snprintf(l.r.name, sizeof l.r.name, "%s", name);
-	return open_by(&l, g->policy) || open_by(&l, g->ceiling);
+	return open_by(&l, &g->text->policy) || (g->text->has_ceiling && open_by(&l, &g->text->ceiling));
 }

@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/queue.h>
 
+#include "gate/read.h"
 #include "model/gateway.h"
 #include "model/policy_decide.h"
 
@@ -87,10 +88,22 @@ struct gate_job {
 
 #define GATE_JOB_BUCKETS 1024
 
+/* Who gives it another policy (control.c). */
+struct gate_control {
+	struct gate_watch arrivals, talk;
+	struct gate_timer patience;
+	int fd;   /* owned; the listening socket; -1: none */
+	int sock; /* owned; of the conversation; -1: none */
+	int64_t owner;
+	struct gate_text next;
+};
+
 struct gate {
 	int sock, ep; /* borrowed; the supervisor; epoll */
 	bool over;
-	const struct policy *policy, *ceiling; /* ceiling: NULL: none */
+	struct gate_text *text;      /* borrowed; what is in force */
+	struct gate_text *next;      /* and what has to allow it, too: NULL: nothing (control.c) */
+	struct gate_control control;
 	struct gate_watch requests;
 	struct gate_timers timers;
 	struct gate_names *names; /* owned */
@@ -137,6 +150,10 @@ int gate_socket_connect(int fd, bool v6, const struct addr *peer, uint16_t port)
 
 void gate_connect(struct gate *g, const struct gateway_request *r); /* connect.c */
 void gate_resolve(struct gate *g, const struct gateway_request *r); /* resolve.c */
+
+/* Hears those who put another policy in force at the listening socket, which it takes. */
+int gate_control_init(struct gate *g, int fd, int64_t owner, struct err *e);
+void gate_control_fini(struct gate *g);
 
 /* What the process gives up (confine.c). */
 int gate_confine(const struct policy *p, struct err *e);

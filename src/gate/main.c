@@ -12,79 +12,31 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "gate/gate.h"
-#include "model/json.h"
-
-#define POLICY_MAX (32U << 20) /* bytes of both texts */
-
-static int read_one(const struct jat *root, const char *key, struct policy *ret, struct err *e)
-{
-	const char *name, *text;
-	struct json_doc doc;
-	struct jat obj;
-	int rc = json_get_object(root, key, &obj, e);
-
-	if (rc <= 0)
-		return rc;
-	if (json_get_string(&obj, "name", &name, e) != 1 || json_get_string(&obj, "text", &text, e) != 1)
-		return json_error(&obj, e, "name or text is missing");
-	rc = json_doc_parse(&doc, name, text, strlen(text), e);
-	if (rc < 0)
-		return rc;
-	rc = policy_read(ret, &doc, NULL, e);
-	json_doc_fini(&doc);
-	return rc < 0 ? rc : 1;
-}
-
-/* {"policy": {"name", "text"}, "ceiling": ...}, to the end of the pipe. */
-static int read_policies(struct policy *policy, struct policy *ceiling, bool *ret_has_ceiling, struct err *e)
-{
-	AUTO_FD int fd = GATEWAY_POLICY;
-	AUTO_FREE char *text = NULL;
-	struct json_doc doc;
-	struct jat root;
-	size_t len;
-	int rc = fd_read_all(fd, "policy", POLICY_MAX, &text, &len, e);
-
-	if (rc == 0)
-		rc = json_doc_parse(&doc, "policy", text, len, e);
-	if (rc < 0)
-		return rc;
-	root = json_root(&doc);
-	rc = json_expect_object(&root, e);
-	if (rc == 0) {
-		rc = read_one(&root, "policy", policy, e);
-		rc = rc == 0 ? json_error(&root, e, "policy is missing") : rc;
-	}
-	if (rc > 0) {
-		rc = read_one(&root, "ceiling", ceiling, e);
-		*ret_has_ceiling = rc > 0;
-	}
-	json_doc_fini(&doc);
-	return rc < 0 ? rc : 0;
-}
+#include "gate/read.h"
 
 static int serve(struct err *e)
 {
-	static struct policy policy, ceiling;
+	static struct gate_text text;
 	static struct gate g;
-	bool has_ceiling = false;
-	int rc = read_policies(&policy, &ceiling, &has_ceiling, e);
+	AUTO_FD int fd = GATEWAY_POLICY;
+	int rc = gate_text_read(&text, fd, e);
 
 	if (rc < 0)
 		return rc;
-	g = (struct gate){ .sock = GATEWAY_SOCK, .policy = &policy, .ceiling = has_ceiling ? &ceiling : NULL };
+	g = (struct gate){ .sock = GATEWAY_SOCK, .text = &text };
 	TAILQ_INIT(&g.timers);
 	g.ep = epoll_create1(EPOLL_CLOEXEC);
 	rc = g.ep < 0 ? err_sys(e, "epoll") : gate_names_init(&g, e);
 	if (rc == 0)
-		rc = gate_confine(&policy, e);
+		rc = gate_control_init(&g, GATEWAY_CONTROL, text.owner, e);
+	if (rc == 0)
+		rc = gate_confine(&text.policy, e);
 	if (rc == 0)
 		rc = gate_serve(&g, e);
+	gate_control_fini(&g);
 	if (g.names)
 		gate_names_fini(&g);
-	policy_fini(&policy);
-	if (has_ceiling)
-		policy_fini(&ceiling);
+	gate_text_fini(&text);
 	return rc;
 }
 
@@ -100,7 +52,8 @@ int main(void)
 		return 125;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)fcntl(GATEWAY_SOCK, F_SETFD, FD_CLOEXEC);
+	for (int fd = GATEWAY_SOCK; fd <= GATEWAY_CONTROL; fd++)
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (serve(&e) == 0)
 		return 0;
 	log_err(&e);

@@ -23,6 +23,7 @@
 
 #define GATEWAY_SOCK 3   /* the gateway's descriptor of that socket */
 #define GATEWAY_POLICY 4 /* a pipe or memfd from which it reads {"policy": {"name", "text"}, "ceiling": {...}} to the end */
+#define GATEWAY_CONTROL 5 /* the listening socket of kern/control.h */
 #define GATEWAY_ADDRESSES_MAX 32
 #define GATEWAY_OPTIONS_MAX 48
 #define GATEWAY_OPTION_SIZE 16

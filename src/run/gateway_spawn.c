@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/kernel.h"
 #include "kern/caps.h"
+#include "kern/control.h"
 #include "kern/helper.h"
 #include "model/gateway.h"
 #include "run/plan.h"
@@ -35,7 +36,7 @@ static json_t *text_of(const struct json_doc *doc)
 /* A file in memory with what the gateway decides by. */
 static int write_policies(const struct policy_applied *p, int *ret_fd, struct err *e)
 {
-	json_t *all = json_pack("{s:o}", "policy", text_of(&p->text));
+	json_t *all = json_pack("{s:o, s:I}", "policy", text_of(&p->text), "owner", (json_int_t)geteuid());
 	AUTO_FD int fd = memfd_create("vrun-policy", MFD_CLOEXEC);
 	AUTO_FREE char *text = NULL;
 	int rc;
@@ -57,17 +58,18 @@ static int write_policies(const struct policy_applied *p, int *ret_fd, struct er
 
 /* --- in the child ------------------------------------------------------------------------- */
 
-static bool keep_only(int sock, int policy, bool quiet)
+static bool keep_only(int sock, int policy, int control, bool quiet)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	/* Out of the way first, so that none is overwritten. */
-	sock = fcntl(sock, F_DUPFD_CLOEXEC, 5);
-	policy = fcntl(policy, F_DUPFD_CLOEXEC, 5);
-	return null >= 0 && sock >= 0 && policy >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
+	sock = fcntl(sock, F_DUPFD_CLOEXEC, 6);
+	policy = fcntl(policy, F_DUPFD_CLOEXEC, 6);
+	control = fcntl(control, F_DUPFD_CLOEXEC, 6);
+	return null >= 0 && sock >= 0 && policy >= 0 && control >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
 	       dup2(null, STDOUT_FILENO) >= 0 && (!quiet || dup2(null, STDERR_FILENO) >= 0) &&
 	       dup2(sock, GATEWAY_SOCK) >= 0 && dup2(policy, GATEWAY_POLICY) >= 0 &&
-	       sys_close_range(5, ~0U, 0) == 0;
+	       dup2(control, GATEWAY_CONTROL) >= 0 && sys_close_range(6, ~0U, 0) == 0;
 }
 
 /* Host root's id is taken off, where there is another; of its rights one is left, for ports below 1024. */
@@ -86,7 +88,7 @@ static bool become_nobody(const struct outer_ids *o, struct err *e)
 }
 
 _Noreturn static void child_main(const char *path, const struct launch *l, const struct outer_ids *o, int sock,
-				 int policy)
+				 int policy, int control)
 {
 	char *argv[] = { (char *)(uintptr_t)"vrun-gateway", NULL }, *envp[] = { NULL };
 	struct err e;
@@ -95,7 +97,7 @@ _Noreturn static void child_main(const char *path, const struct launch *l, const
 	(void)setsid(); /* its terminal's signals are for the app */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (chdir("/") == 0 && keep_only(sock, policy, l->opt->fabric || l->opt->detached || l->opt->create) &&
+	if (chdir("/") == 0 && keep_only(sock, policy, control, l->opt->fabric || l->opt->detached || l->opt->create) &&
 	    become_nobody(o, &e) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		(void)execve(path, argv, envp);
 	_exit(125);
@@ -108,7 +110,7 @@ int gateway_spawn(struct supervisor *s, const struct launch *l, struct err *e)
 	const struct policy_applied *p = l->opt->policy;
 	struct clone_args args = { .exit_signal = SIGCHLD, .flags = CLONE_PIDFD,
 				   .pidfd = (uint64_t)(uintptr_t)&s->gateway_pidfd };
-	AUTO_FD int policy = -1, ours = -1, theirs = -1;
+	AUTO_FD int policy = -1, ours = -1, theirs = -1, control = -1;
 	char path[PATH_MAX];
 	struct outer_ids o;
 	int pair[2], rc;
@@ -121,6 +123,8 @@ int gateway_spawn(struct supervisor *s, const struct launch *l, struct err *e)
 		rc = plan_gateway_ids(l, &o, e);
 	if (rc == 0)
 		rc = write_policies(p, &policy, e);
+	if (rc == 0)
+		rc = control_listen(s->gateway_control, &control, e);
 	if (rc < 0)
 		return rc;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -131,7 +135,7 @@ int gateway_spawn(struct supervisor *s, const struct launch *l, struct err *e)
 	if (pid < 0)
 		return err_sys(e, "the gateway's process");
 	if (pid == 0)
-		child_main(path, l, &o, theirs, policy);
+		child_main(path, l, &o, theirs, policy, control);
 	s->gateway_pid = (pid_t)pid;
 	s->gateway = fd_take(&ours);
 	return 0;

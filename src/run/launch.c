@@ -169,6 +169,7 @@ static int record(struct monitor *m, struct err *e)
 					 l->opt->policy->net == PROFILE_NET_NONE ? "none" : "loopback",
 				  .fabric = l->opt->fabric,
 				  .supervisor = m->supervisor.name,
+				  .gateway = m->supervisor.gateway_control,
 				  .created = time(NULL),
 				  .pid = m->pid,
 				  .kept = l->opt->create,

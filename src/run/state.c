@@ -116,6 +116,8 @@ static char *record_text(const struct state_record *r)
 		(void)json_object_set_new(own, "fabric", json_string(r->fabric));
 	if (own && r->supervisor && *r->supervisor)
 		(void)json_object_set_new(own, "supervisor", json_string(r->supervisor));
+	if (own && r->gateway && *r->gateway)
+		(void)json_object_set_new(own, "gateway", json_string(r->gateway));
 	if (own && r->cgroup)
 		(void)json_object_set(own, "cgroup", (json_t *)(uintptr_t)r->cgroup);
 	if (own && r->kept)
@@ -286,6 +288,8 @@ static int read_record(struct state_record *r, struct err *e)
 		rc = json_get_string(&own, "fabric", &r->fabric, e);
 	if (rc >= 0)
 		rc = json_get_string(&own, "supervisor", &r->supervisor, e);
+	if (rc >= 0)
+		rc = json_get_string(&own, "gateway", &r->gateway, e);
 	if (rc >= 0)
 		rc = json_get_int(&own, "created", 0, INT64_MAX, &r->created, e);
 	if (rc >= 0)

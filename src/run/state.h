@@ -39,6 +39,7 @@ struct state_record {
 	const char *net;     /* "none", "loopback", "rules" */
 	const char *fabric;  /* or NULL */
 	const char *supervisor; /* its socket in the state directory; "" or NULL: there is none */
+	const char *gateway;    /* the name of its gateway's control socket (kern/control.h); "" or NULL */
 	int64_t created;     /* seconds since the epoch */
 	bool kept;           /* until it is deleted */
 	uint64_t start_time; /* of the first process, as /proc/PID/stat has it; kept ones only */

@@ -16,6 +16,7 @@
 #ifndef VRUN_RUN_SUPERVISOR_H
 #define VRUN_RUN_SUPERVISOR_H
 
+#include "kern/control.h"
 #include "run/launch.h"
 
 struct supervisor {
@@ -27,6 +28,7 @@ struct supervisor {
 	int gateway;       /* the domain's gateway (gateway_spawn.c), until it is handed over; -1 */
 	int gateway_pidfd; /* -1: there is none */
 	pid_t gateway_pid;
+	char gateway_control[CONTROL_NAME_SIZE]; /* kern/control.h; "" without a gateway */
 	pid_t pid;  /* when it is our child, else 0 */
 	bool shared;
 	bool published; /* we have given it its name */

@@ -53,7 +53,7 @@ static bool same_prefix(const struct prefix *x, const struct prefix *y)
 }
 
 /* What was made by the old policy when the container was: its filter, its cgroup, its network. */
-static int check_fixed(const struct domain *d, const struct policy *p, struct err *e)
+static int check_fixed(const struct domain *d, const struct policy *p, bool gateway, struct err *e)
 {
 	const struct policy *old = &d->policy;
 	const unsigned made = POLICY_NEEDS_UDP | POLICY_NEEDS_WIRE;
@@ -74,9 +74,11 @@ static int check_fixed(const struct domain *d, const struct policy *p, struct er
 		return refuse(p, e, "\"memory\", \"pids\" or \"files\" of \"limits\"");
 	if (policy_needs(p) & ~policy_needs(old) & made)
 		return refuse(p, e, "that there are no rules for UDP");
-	/* A gateway has its own copy of the policy. */
-	if ((policy_needs(p) | policy_needs(old)) & POLICY_NEEDS_GATEWAY)
-		return refuse(p, e, "a policy that leads outside");
+	/* The gateway has its own copy of the policy, and not from us. */
+	if (policy_needs(p) & POLICY_NEEDS_GATEWAY && d->gateway.fd < 0)
+		return refuse(p, e, "that nothing leads outside");
+	if (d->gateway.fd >= 0 && !gateway)
+		return err_set(e, ENOTSUP, "%s: the gateway of the container was not given this policy", p->file ?: "policy");
 	return 0;
 }
 
@@ -143,20 +145,20 @@ static int put_in_force(struct domain *d, struct policy *p, struct err *e)
 	return 0;
 }
 
-int apply_policy(struct sup *s, struct domain *d, const char *name, const char *text, bool dry,
-		 struct revoked *ret, struct err *e)
+int apply_policy(struct sup *s, struct domain *d, const struct apply_request *how, struct revoked *ret,
+		 struct err *e)
 {
 	struct policy p;
-	int rc = load(name, text, &p, e);
+	int rc = load(how->name, how->text, &p, e);
 
 	if (rc < 0)
 		return rc;
-	rc = check_fixed(d, &p, e);
+	rc = check_fixed(d, &p, how->gateway, e);
 	if (rc == 0)
 		rc = admit_check_needs(s, d->id, &p, e);
-	if (rc == 0 && !dry)
+	if (rc == 0 && !how->dry)
 		rc = put_in_force(d, &p, e);
-	if (rc == 0 && !dry)
+	if (rc == 0 && !how->dry)
 		revoke_forbidden(s, d, ret);
 	policy_fini(&p); /* empty when it was taken */
 	return rc;

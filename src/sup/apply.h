@@ -15,12 +15,18 @@
 struct sup;
 struct domain;
 
+/* A policy, borrowed. */
+struct apply_request {
+	const char *name, *text; /* what messages call it */
+	bool dry;                /* it is only checked */
+	bool gateway;            /* the domain's gateway has it already, and decides by both */
+};
+
 /*
- * Puts the policy in `text`, called `name` in messages, in force for the
- * domain. -EINVAL and the like with the reason: the old one stays, untouched. With `dry`
- * it is only checked.
+ * Puts the policy in force for the domain. -EINVAL and the like with the
+ * reason: the old one stays, untouched.
  */
-int apply_policy(struct sup *s, struct domain *d, const char *name, const char *text, bool dry,
-		 struct revoked *ret, struct err *e);
+int apply_policy(struct sup *s, struct domain *d, const struct apply_request *how, struct revoked *ret,
+		 struct err *e);
 
 #endif

@@ -385,7 +385,7 @@ static struct query_reader *reader_new(struct sup *s, int *fd)
 
 static int parse(struct query_reader *r, const struct json_doc *doc, struct err *e)
 {
-	static const char *const keys[] = { "query", "id", "follow", "policy", "dry", NULL };
+	static const char *const keys[] = { "query", "id", "follow", "policy", "dry", "gateway", NULL };
 	struct jat root = json_root(doc);
 	const char *what = NULL, *id = NULL;
 	int rc = json_known_keys(&root, keys, e);
@@ -410,21 +410,22 @@ static int parse(struct query_reader *r, const struct json_doc *doc, struct err 
 	return 0;
 }
 
-static int read_policy(const struct json_doc *doc, const char **name, const char **text, bool *dry, struct err *e)
+static int read_request(const struct json_doc *doc, struct apply_request *ret, struct err *e)
 {
 	struct jat root = json_root(doc), policy;
 	int rc = json_get_object(&root, "policy", &policy, e);
 
-	*name = *text = NULL;
 	if (rc == 1)
-		rc = json_get_string(&policy, "name", name, e);
+		rc = json_get_string(&policy, "name", &ret->name, e);
 	if (rc == 1)
-		rc = json_get_string(&policy, "text", text, e);
+		rc = json_get_string(&policy, "text", &ret->text, e);
 	if (rc >= 0)
-		rc = json_get_bool(&root, "dry", dry, e);
+		rc = json_get_bool(&root, "dry", &ret->dry, e);
+	if (rc >= 0)
+		rc = json_get_bool(&root, "gateway", &ret->gateway, e);
 	if (rc < 0)
 		return rc;
-	return *name && *text ? 0 : err_set(e, EINVAL, "the policy's name or text is missing");
+	return ret->name && ret->text ? 0 : err_set(e, EINVAL, "the policy's name or text is missing");
 }
 
 /* One answer, at once: the policy is in force when it is written. */
@@ -432,18 +433,17 @@ static void serve_apply(struct query_reader *r, const struct json_doc *doc)
 {
 	struct domain *d = r->id ? next_domain(r) : NULL;
 	struct revoked cut = { 0 };
-	const char *name, *text;
+	struct apply_request how = { 0 };
 	struct err e = { 0 };
-	bool dry = false;
-	int rc = d ? read_policy(doc, &name, &text, &dry, &e) : err_set(&e, EINVAL, "for which container?");
+	int rc = d ? read_request(doc, &how, &e) : err_set(&e, EINVAL, "for which container?");
 
 	if (rc == 0)
-		rc = apply_policy(r->sup, d, name, text, dry, &cut, &e);
+		rc = apply_policy(r->sup, d, &how, &cut, &e);
 	if (rc < 0) {
 		put_last(r, json_pack("{s:s, s:s}", "error", e.text, "hint", e.hint));
 		return;
 	}
-	put_json(r, json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "applied", !dry, "generation",
+	put_json(r, json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "applied", !how.dry, "generation",
 			      (json_int_t)d->generation, "connections", (json_int_t)cut.streams, "listeners",
 			      (json_int_t)cut.listeners, "flows", (json_int_t)cut.flows, "stopped",
 			      (json_int_t)cut.domains));

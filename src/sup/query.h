@@ -10,7 +10,7 @@
  *                                              or {"name", "long"} when the text finds no room
  *   {"query": "log", "id": ID, "follow": true} audit records (audit.h): the last
  *                                              ones, then those that come
- *   {"query": "apply", "id": ID, "policy": {"name", "text"}, "dry": false}
+ *   {"query": "apply", "id": ID, "policy": {"name", "text"}, "dry": false, "gateway": false}
  *                                              another policy for that container (apply.h)
  *
  * Without "id": of all containers. The last line is {"end": true}, or

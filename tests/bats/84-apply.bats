@@ -269,3 +269,51 @@ hidden() # TRANSPORT
 	run "$VRUN" policy show "$MARK-nobody"
 	assert_vrun_error "$MARK-nobody"
 }
+
+@test "a gateway gets its own copy of a changed policy, or nothing changes" {
+	policy app tcp 10.88.0.21 '{"allow":"connect","to":"*.example.com:443"}'
+	policy app.more tcp 10.88.0.21 '{"allow":"connect","to":"*.example.com:443"},{"allow":"connect","to":"192.0.2.0/24:80"}'
+	policy inside tcp 10.88.0.22 '{"allow":"connect","to":"db:7001"}'
+	policy inside.out tcp 10.88.0.22 '{"allow":"connect","to":"*:443"}'
+	start app serve 7001
+	start inside serve 7001
+	run -0 "$VRUN" policy apply "$MARK-app" "$T/app.more.json"
+	assert_output "in force as generation 2"
+	run -0 "$VRUN" policy apply --dry-run "$MARK-app" "$T/app.json"
+	assert_output "it can be applied; generation 2 is in force"
+	run -0 "$VRUN" policy apply "$MARK-app" "$T/app.json"
+	assert_output "in force as generation 3"
+	# One that was started without a way out gets none.
+	run "$VRUN" policy apply "$MARK-inside" "$T/inside.out.json"
+	assert_vrun_error "that nothing leads outside cannot change while the container runs"
+	# Whoever asks the supervisor alone does not get past the gateway.
+	run "$VRUN" policy apply --supervisor "$(state_dir)/fabric-$MARK.sock" "$MARK-app" "$T/app.more.json"
+	assert_vrun_error "the gateway of the container was not given this policy"
+	# Without its gateway nothing is put in force.
+	kill -KILL "$(gateway_of app)"
+	wait_until gateway_has_ended app
+	run "$VRUN" policy apply "$MARK-app" "$T/app.more.json"
+	assert_vrun_error "the gateway of $MARK-app has ended"
+	run -0 "$VRUN" policy show "$MARK-app"
+	assert_contains "$output" "generation 3"
+}
+
+state_dir()
+{
+	if is_root; then echo /run/vrun; else echo "$XDG_RUNTIME_DIR/vrun"; fi
+}
+
+# Whoever listens at the control socket of its record.
+gateway_of() # NAME
+{
+	local child
+
+	for child in $(ps -o pid= --ppid "$(jq .vrun.monitor "$(state_dir)/$MARK-$1.json")"); do
+		[[ $(</proc/"$child"/comm) != vrun-gateway ]] || echo "$child"
+	done
+}
+
+gateway_has_ended() # NAME
+{
+	! grep -q "vrun-gateway-$(jq -r .vrun.gateway "$(state_dir)/$MARK-$1.json")" /proc/net/unix
+}
