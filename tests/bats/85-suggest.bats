@@ -35,7 +35,7 @@ stay()
 	hold "$1"
 	spawn "$1" reading "$T/$1.in" run --id "$MARK-$1" -p "$1.json" "${@:3}" -- \
 		bash -c "$2"$'\n''echo done; read -r _'
-	wait_until grep -qx done "$T/$1.out" || fail "$(<"$T/$1.out")" "$(<"$T/$1.err")"
+	wait_until grep -qx 'done' "$T/$1.out" || fail "$(<"$T/$1.out")" "$(<"$T/$1.err")"
 }
 
 # shellcheck disable=SC2016 # the sandbox's
@@ -75,18 +75,18 @@ CONNECT='try() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }; '
 	assert_status 0
 	want=$output
 	assert_contains "$want" '"192.0.2.1:25-26"'
-	"$VRUN" log --json "$MARK-web" >log
-	run "$VRUN" policy suggest log
+	"$VRUN" log --json "$MARK-web" >records
+	run "$VRUN" policy suggest records
 	assert_output "$want"
-	run "$VRUN" policy suggest - <log
+	run "$VRUN" policy suggest - <records
 	assert_output "$want"
 	# From elsewhere the policy has to be named.
 	mkdir other
 	cd other
-	run "$VRUN" policy suggest ../log
+	run "$VRUN" policy suggest ../records
 	assert_vrun_error "web.json"
 	assert_contains "$output" "-p FILE"
-	run "$VRUN" policy suggest -p ../web.json ../log
+	run "$VRUN" policy suggest -p ../web.json ../records
 	assert_status 0
 	assert_contains "$output" "+++ ../web.json"
 }

@@ -34,7 +34,7 @@ stay()
 {
 	hold "$1"
 	spawn "$1" reading "$1.in" run --id "$MARK-$1" -p "$1.json" "${@:3}" -- bash -c "$2"$'\n''echo done; read -r _'
-	wait_until grep -qx done "$T/$1.out" || fail "$(<"$T/$1.out")" "$(<"$T/$1.err")"
+	wait_until grep -qx 'done' "$T/$1.out" || fail "$(<"$T/$1.out")" "$(<"$T/$1.err")"
 }
 
 # The edges as "FROM -> TO: LABEL", by the names of the nodes.
@@ -87,8 +87,8 @@ os.read(0, 1)" <&0 & : <listens' --fabric "$MARK"
 	# The same by the fabric's name, and from the log beside the policies, but for what is open.
 	run "$VRUN" graph --fabric "$MARK"
 	assert_status 0
-	"$VRUN" log --json "$MARK-web" >log
-	run "$VRUN" graph web.json db.json --log log
+	"$VRUN" log --json "$MARK-web" >records
+	run "$VRUN" graph web.json db.json --log records
 	assert_status 0
 	assert_contains "$(edges "$output")" 'web -denied-> db: ✕ 9/tcp (2)\n22/tcp'
 }
