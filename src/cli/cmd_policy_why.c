@@ -368,5 +368,6 @@ int cmd_why(int argc, char **argv)
 	static char whole[] = "vrun why"; /* what getopt's complaints begin with */
 
 	argv[0] = whole;
+	opterr = 1; /* main() has read its own options without a word */
 	return why(argc, argv, true);
 }

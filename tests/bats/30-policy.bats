@@ -39,6 +39,14 @@ setup()
 		'                            ^~~~~')"
 }
 
+@test "every verb says which option it does not know" {
+	for verb in check why test diff suggest apply; do
+		run "$VRUN" policy "$verb" --no-such-option
+		assert_status 125
+		assert_contains "$output" "no-such-option" "policy $verb"
+	done
+}
+
 @test "a key given twice is named with its path" {
 	printf '{"version":1,\n"net":{"rules":[{"allow":"connect","to":"a:1",\n "to":"b:1"}]}}' >twice.json
 	run "$VRUN" policy check twice.json
