@@ -37,10 +37,19 @@ enum lookup_result {
 	LOOKUP_FAILED,  /* nobody can tell */
 };
 
+/* Why, for those who ask for it (RFC 8914). */
+enum lookup_why {
+	LOOKUP_WHY_NONE,
+	LOOKUP_WHY_BLOCKED,  /* the policy does not allow the name */
+	LOOKUP_WHY_FILTERED, /* the policy allows none of its addresses */
+	LOOKUP_WHY_NETWORK,  /* no name server outside has answered */
+};
+
 struct lookup {
 	uint8_t kind;   /* enum lookup_kind */
 	uint8_t what;   /* enum lookup_what, of ASK and ANSWER */
 	uint8_t result; /* enum lookup_result */
+	uint8_t why;    /* enum lookup_why */
 	bool stream, v6;
 	uint32_t domain; /* never used again for another one */
 	uint32_t id;     /* of a question: the resolver's */

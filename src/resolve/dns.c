@@ -202,6 +202,33 @@ static bool push_question(ldns_pkt *p, const struct dns_question *q)
 	return false;
 }
 
+/* An extended error (RFC 8914), for those who can read it. */
+static bool push_why(ldns_pkt *p, enum lookup_why why)
+{
+	static const struct {
+		uint16_t code;
+		const char *text;
+	} errors[] = {
+		[LOOKUP_WHY_BLOCKED] = { 15, "not allowed by the sandbox's policy" },
+		[LOOKUP_WHY_FILTERED] = { 17, "no address that the sandbox's policy allows" },
+		[LOOKUP_WHY_NETWORK] = { 22, "no name server has answered" },
+	};
+	uint8_t option[6 + 64] = { 0, 15 };
+	ldns_rdf *data;
+	size_t len;
+
+	if (why == LOOKUP_WHY_NONE || why >= sizeof errors / sizeof *errors)
+		return true;
+	len = strlen(errors[why].text);
+	option[3] = (uint8_t)(2 + len);
+	option[5] = (uint8_t)errors[why].code;
+	memcpy(option + 6, errors[why].text, len);
+	data = ldns_rdf_new_frm_data(LDNS_RDF_TYPE_UNKNOWN, 6 + len, option);
+	if (data)
+		ldns_pkt_set_edns_data(p, data);
+	return data != NULL;
+}
+
 static ldns_pkt *build(const struct dns_question *q, enum dns_code code, const struct lookup *found, bool cut)
 {
 	ldns_pkt *p = ldns_pkt_new();
@@ -221,7 +248,7 @@ static ldns_pkt *build(const struct dns_question *q, enum dns_code code, const s
 	if (q->has_owner)
 		ok = push_question(p, q);
 	if (ok && found && !cut)
-		ok = push_found(p, q, found);
+		ok = push_found(p, q, found) && (!q->edns || push_why(p, found->why));
 	if (ok)
 		return p;
 	ldns_pkt_free(p);

@@ -110,7 +110,7 @@ static int64_t decide(struct call *c, int fd, const struct addr *to, uint16_t po
 	if (addr_kind(to) == ADDR_MULTICAST || addr_kind(to) == ADDR_BROADCAST)
 		return -ENETUNREACH;
 	decide_connect(c->sup, c->domain, POLICY_UDP, NULL, to, port, &d);
-	if (!d.verdict.allow && quiet && d.to && lookup_may_know(c->domain, d.to))
+	if (!d.verdict.allow && quiet && (d.name || d.host || (d.to && lookup_may_know(c->domain, d.to))))
 		return 0;
 	if (d.verdict.allow) /* but nothing leaves the fabric */
 		return d.to ? 0 : -ENETUNREACH;

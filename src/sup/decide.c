@@ -46,8 +46,14 @@ void decide_connect(struct sup *s, struct domain *from, enum policy_proto proto,
 		return;
 	}
 	ret->attempt.peer = (struct policy_party){ .kind = ret->to ? PARTY_OWN : PARTY_ADDR, .addr = &ret->target };
+	ret->name = ret->to ? NULL : names_find(from, to);
+	ret->host = !ret->to && names_is_host(from, to);
 	if (resolver_place(s, to, port))
 		ret->attempt.peer.kind = PARTY_RESOLVER; /* always open */
+	else if (ret->host)
+		ret->attempt.peer.kind = PARTY_HOST;
+	else if (ret->name) /* which address it has is the gateway's to know, and to decide on */
+		ret->attempt.peer = (struct policy_party){ .kind = PARTY_NAME, .names = &ret->name, .n_names = 1 };
 	policy_decide_bounded(&from->policy, domain_ceiling(from), &ret->attempt, &ret->verdict);
 }
 

@@ -14,6 +14,8 @@ struct decision {
 	struct domain *to;             /* whose address that is; NULL: nobody's */
 	struct addr source, target;    /* what the attempt points to */
 	const struct policy_rule *theirs; /* of `to`, that lets it in; or NULL */
+	const char *name;              /* that the address stands for outside (names.h), or NULL */
+	bool host;                     /* it stands for the machine outside */
 };
 
 /*

@@ -198,6 +198,7 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 		return err_num(e, ENOMEM, "container %s", id);
 	d->sup = s;
 	trail_init(&d->trail);
+	names_init(&d->host_names);
 	d->notify.fd = -1;
 	TAILQ_INIT(&d->flows);
 	d->net.resolver = d->net.packets = -1;
@@ -226,6 +227,7 @@ void domain_free(struct domain *d)
 {
 	notify_fini(&d->notify);
 	fabric_forget(d);
+	names_fini(&d->host_names);
 	trail_fini(&d->trail);
 	summary_fini(&d->summary);
 	free(d->hits);

@@ -15,6 +15,7 @@
 #include "sup/fabric.h"
 #include "sup/gateway.h"
 #include "sup/loop.h"
+#include "sup/names.h"
 #include "sup/rate.h"
 #include "sup/summary.h"
 #include "sup/trail.h"
@@ -64,6 +65,7 @@ struct domain {
 	void (*settled)(struct domain *d, void *ctx, const struct err *e);
 	void *settled_ctx;
 	struct domain_net net;
+	struct names host_names;
 	struct gateway gateway; /* its way out, where its policy has one */
 	uint64_t unknown[DOMAIN_UNKNOWN_MAX]; /* names that were looked up in vain and are on record: hashes */
 	size_t next_unknown;

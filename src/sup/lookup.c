@@ -2,6 +2,7 @@
 /*
  * What names are for a domain: its own and localhost; those of other domains
  * of the fabric that some rule of its policy lets it connect to at some port;
+ * "host" and names outside that it may connect to, as virtual addresses (names.h);
  * nothing else. So a name that is denied and one that is not there look the same.
  */
 #include <stdio.h>
@@ -62,7 +63,7 @@ bool lookup_may_know(const struct domain *d, const struct domain *other)
 }
 
 /* Each name once: whoever looks one up tries again, in other spellings and for other types. */
-static bool is_news(struct domain *d, const char *name)
+bool lookup_is_news(struct domain *d, const char *name)
 {
 	uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
 
@@ -75,8 +76,12 @@ static bool is_news(struct domain *d, const char *name)
 	return true;
 }
 
-/* A name that stands for nothing here: on record unless a rule speaks of it, as of a domain that is not there yet. */
-static void unknown(struct domain *d, struct lookup *l, enum party_kind kind)
+/*
+ * A name that is none of the fabric's. Whether it has to be asked for outside;
+ * else it stands for nothing: on record unless a rule speaks of it, as of a domain
+ * that is not there yet.
+ */
+static bool unknown(struct domain *d, struct lookup *l, enum party_kind kind)
 {
 	const char *name = l->name;
 	struct policy_attempt a = { .kind = ATTEMPT_RESOLVE,
@@ -86,11 +91,23 @@ static void unknown(struct domain *d, struct lookup *l, enum party_kind kind)
 	struct audit_record r = { .domain = d, .call = "resolve", .attempt = &a, .verdict = &v };
 	bool allow = decide(d, &a, &v);
 
-	l->result = LOOKUP_UNKNOWN;
 	if (allow && kind == PARTY_NAME)
-		l->result = LOOKUP_FAILED; /* allowed, but nothing leaves the fabric */
-	if (!allow && is_news(d, name) && domain_may_record(d))
+		return true;
+	if (allow && kind == PARTY_HOST) {
+		const struct addr host4 = policy_host_addr(&d->policy, true);
+		const struct addr host6 = policy_host_addr(&d->policy, false);
+
+		l->result = LOOKUP_FOUND;
+		add(l, &host4);
+		add(l, &host6);
+		return false;
+	}
+	l->result = LOOKUP_UNKNOWN;
+	if (!allow)
+		l->why = LOOKUP_WHY_BLOCKED;
+	if (!allow && lookup_is_news(d, name) && domain_may_record(d))
 		sup_audit(d, &r);
+	return false;
 }
 
 static bool is_localhost(const char *name)
@@ -98,7 +115,8 @@ static bool is_localhost(const char *name)
 	return strcmp(name, "localhost") == 0 || name_is_below(name, "localhost");
 }
 
-static void by_name(struct sup *s, struct domain *d, struct lookup *l)
+/* False: it has to be asked for outside. */
+static bool by_name(struct sup *s, struct domain *d, struct lookup *l)
 {
 	const struct addr loopback4 = addr_v4(127, 0, 0, 1), loopback6 = { { [15] = 1 } };
 	struct domain *other = find_name(s, l->name);
@@ -111,10 +129,11 @@ static void by_name(struct sup *s, struct domain *d, struct lookup *l)
 	} else if (other && (other == d || lookup_may_know(d, other))) {
 		add_all(l, other);
 	} else if (strcmp(l->name, "host") == 0) {
-		unknown(d, l, PARTY_HOST);
+		return !unknown(d, l, PARTY_HOST);
 	} else {
-		unknown(d, l, single ? PARTY_DOMAIN : PARTY_NAME);
+		return !unknown(d, l, single ? PARTY_DOMAIN : PARTY_NAME);
 	}
+	return true;
 }
 
 static void by_address(struct sup *s, struct domain *d, struct lookup *l)
@@ -126,26 +145,32 @@ static void by_address(struct sup *s, struct domain *d, struct lookup *l)
 	l->n = 0;
 	if (addr_kind(&a) == ADDR_LOOPBACK)
 		name = "localhost";
+	else if (names_in_pool(d, &a))
+		name = names_is_host(d, &a) ? "host" : names_find(d, &a);
 	else if (other && (other == d || lookup_may_know(d, other)) && other->n_names)
 		name = other->names[0];
 	l->result = name ? LOOKUP_FOUND : LOOKUP_UNKNOWN;
 	(void)snprintf(l->name, sizeof l->name, "%s", name ? name : "");
 }
 
-void lookup_answer(struct sup *s, struct domain *d, struct lookup *l)
+bool lookup_answer(struct sup *s, struct domain *d, struct lookup *l)
 {
 	char name[NAME_TEXT_MAX];
 
 	l->ttl = d->policy.resolver.ttl;
+	l->why = LOOKUP_WHY_NONE;
 	if (l->what == LOOKUP_REVERSE) {
 		by_address(s, d, l);
-		return;
+		return true;
 	}
 	l->n = 0;
 	l->result = LOOKUP_UNKNOWN;
 	/* The resolver is not believed to have brought it into its one form. */
 	if (name_parse(l->name, name, NULL, NULL) < 0 || (l->what != LOOKUP_NAME && l->what != LOOKUP_EXISTS))
-		return;
+		return true;
 	memcpy(l->name, name, sizeof name);
-	by_name(s, d, l);
+	if (by_name(s, d, l))
+		return true;
+	names_ask(s, d, l);
+	return false;
 }

@@ -118,18 +118,25 @@ static void spoke(struct watch *w, uint32_t events)
 			return;
 		m.name[sizeof m.name - 1] = '\0';
 		d = n == sizeof m ? find(s, m.domain) : NULL;
-		if (d) {
-			lookup_answer(s, d, &m);
-			m.kind = LOOKUP_ANSWER;
-		}
-		/* Of a domain that is gone, it hears that next. */
-		if (n == sizeof m && !d)
-			continue;
-		if (n != sizeof m || !tell(r, &m, NULL)) {
+		if (n != sizeof m) {
 			ended(s);
 			return;
 		}
+		/* Of a domain that is gone, it hears that next. */
+		if (d && lookup_answer(s, d, &m))
+			resolver_answer(s, r->generation, &m);
+		if (r->fd < 0)
+			return;
 	}
+}
+
+void resolver_answer(struct sup *s, uint32_t generation, struct lookup *l)
+{
+	struct resolver *r = &s->resolver;
+
+	l->kind = LOOKUP_ANSWER;
+	if (r->fd >= 0 && r->generation == generation && !tell(r, l, NULL))
+		ended(s);
 }
 
 static void started(void *ctx, struct factory_made *made, const struct err *e)
@@ -144,6 +151,7 @@ static void started(void *ctx, struct factory_made *made, const struct err *e)
 	ok = !e;
 	if (ok) {
 		r->fd = fd_take(&made->resolver);
+		r->generation++;
 		ok = loop_add(&s->loop, r->fd, EPOLLIN, &r->watch) == 0;
 	} else if (s->complain) {
 		s->complain(e);

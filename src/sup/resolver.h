@@ -29,6 +29,7 @@ struct resolver {
 	int listener;          /* owned; in F, at: */
 	struct faddr at;
 	bool starting;
+	uint32_t generation; /* of the process: its questions are not another one's */
 	int64_t started;       /* loop_now() */
 	size_t n_streams;
 	struct resolver_stream {
@@ -47,8 +48,16 @@ void resolver_remove(struct sup *s, struct domain *d);
 /* Where a connection of an app to that address of its own domain goes when nothing of its own is there. */
 struct faddr *resolver_place(struct sup *s, const struct addr *a, uint16_t port);
 
-/* Fills the answer into a question of a domain's apps (lookup.c). Denials are put on record. */
-void lookup_answer(struct sup *s, struct domain *d, struct lookup *l);
+/* Answers a question of the resolver that was then; nobody's if there is another by now. */
+void resolver_answer(struct sup *s, uint32_t generation, struct lookup *l);
+
+/*
+ * Fills the answer into a question of a domain's apps (lookup.c); false: it comes
+ * later, by resolver_answer(). Denials are put on record.
+ */
+bool lookup_answer(struct sup *s, struct domain *d, struct lookup *l);
+/* Whether the name has not been on record already. */
+bool lookup_is_news(struct domain *d, const char *name);
 
 /* Whether some rule of the domain lets it connect to the other one at some port. */
 bool lookup_may_know(const struct domain *d, const struct domain *other);

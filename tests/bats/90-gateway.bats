@@ -1,0 +1,221 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# Names of real hosts as apps see them, and the gateway's life, on the tests' internet.
+
+bats_require_minimum_version 1.5.0
+load helper
+load internet
+
+setup()
+{
+	helper_setup
+	mkdir "$T/work"
+	cd "$T/work" || return 1
+	internet_start
+}
+
+teardown()
+{
+	[[ -z ${PID[internet]-} ]] || internet_stop
+	helper_teardown
+}
+
+# What a question with EDNS gets: "CODE ADDRESSES... TTL ede=N".
+ask()
+{
+	cat <<'PYTHON'
+import socket, struct, sys
+def ask(name, kind):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(20)
+    q = b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\0" + struct.pack("!HH", kind, 1)
+    s.sendto(struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 1) + q + b"\0" + struct.pack("!HHIH", 41, 4096, 0, 0),
+             ("127.0.0.53", 53))
+    r = s.recv(4096)
+    code, n = r[3] & 15, struct.unpack("!H", r[6:8])[0]
+    at, out, ttl, ede = 12 + len(q), [], "-", "-"
+    while at < len(r):
+        while r[at] and r[at] < 0xC0:
+            at += 1 + r[at]
+        at += 1 if r[at] == 0 else 2
+        t, _, seconds, size = struct.unpack("!HHIH", r[at:at + 10])
+        v = r[at + 10:at + 10 + size]
+        at += 10 + size
+        if t == 1:
+            out.append(socket.inet_ntop(socket.AF_INET, v)); ttl = seconds
+        elif t == 28:
+            out.append(socket.inet_ntop(socket.AF_INET6, v)); ttl = seconds
+        elif t == 41 and size > 5 and v[:2] == b"\0\x0f":
+            ede = struct.unpack("!H", v[4:6])[0]
+    print(code, *out, f"ttl={ttl}", f"ede={ede}", flush=True)
+PYTHON
+	printf '%s\n' "$1"
+}
+
+readonly WEB='{"allow": "connect", "to": ["*.example.com:443", "www.example.org:80"]}'
+
+@test "names that the policy allows have addresses of its pools, and those have the names" {
+	zone '{"web.example.com": {"A": ["192.0.2.10", "192.0.2.11"], "AAAA": ["2001:db8:2::10"]},
+		"four.example.com": {"A": ["192.0.2.12"]}, "six.example.com": {"AAAA": ["2001:db8:2::11"]}}'
+	run -0 --separate-stderr sandbox "$WEB" python3 -c 'import socket
+def of(n, f):
+    try:
+        return sorted({a[4][0] for a in socket.getaddrinfo(n, 443, f)})
+    except socket.gaierror as e:
+        return "nodata" if e.errno in (socket.EAI_NONAME, socket.EAI_NODATA) else e
+print(of("WEB.example.com.", socket.AF_INET), of("web.example.com", socket.AF_INET6))
+print(of("four.example.com", 0), of("six.example.com", 0))
+print(socket.gethostbyaddr("198.18.0.3")[0], socket.gethostbyaddr("fd76:7275:6e00::5")[0])
+print(of("web.example.com", 0))'
+	assert_output "['198.18.0.3'] ['fd76:7275:6e00::3']
+['198.18.0.4'] ['fd76:7275:6e00::5']
+web.example.com six.example.com
+['198.18.0.3', 'fd76:7275:6e00::3']"
+	# shellcheck disable=SC2154 # set by run
+	assert_lacks "$stderr" denied
+	internet_stop
+	assert_nothing_left
+}
+
+@test "names that no rule allows are never asked for outside" {
+	zone '{"web.example.net": {"A": ["192.0.2.10"]}, "example.com": {"A": ["192.0.2.10"]}}'
+	run -0 --separate-stderr sandbox "$WEB" python3 -c "$(ask '
+for n in "web.example.net", "example.com", "com", "x.www.example.org":
+    ask(n, 1)
+ask("web.example.net", 16)')"
+	assert_output "3 ttl=- ede=15
+3 ttl=- ede=15
+3 ttl=- ede=15
+3 ttl=- ede=15
+3 ttl=- ede=15"
+	assert_contains "$stderr" "look up web.example.net"
+	assert_equal "$(<"$T/questions")" "" "what the name server was asked"
+}
+
+@test "what a name server says of a name is what an app hears, but for addresses" {
+	zone '{"web.example.com": {"A": ["192.0.2.10"], "ttl": 7}, "long.example.com": {"A": ["192.0.2.10"], "ttl": 9999},
+		"bad.example.com": {"fail": true}, "text.example.com": {"TXT": ["x"]}}'
+	run -0 --separate-stderr sandbox "$WEB" python3 -c "$(ask '
+ask("web.example.com", 1)
+ask("web.example.com", 28)
+ask("long.example.com", 1)
+ask("none.example.com", 1)
+ask("bad.example.com", 1)
+ask("web.example.com", 16)
+ask("none.example.com", 16)')"
+	assert_output "0 198.18.0.3 ttl=7 ede=-
+0 ttl=- ede=-
+0 198.18.0.4 ttl=60 ede=-
+3 ttl=- ede=-
+2 ttl=- ede=22
+0 ttl=- ede=-
+3 ttl=- ede=-"
+}
+
+@test "addresses that are not public are kept from a name, unless a rule has them" {
+	zone '{"in.example.com": {"A": ["10.20.0.1"]}, "meta.example.com": {"A": ["169.254.169.254"]},
+		"lo.example.com": {"A": ["127.0.0.1"], "AAAA": ["::1"]}, "both.example.com": {"A": ["10.20.0.1", "192.0.2.10"]},
+		"nat.example.com": {"AAAA": ["64:ff9b::a14:1"]}}'
+	local program
+
+	program=$(ask '
+for n in "in.example.com", "meta.example.com", "lo.example.com", "both.example.com":
+    ask(n, 1)
+ask("lo.example.com", 28)
+ask("nat.example.com", 28)')
+	run -0 --separate-stderr sandbox "$WEB" python3 -c "$program"
+	assert_output "0 ttl=- ede=17
+0 ttl=- ede=17
+0 ttl=- ede=17
+0 198.18.0.3 ttl=60 ede=-
+0 ttl=- ede=17
+0 ttl=- ede=17"
+	assert_contains "$stderr" "in.example.com"
+	# At the port of the name's rule; 127.0.0.1 is the domain's own wherever an address is written.
+	run -0 --separate-stderr sandbox "$WEB"', {"allow": "connect", "to": ["10.20.0.0/16:443", "127.0.0.0/8:*"]}' \
+		python3 -c "$program"
+	assert_output "0 198.18.0.3 ttl=60 ede=-
+0 ttl=- ede=17
+0 ttl=- ede=17
+0 198.18.0.4 ttl=60 ede=-
+0 ttl=- ede=17
+0 ttl=- ede=17"
+	# A deny of what it resolves to, whatever allows it.
+	run -0 --separate-stderr sandbox "$WEB"', {"allow": "connect", "to": "10.20.0.1:*"}, {"deny": "connect", "to": "192.0.2.0/24:*"}' \
+		python3 -c "$(ask 'ask("both.example.com", 1)
+ask("in.example.com", 1)')"
+	assert_output "0 198.18.0.3 ttl=60 ede=-
+0 198.18.0.4 ttl=60 ede=-"
+}
+
+@test "the machine outside is called host where a rule lets the app connect to it" {
+	run -0 sandbox '{"allow": "connect", "to": "host:8080"}' sh -c 'getent ahostsv4 host; getent hosts fd76:7275:6e00::2'
+	assert_matches "${lines[0]}" '^198\.18\.0\.2 '
+	assert_matches "$output" 'fd76:7275:6e00::2 +host$'
+	run -2 --separate-stderr sandbox "$WEB" getent hosts host
+	assert_output ""
+}
+
+@test "a pool that is too small for all names keeps what it has given out" {
+	zone "$(jq -n '[range(20) | {key: "n\(.).example.com", value: {A: ["192.0.2.10"], ttl: 1}}] | from_entries')"
+	jq -n --argjson rule "$WEB" '{version: 1, domain: "app", net: {rules: [$rule], resolver: {pools: ["198.18.0.0/28"]}}}' >"$T/p.json"
+	run -0 --separate-stderr on_host "$VRUN" run -T -p "$T/p.json" -- python3 -c "$(ask '
+for i in range(14):
+    ask(f"n{i}.example.com", 1)
+ask("n0.example.com", 1)')" </dev/null
+	assert_equal "${lines[0]}" "0 198.18.0.3 ttl=1 ede=-"
+	assert_equal "${lines[11]}" "0 198.18.0.14 ttl=1 ede=-"
+	assert_equal "${lines[12]}" "2 ttl=- ede=-"
+	assert_equal "${lines[14]}" "0 198.18.0.3 ttl=1 ede=-"
+}
+
+@test "a run whose gateway is killed has no names outside any more, and does not hang" {
+	zone '{"web.example.com": {"A": ["192.0.2.10"]}}'
+	mkfifo "$T/work/go"
+	jq -n --argjson rule "$WEB" '{version: 1, domain: "app", net: {rules: [$rule]}}' >"$T/p.json"
+	spawn app on_host "$VRUN" run -T -p "$T/p.json" -- sh -c '
+		getent ahostsv4 web.example.com >/dev/null && echo found; read -r _ <go; getent ahostsv4 web.example.com; echo $?' </dev/null
+	wait_until grep -q found "$T/app.out"
+	gateway=$(gateway_of app)
+	kill -KILL "$gateway"
+	wait_until gone "$gateway"
+	echo >"$T/work/go"
+	wait_exit "${PID[app]}"
+	assert_equal "$(<"$T/app.out")" "found
+2" "what the app saw"
+	internet_stop
+	assert_nothing_left
+}
+
+# The vrun that was started in the background under a name, and its gateway.
+vrun_of() # NAME
+{
+	pgrep -x vrun -P "${PID[$1]}"
+}
+gateway_of() # NAME
+{
+	pgrep -x vrun-gateway -P "$(vrun_of "$1")"
+}
+
+@test "a gateway has no rights, no files and ends with its run" {
+	zone '{"web.example.com": {"A": ["192.0.2.10"]}}'
+	jq -n --argjson rule "$WEB" '{version: 1, domain: "app", net: {rules: [$rule]}}' >"$T/p.json"
+	spawn app on_host "$VRUN" run -T -p "$T/p.json" -- sh -c 'getent ahostsv4 web.example.com >/dev/null && echo found; exec sleep 1000' </dev/null
+	wait_until grep -q found "$T/app.out"
+	gateway=$(gateway_of app)
+	assert_matches "$(<"/proc/$gateway/status")" 'CapEff:	0+
+'
+	assert_matches "$(<"/proc/$gateway/status")" 'NoNewPrivs:	1'
+	assert_matches "$(<"/proc/$gateway/status")" 'Seccomp:	2'
+	if is_root; then
+		assert_lacks "$(grep ^Uid "/proc/$gateway/status")" "	0" "ids of the gateway"
+		files=$(find "/proc/$gateway/fd" -type l -printf '%l\n' | grep -v -e '^socket:' -e '^anon_inode:' -e '^/dev/null$' -e 'app.err$' || :)
+		assert_equal "$files" "" "files that it has"
+	fi
+	kill -TERM "$(vrun_of app)"
+	wait_exit "${PID[app]}" || :
+	assert_equal "$(gone "$gateway" && echo gone)" gone "the gateway, after its run"
+	internet_stop
+	assert_nothing_left
+}

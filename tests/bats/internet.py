@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The servers of the tests' internet: DNS from a file, echoes over TCP and UDP.
+
+usage: internet.py ZONE LOG
+
+ZONE is JSON, read anew for each question: {"web.example.com": {"A": ["192.0.2.10"], "AAAA": [...],
+"TXT": [...], "ttl": 300}}; "fail": true answers SERVFAIL, "drop": true not at all. LOG gets a line for
+each question. TCP ports 80, 443 and 8080 say who is connected to whom and then send back what comes;
+so does UDP port 7, a datagram at a time.
+"""
+import json
+import os
+import select
+import socket
+import struct
+import sys
+
+TYPES = {1: "A", 28: "AAAA", 16: "TXT"}
+
+
+def read_name(data, at):
+    labels = []
+    while data[at]:
+        labels.append(data[at + 1:at + 1 + data[at]].decode())
+        at += 1 + data[at]
+    return ".".join(labels).lower(), at + 1
+
+
+def value(kind, text):
+    if kind == "A":
+        return socket.inet_aton(text)
+    if kind == "AAAA":
+        return socket.inet_pton(socket.AF_INET6, text)
+    return bytes([len(text)]) + text.encode()
+
+
+def answer(data, zone_file, log):
+    name, at = read_name(data, 12)
+    kind = TYPES.get(struct.unpack("!H", data[at:at + 2])[0], "?")
+    with open(zone_file) as f:
+        zone = json.load(f)
+    os.write(log, f"{kind} {name}\n".encode())
+    entry = zone.get(name)
+    if entry and entry.get("drop"):
+        return None
+    code = 3 if entry is None else 2 if entry.get("fail") else 0
+    found = entry.get(kind, []) if entry and code == 0 else []
+    out = data[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(found), 0, 0) + data[12:at + 4]
+    for text in found:
+        v = value(kind, text)
+        out += struct.pack("!HHHIH", 0xC00C, struct.unpack("!H", data[at:at + 2])[0], 1,
+                           entry.get("ttl", 300), len(v)) + v
+    return out
+
+
+def plain(a):
+    return a[7:] if a.startswith("::ffff:") else a
+
+
+def main():
+    zone_file, log = sys.argv[1], os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    dns.bind(("198.51.100.53", 53))
+    echoes = []
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        s = socket.socket(family, socket.SOCK_DGRAM)
+        if family == socket.AF_INET6:
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        s.bind((address, 7))
+        echoes.append(s)
+    listeners = []
+    for port in (80, 443, 8080):
+        s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("::", port))
+        s.listen(512)
+        listeners.append(s)
+    poll = select.poll()
+    by_fd = {}
+    for s in [dns] + echoes + listeners:
+        poll.register(s, select.POLLIN)
+        by_fd[s.fileno()] = s
+    print("ready", flush=True)
+    while True:
+        for fd, _ in poll.poll():
+            s = by_fd[fd]
+            if s is dns:
+                data, peer = s.recvfrom(4096)
+                out = answer(data, zone_file, log)
+                if out:
+                    s.sendto(out, peer)
+            elif s in echoes:
+                data, peer = s.recvfrom(65536)
+                s.sendto(data, peer)
+            elif s in listeners:
+                c, peer = s.accept()
+                here = c.getsockname()
+                c.send(f"{plain(here[0])} {here[1]} from {plain(peer[0])}\n".encode())
+                by_fd[c.fileno()] = c
+                poll.register(c, select.POLLIN)
+            else:
+                try:
+                    data = s.recv(65536)
+                    s.setblocking(True)
+                    s.sendall(data)
+                except OSError:
+                    data = b""
+                if not data:
+                    poll.unregister(s)
+                    del by_fd[fd]
+                    s.close()
+
+
+main()
