@@ -42,6 +42,8 @@
 /* As a shell has them: 127 for a program that is not there, 126 for one that cannot be executed. */
 static int exec_code(int rc)
 {
+	if (rc == -ECANCELED) /* a hook said no */
+		return EXIT_OWN;
 	return rc == -ENOENT ? 127 : 126;
 }
 
@@ -108,7 +110,7 @@ static int build(struct launch *l, int sync, int *ret_tty, struct err *e)
 	if (rc == 0)
 		rc = namespaces_set_up(l, e);
 	if (rc == 0)
-		rc = rootfs_enter(l, &terminal, ret_tty, e);
+		rc = rootfs_enter(l, sync, &terminal, ret_tty, e);
 	if (rc == 0)
 		rc = namespaces_join_network(l, e);
 	if (rc == 0 && terminal >= 0 && fd_send(sync, SYNC_TERMINAL, &terminal, 1) < 0)

@@ -8,6 +8,8 @@
 #include "base/kernel.h"
 #include "base/log.h"
 #include "kern/cgroup.h"
+#include "model/bundle.h"
+#include "run/hooks.h"
 #include "run/kept.h"
 #include "run/supervisor.h"
 
@@ -41,6 +43,23 @@ static int end_processes(const struct state_record *r, struct cgroup *cg, struct
 	return n == 0 ? err_set(e, ETIMEDOUT, "container %s was killed, but does not end", r->id) : 0;
 }
 
+/* Before the record goes: should we be killed meanwhile, whoever deletes next runs them again. */
+static void run_poststop(int root_fd, const struct state_record *r)
+{
+	AUTO_FREE char *state = NULL;
+	struct json_doc doc;
+	struct bundle b;
+
+	if (kept_config(root_fd, r->id, &doc, NULL) < 0)
+		return; /* it had not been made when its processes were killed */
+	if (bundle_read(&b, r->bundle, &doc, NULL) == 0) {
+		state = b.hooks.n[HOOK_POSTSTOP] ? hooks_state(&b, r->id, "stopped", 0) : NULL;
+		hooks_run_all(&b, HOOK_POSTSTOP, state);
+		bundle_fini(&b);
+	}
+	json_doc_fini(&doc);
+}
+
 static int remove_rest(int root_fd, const struct state_record *r, struct cgroup *cg, struct err *e)
 {
 	int rc = 0;
@@ -49,6 +68,8 @@ static int remove_rest(int root_fd, const struct state_record *r, struct cgroup 
 		(void)cgroup_kill(cg, NULL);
 		rc = cgroup_destroy(cg, END_MS, e);
 	}
+	if (rc == 0)
+		run_poststop(root_fd, r);
 	if (rc == 0 && r->supervisor)
 		(void)supervisor_remove_socket(root_fd, r->supervisor);
 	if (rc == 0)

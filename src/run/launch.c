@@ -19,6 +19,7 @@
 #include "kern/refusal.h"
 #include "kern/procstat.h"
 #include "run/container.h"
+#include "run/hooks.h"
 #include "run/kept.h"
 #include "run/monitor.h"
 #include "run/namespaces.h"
@@ -277,6 +278,10 @@ static int start(struct monitor *m, struct err *e)
 		rc = record(m, e);
 	if (rc == 0)
 		rc = write_pid_file(m, e);
+	if (rc == 0 && !m->l->opt->create)
+		rc = hooks_await(m, e);
+	if (rc == 0 && !m->l->opt->create)
+		rc = hooks_send_state(m, e);
 	if (rc == 0 && !m->l->opt->create && fd_send(m->sync, SYNC_GO, NULL, 0) < 0)
 		rc = err_set(e, EPIPE, "the container ended early");
 	return rc;
@@ -318,6 +323,8 @@ static void clean_up(struct monitor *m)
 	struct err e;
 
 	streams_fini(&m->streams);
+	if (!m->created)
+		hooks_poststop(m);
 	/* What was created is for "vrun delete" to remove. */
 	if (m->l->cgroup && m->created)
 		(void)cgroup_kill(m->l->cgroup, NULL);

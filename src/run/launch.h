@@ -117,6 +117,7 @@ struct launch {
 	struct bpf_prog filter;
 	unsigned filter_flags;
 	bool has_filter;
+	char *start_state; /* owned; in the container: what the startContainer hooks are told */
 	struct profile_params profile; /* has_filter, but it is not there yet: process_prepare() makes it */
 	struct cgroup *cgroup;
 

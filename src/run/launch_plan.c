@@ -25,9 +25,6 @@ static int check_supported(const struct bundle *b, struct err *e)
 		(void)err_set(e, EINVAL, "the bundle has no process to run");
 		return err_hint(e, "add \"process\" to config.json; vrun spec prints an example");
 	}
-	for (int k = 0; k < HOOK_KINDS; k++)
-		if (b->hooks.n[k])
-			return err_set(e, ENOTSUP, "the bundle has hooks, which this version of vrun does not run");
 	if (b->unsupported.n)
 		return err_set(e, ENOTSUP, "the bundle asks for %s, which vrun does not have",
 			       b->unsupported.v[0]);
@@ -249,4 +246,6 @@ void launch_fini(struct launch *l)
 	bpf_prog_fini(&l->filter);
 	bpf_prog_fini(&l->traps);
 	cgroup_free(&l->cgroup);
+	free(l->start_state);
+	l->start_state = NULL;
 }

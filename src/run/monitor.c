@@ -16,6 +16,8 @@
 #include "base/kernel.h"
 #include "base/log.h"
 #include "kern/pidfd.h"
+#include "run/hooks.h"
+#include "run/kept.h"
 #include "run/state.h"
 #include "run/sync.h"
 
@@ -121,17 +123,29 @@ static void forward_signals(struct monitor *m)
 		forward(m, (int)si.ssi_signo);
 }
 
-static void app_started(struct monitor *m)
+static int tell_start(struct monitor *m)
 {
-	fd_close(&m->sync);
-	if (m->l->opt->create) {
+	if (m->l->opt->create)
 		monitor_answer(m, NULL);
-		return;
-	}
-	if (m->l->opt->started_fd >= 0)
+	else if (m->l->opt->started_fd >= 0)
 		(void)fd_write_all(m->l->opt->started_fd, "s", 1);
 	if (m->l->opt->detached)
 		streams_leave(&m->streams);
+	return 0;
+}
+
+static int app_started(struct monitor *m, struct err *e)
+{
+	int rc = m->l->opt->create ? kept_set_running(m->kept, e) : 0;
+
+	fd_close(&m->sync);
+	if (rc == 0)
+		rc = hooks_poststart(m, e);
+	if (rc == 0)
+		return tell_start(m);
+	m->exit_code = EXIT_OWN;
+	(void)sys_pidfd_send_signal(m->pidfd, SIGKILL);
+	return rc;
 }
 
 /* The filter is in place: its listener goes to the supervisor, and then the app may start. */
@@ -162,9 +176,13 @@ int monitor_hear(struct monitor *m, struct err *e)
 	char kind;
 	int n = fd_recv(m->sync, &kind, fds, 2);
 
-	if (n == -EPIPE) {
-		app_started(m);
-		return 0;
+	if (n == -EPIPE)
+		return app_started(m, e);
+	if (n == 0 && kind == SYNC_HOOKS) {
+		int rc = hooks_serve(m, e);
+
+		m->exit_code = rc < 0 ? EXIT_OWN : m->exit_code;
+		return rc;
 	}
 	if (n == 0 && kind == SYNC_CREATED && m->l->opt->create && !m->created)
 		return monitor_created(m, e);

@@ -34,6 +34,7 @@ struct monitor {
 	struct streams streams;
 	sigset_t old_mask;
 	int ns_fds[NS_KINDS];
+	bool hooked;   /* hooks may have been run: poststop's are due */
 	int exit_code; /* -1 while it runs */
 	/* Of a kept container: */
 	int kept;      /* its directory; -1 */

@@ -21,6 +21,7 @@
 #include "kern/filter.h"
 #include "kern/landlock.h"
 #include "kern/profile.h"
+#include "run/hooks.h"
 #include "run/policy_apply.h"
 #include "run/sync.h"
 
@@ -214,13 +215,15 @@ static int await_go(int sync, struct err *e)
 }
 
 /* Of a created container all the rest is done now, and the word is its start. */
-static int await_start(const struct launch *l, int sync, struct err *e)
+static int await_start(struct launch *l, int sync, struct err *e)
 {
 	const char kind = SYNC_CREATED;
+	int rc;
 
 	if (l->opt->create && write(sync, &kind, 1) != 1)
 		return err_set(e, EPIPE, "the monitor is gone");
-	return await_go(sync, e);
+	rc = hooks_receive_state(l, sync, e);
+	return rc < 0 ? rc : await_go(sync, e);
 }
 
 /* With the app's rights, which may not reach into the root filesystem at all. The directory was found
@@ -285,7 +288,7 @@ static int load_filters(const struct launch *l, int sync, struct err *e)
 
 /* vrun's own filter, whose loading takes as long as all the rest here, lets us wait behind it; a
  * supervisor has nothing to serve before the word is given, and a bundle's profile may refuse read(2). */
-static int await_go_filtered(const struct launch *l, int sync, struct err *e)
+static int await_go_filtered(struct launch *l, int sync, struct err *e)
 {
 	bool early = l->has_filter && !l->supervised && !l->bundle->seccomp.given;
 	int rc = early ? load_filters(l, sync, e) : 0;
@@ -302,7 +305,7 @@ int process_prepare(struct launch *l, struct err *e)
 	return rc == 0 && l->has_filter && !l->filter.v ? profile_default_build(&l->profile, &l->filter, e) : rc;
 }
 
-static int become_unprivileged(const struct launch *l, int sync, struct err *e)
+static int become_unprivileged(struct launch *l, int sync, struct err *e)
 {
 	const struct bundle_process *p = &l->bundle->process;
 	int rc = 0;
@@ -369,7 +372,7 @@ static int leave_keyring(const struct launch *l, struct err *e)
 	return err_sys(e, "session keyring");
 }
 
-int process_become(const struct launch *l, int tty, int sync, struct err *e)
+int process_become(struct launch *l, int tty, int sync, struct err *e)
 {
 	int rc = 0;
 
@@ -391,6 +394,9 @@ int process_become(const struct launch *l, int tty, int sync, struct err *e)
 int process_execute(const struct launch *l, const char *path, struct err *e)
 {
 	const struct bundle_process *p = &l->bundle->process;
+
+	if (l->start_state && hooks_run(l->bundle, HOOK_START_CONTAINER, l->start_state, e) < 0)
+		return -ECANCELED;
 
 	(void)execve(path, (char *const *)(uintptr_t)p->args.v, (char *const *)(uintptr_t)p->env.v);
 	return explain_exec(path, errno, e);

@@ -17,7 +17,7 @@ int process_prepare(struct launch *l, struct err *e);
  * Takes on everything of the app but its program: terminal, limits, identity,
  * walls. tty: the app's side of a terminal or -1; sync: the socket to the monitor.
  */
-int process_become(const struct launch *l, int tty, int sync, struct err *e);
+int process_become(struct launch *l, int tty, int sync, struct err *e);
 
 /* Executes it. Returns only on failure, with the cause in words. */
 int process_execute(const struct launch *l, const char *path, struct err *e);

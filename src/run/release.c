@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "run/hooks.h"
 #include "run/kept.h"
 #include "run/monitor.h"
 #include "run/sync.h"
@@ -45,8 +46,9 @@ static void end_starter(struct monitor *m, const struct err *e)
 
 static void hear_starter(struct monitor *m)
 {
+	struct err e;
 	char kind = 0;
-	int n = fd_recv(m->starter, &kind, NULL, 0);
+	int n = fd_recv(m->starter, &kind, NULL, 0), rc;
 
 	if (n == -EAGAIN || n == -EINTR)
 		return;
@@ -56,12 +58,11 @@ static void hear_starter(struct monitor *m)
 		return;
 	}
 	fd_close(&m->listener);
-	if (fd_send(m->sync, SYNC_GO, NULL, 0) < 0) {
-		struct err e;
-
-		(void)err_set(&e, EPIPE, "the container has ended");
+	rc = hooks_send_state(m, &e);
+	if (rc == 0 && fd_send(m->sync, SYNC_GO, NULL, 0) < 0)
+		rc = err_set(&e, EPIPE, "the container has ended");
+	if (rc < 0)
 		end_starter(m, &e);
-	}
 }
 
 void monitor_accept(struct monitor *m)
@@ -74,10 +75,6 @@ void monitor_accept(struct monitor *m)
 
 void monitor_answer(struct monitor *m, const struct err *e)
 {
-	struct err own = { 0 };
-
-	if (!e && kept_set_running(m->kept, &own) < 0)
-		e = &own;
 	if (m->starter >= 0)
 		end_starter(m, e);
 }

@@ -21,6 +21,7 @@
 #include "run/cgroup_mount.h"
 #include "run/copyup.h"
 #include "run/dev.h"
+#include "run/hooks.h"
 #include "run/hostroot.h"
 #include "run/mask.h"
 #include "run/netfiles.h"
@@ -38,10 +39,16 @@
  * detached, so not a single mount of the host's is left.
  */
 
-static int open_scratch(int *ret_fd, struct err *e)
+static int open_scratch(const struct launch *l, int *ret_fd, struct err *e)
 {
 	static const char *const places[] = { "/tmp", "/mnt", "/var", "/etc" };
 
+	/* Hooks look for the new root where the bundle has it, and for themselves anywhere. */
+	if (l->bundle->hooks.n[HOOK_CREATE_CONTAINER]) {
+		*ret_fd = open(l->root_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (*ret_fd >= 0)
+			return 0;
+	}
 	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
 		int fd = open(places[i], O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
@@ -166,7 +173,7 @@ static int attach_root(struct launch *l, int *ret_root, struct err *e)
 {
 	AUTO_FD int scratch = -1;
 	struct stat tree;
-	int rc = open_scratch(&scratch, e);
+	int rc = open_scratch(l, &scratch, e);
 
 	if (rc < 0)
 		return rc;
@@ -385,7 +392,7 @@ static int finish_root(const struct launch *l, int root, struct err *e)
 	return rc < 0 ? err_num(e, -rc, "root filesystem") : 0;
 }
 
-int rootfs_enter(struct launch *l, int *ret_terminal, int *ret_tty, struct err *e)
+int rootfs_enter(struct launch *l, int sync, int *ret_terminal, int *ret_tty, struct err *e)
 {
 	const struct bundle *b = l->bundle;
 	AUTO_FD int root = -1, cwd = -1;
@@ -407,6 +414,8 @@ int rootfs_enter(struct launch *l, int *ret_terminal, int *ret_tty, struct err *
 		rc = mask_paths(l, root, e);
 	if (rc == 0 && strcmp(b->process.cwd, "/") != 0)
 		rc = path_make_dir(root, b->process.cwd, 0755, &cwd, e);
+	if (rc == 0)
+		rc = hooks_before_root(l, sync, e);
 	if (rc == 0)
 		rc = finish_root(l, root, e);
 	return rc < 0 ? rc : swap_roots(root, e);

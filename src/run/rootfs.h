@@ -11,6 +11,6 @@
  * to *ret_tty (both -1 otherwise). Everything of the host's mounts is gone
  * from the namespace afterwards.
  */
-int rootfs_enter(struct launch *l, int *ret_terminal, int *ret_tty, struct err *e);
+int rootfs_enter(struct launch *l, int sync, int *ret_terminal, int *ret_tty, struct err *e);
 
 #endif

@@ -15,6 +15,7 @@ enum sync_kind {
 	/* monitor -> container */
 	SYNC_MAPS = 'M',    /* the id maps are written */
 	SYNC_SOURCES = 'S', /* one detached mount, or none for an absent optional one */
+	SYNC_STATE = 'J',   /* the state for hooks follows in a message of its own */
 	SYNC_GO = 'G',      /* keeper, record and cgroup are in place: execute */
 	/* "vrun start" -> monitor, and back; SYNC_FAILED otherwise */
 	SYNC_START = 's',
@@ -26,6 +27,7 @@ enum sync_kind {
 	SYNC_APP = 'A',    /* one descriptor: pidfd of the process that is about to load the filter */
 	SYNC_LISTENER = 'L', /* its number of the filter's listener follows in a message of its own; it waits
 				for SYNC_GO with read(2): everything else may be trapped by then */
+	SYNC_HOOKS = 'H',   /* the container stands before its new root: SYNC_STATE when the hooks are done */
 	SYNC_CREATED = 'C', /* all that goes before the start is done: GO will start the app */
 	SYNC_TERMINAL = 'T', /* one descriptor: the terminal's controlling side */
 	SYNC_FAILED = 'E', /* error and exit code follow in a message of their own */
