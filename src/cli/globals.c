@@ -71,18 +71,19 @@ static bool take(struct globals *g, int opt)
 int globals_parse(int argc, char **argv)
 {
 	struct globals g = { .argv = argv };
-	int opt, at;
+	int opt, at = 0;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "+", options, NULL)) != -1) {
-		if (!take(&g, opt)) {
-			optind = 0;
-			return -1;
-		}
+	while (at == 0 && (opt = getopt_long(argc, argv, "+", options, NULL)) != -1)
+		if (!take(&g, opt))
+			at = -1;
+	if (at == 0) {
+		at = optind;
+		globals = g;
 	}
-	at = optind;
-	optind = 0; /* the command's own options are looked at anew */
-	globals = g;
+	/* The command's own options are looked at anew. */
+	optind = 0;
+	opterr = 1;
 	return at;
 }
 
