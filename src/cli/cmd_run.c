@@ -32,6 +32,7 @@ static const char help[] =
 	"with the host's files read-only, in a sandbox that reaches what its policy allows.\n\n"
 	"  -p, --policy FILE      what the app may reach (default: the bundle's policy.json; none: nothing)\n"
 	"      --ceiling FILE     a policy that bounds the other one\n"
+	"      --attempts FILE    write all that was tried to FILE at the end, each thing once, as JSON\n"
 	"      --fabric NAME      share a network with the other runs that name it\n"
 	"  -d, --detach           go to the background once the app has started; print the id\n"
 	"      --output FILE      with -d: append the app's output to FILE (default: none is kept)\n"
@@ -58,16 +59,17 @@ struct run_args {
 	struct launch_options launch;
 	struct hostrun_options host;
 	char id[STATE_ID_MAX + 1];
-	const char *state_root, *pid_file, *policy, *ceiling, *fabric;
+	const char *state_root, *pid_file, *policy, *ceiling, *fabric, *attempts;
 	bool detach, verify, quiet;
 	int tty; /* -1: not said */
 	const char *bundle; /* NULL with CMD */
 };
 
-enum { OPT_ID = 256, OPT_OUTPUT, OPT_CEILING, OPT_FABRIC, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
+enum { OPT_ID = 256, OPT_OUTPUT, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
 
 static const struct option options[] = {
 	{ "policy", required_argument, NULL, 'p' },
+	{ "attempts", required_argument, NULL, OPT_ATTEMPTS },
 	{ "ceiling", required_argument, NULL, OPT_CEILING },
 	{ "fabric", required_argument, NULL, OPT_FABRIC },
 	{ "detach", no_argument, NULL, 'd' },
@@ -177,6 +179,9 @@ static int take_option(struct run_args *a, int opt)
 	case 'p':
 		a->policy = optarg;
 		break;
+	case OPT_ATTEMPTS:
+		a->attempts = optarg;
+		break;
 	case OPT_CEILING:
 		a->ceiling = optarg;
 		break;
@@ -239,6 +244,8 @@ static int parse(struct run_args *a, int argc, char **argv)
 	}
 	/* getopt takes the "--"; it was ours when it stands right before what is left. */
 	command = command && optind > 0 && strcmp(argv[optind - 1], "--") == 0;
+	if (a->attempts && a->detach)
+		return command_usage("run", "--attempts does not go with --detach");
 	if (a->launch.output && !a->detach)
 		return command_usage("run", "--output goes with --detach");
 	if (optind >= argc)
@@ -331,6 +338,25 @@ static void tell_denials(const struct json_doc *summary)
 	summary_print(stderr, summary);
 }
 
+static int attempts_fd = -1;
+
+static void write_attempts(const json_t *list)
+{
+	if (json_dumpfd(list, attempts_fd, JSON_COMPACT) < 0 || fd_write_all(attempts_fd, "\n", 1) < 0)
+		log_error("writing the attempts: %s", err_text(errno));
+}
+
+static int open_attempts(struct run_args *a, struct err *e)
+{
+	if (!a->attempts)
+		return 0;
+	attempts_fd = open(a->attempts, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (attempts_fd < 0)
+		return err_sys(e, "%s", a->attempts);
+	a->launch.attempts = write_attempts;
+	return 0;
+}
+
 static int prepare(struct run_args *a, char **ret_root, struct err *e)
 {
 	int rc;
@@ -338,6 +364,8 @@ static int prepare(struct run_args *a, char **ret_root, struct err *e)
 	if (!a->id[0])
 		state_make_id(a->id);
 	rc = state_check_id(a->id, e);
+	if (rc == 0)
+		rc = open_attempts(a, e);
 	if (rc == 0)
 		rc = state_root(a->state_root, ret_root, e);
 	if (rc < 0)
@@ -347,7 +375,7 @@ static int prepare(struct run_args *a, char **ret_root, struct err *e)
 	a->launch.pid_file = a->pid_file;
 	a->launch.fabric = a->fabric;
 	a->launch.supervise = supervise_for_launch;
-	a->launch.denials = a->detach || a->quiet ? NULL : tell_denials;
+	a->launch.denials = a->detach || a->quiet || a->attempts ? NULL : tell_denials;
 	a->launch.started_fd = -1;
 	a->launch.subordinate = a->bundle != NULL;
 	return 0;

@@ -28,6 +28,7 @@ int cmd_supervise(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_why(int argc, char **argv); /* cmd_policy_why.c */
 int cmd_graph(int argc, char **argv);
+int cmd_learn(int argc, char **argv);
 
 /* "vrun COMMAND: text" with where to read on; returns EXIT_VRUN. */
 int command_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

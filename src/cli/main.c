@@ -34,6 +34,7 @@ static const struct command commands[] = {
 	{ "pack", cmd_pack, "make a bundle of an installed program" },
 	{ "verify", cmd_verify, "compare a bundle with its manifest" },
 	{ "policy", cmd_policy, "check, explain and test policies" },
+	{ "learn", cmd_learn, "run an app and write a policy for what it does" },
 	{ "graph", cmd_graph, "draw who may reach whom, who did, and what was denied" },
 	{ "why", cmd_why, "whether a running sandbox may do something, and by which rule" },
 	{ "spec", cmd_spec, "print an example config.json" },

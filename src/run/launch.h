@@ -51,6 +51,7 @@ struct launch_options {
 	 */
 	int (*supervise)(int listener, int launcher, const int *spaces, struct err *e);
 	void (*denials)(const struct json_doc *summary); /* what was denied, at the end; NULL: nobody wants to know */
+	void (*attempts)(const json_t *list); /* all that was tried (sup/attempts.h), likewise */
 	/*
 	 * "vrun create": the container is our caller's child, not the monitor's, so that a subreaper above
 	 * it collects its exit status; it waits for "vrun start" before the exec, and its record for

@@ -281,6 +281,8 @@ static json_t *state_of(const struct supervisor *s, const struct launch *l, pid_
 				"listen", s->published);
 	const char *bundle = l->bundle->dir ? l->bundle->dir : "/";
 
+	if (own && l->opt->attempts)
+		(void)json_object_set_new(own, "attempts", json_true());
 	if (own && p->has_ceiling)
 		(void)json_object_set_new(own, "ceiling", text_of(&p->ceiling_text));
 	return json_pack("{s:s, s:[s, s, s*], s:i, s:s, s:{s:s, s:s, s:s, s:i, s:s}, s:o}", "ociVersion", "1.2.0",
@@ -334,13 +336,16 @@ int supervisor_hand_over(struct supervisor *s, const struct launch *l, pid_t pid
 
 void supervisor_farewell(const struct supervisor *s, const struct launch *l)
 {
-	json_t *last = NULL, *summary;
+	json_t *last = NULL, *summary, *attempts;
 	AUTO_FREE char *text = NULL;
 	struct json_doc doc;
 
 	if (s->sock < 0 || receive_line(s->sock, END_MS, &last, NULL) < 0)
 		return;
 	summary = json_object_get(last, "summary");
+	attempts = json_object_get(last, "attempts");
+	if (attempts && l->opt->attempts)
+		l->opt->attempts(attempts);
 	text = summary ? json_dumps(summary, JSON_COMPACT) : NULL;
 	json_decref(last);
 	if (!text || !l->opt->denials || json_doc_parse(&doc, "summary", text, strlen(text), NULL) < 0)

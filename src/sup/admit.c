@@ -66,6 +66,8 @@ static int read_own(const struct jat *root, struct admit_state *s, struct err *e
 		rc = json_get_int(&own, "landlock", 0, INT32_MAX, &s->landlock, e);
 	if (rc >= 0)
 		rc = json_get_bool(&own, "listen", &s->listen, e);
+	if (rc >= 0)
+		rc = json_get_bool(&own, "attempts", &s->attempts, e);
 	return rc < 0 ? rc : 0;
 }
 
@@ -204,6 +206,8 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 			d->ceiling = ceiling;
 			d->has_ceiling = true;
 		}
+		if (a->attempts)
+			d->attempts = attempts_new(); /* without memory the launcher hears nothing, and says so */
 		d->walled = a->landlock >= LANDLOCK_SCOPES;
 		sup_add(s, d);
 		rc = begin_gateway(s, d, a, fds, e);

@@ -99,10 +99,14 @@ static void peer_free(struct agent_peer *p)
  */
 static void ended(struct domain *d, void *ctx)
 {
-	AUTO_FREE char *summary = summary_json(d);
+	AUTO_FREE char *summary = summary_json(d), *attempts = d->attempts ? attempts_text(d->attempts) : NULL;
+	const int room = 2 * ATTEMPTS_BYTES;
 	struct agent_peer *p = ctx;
 
-	tell(p, json_pack("{s:b, s:o*}", "ended", 1, "summary", summary ? json_loads(summary, 0, NULL) : NULL),
+	if (attempts)
+		(void)setsockopt(p->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+	tell(p, json_pack("{s:b, s:o*, s:o*}", "ended", 1, "summary", summary ? json_loads(summary, 0, NULL) : NULL,
+			  "attempts", attempts ? json_loads(attempts, 0, NULL) : NULL),
 	     NULL, 0);
 	p->domain = NULL;
 	p->told = true;

@@ -114,6 +114,7 @@ void sup_audit(struct domain *d, struct audit_record *r)
 	bool allow = r->verdict->allow;
 	AUTO_FREE char *line = NULL;
 
+	attempts_note(r);
 	if (!allow) {
 		d->n_denied++;
 		summary_add(&d->summary, r);

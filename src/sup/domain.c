@@ -45,7 +45,8 @@ bool domain_may_record(struct domain *d)
 		d->records_since = now;
 		d->n_records = 0;
 	}
-	return d->n_records++ < DOMAIN_RECORDS_MAX;
+	/* Attempts are kept once each, whoever repeats them. */
+	return d->n_records++ < DOMAIN_RECORDS_MAX || d->attempts;
 }
 
 struct domain *domain_find(struct sup *s, const struct addr *a)
@@ -230,6 +231,7 @@ void domain_free(struct domain *d)
 	names_fini(&d->host_names);
 	trail_fini(&d->trail);
 	summary_fini(&d->summary);
+	attempts_free(d->attempts);
 	free(d->hits);
 	free(d->names);
 	free(d->virtual);

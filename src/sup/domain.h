@@ -12,6 +12,7 @@
 #include "kern/notify.h"
 #include "model/policy.h"
 #include "model/policy_decide.h"
+#include "sup/attempts.h"
 #include "sup/fabric.h"
 #include "sup/gateway.h"
 #include "sup/loop.h"
@@ -91,6 +92,7 @@ struct domain {
 	uint64_t n_traps, n_denied;
 	struct trail trail;     /* of its audit records */
 	struct summary summary; /* of what was denied to it */
+	struct attempts *attempts; /* owned; all that was tried, or NULL: nobody asked for it */
 };
 LIST_HEAD(domain_list, domain);
 

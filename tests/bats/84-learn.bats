@@ -1,0 +1,201 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# vrun learn: from a run to a policy that allows what the run tried, and nothing else.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+setup()
+{
+	helper_setup
+	mkdir "$T/w"
+	cd "$T/w" || return 1
+	cat >app.sh <<-'EOF'
+		try() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
+		try 192.0.2.1 443
+		try 192.0.2.1 443
+		try 192.0.2.1 80
+		try 10.1.2.3 22
+		try 127.0.0.1 9
+		getent hosts api.example.com >/dev/null
+		exit 3
+	EOF
+}
+
+rules() # FILE
+{
+	jq -c '.net.rules[] | del(.comment)' "$1"
+}
+
+@test "a policy is learned that names what was tried, and under it nothing is denied" {
+	run --separate-stderr "$VRUN" learn -o app.json -- bash app.sh
+	assert_status 3
+	assert_output ""
+	assert_equal "$(rules app.json)" "$(printf '%s\n' \
+		'{"allow":"connect","to":"10.1.2.3:22"}' \
+		'{"allow":"connect","to":"192.0.2.1:80,443"}' \
+		'{"allow":"connect","to":"api.example.com:443"}')"
+	assert_contains "$stderr" "learned 3 rules from 6 attempts; the policy is in app.json"
+	assert_contains "$stderr" '(seen once; a private address without a name)'
+	assert_contains "$stderr" '(an address without a name)'
+	assert_contains "$stderr" '(seen once; only looked up, so the port is a guess)'
+	assert_contains "$(jq -r .comment app.json)" "bash app.sh"
+	assert_equal "$(jq -r '.net.rules[0].comment' app.json)" 'seen once; a private address without a name'
+	run "$VRUN" policy check --strict app.json
+	assert_status 0
+	assert_output ""
+	# What the same run tries is allowed now: it is held to the very policy. Nothing is sent by asking.
+	for to in 192.0.2.1:443 192.0.2.1:80 10.1.2.3:22; do
+		run "$VRUN" policy why app.json --connect "$to"
+		assert_status 0
+	done
+	for to in 192.0.2.1:81 192.0.2.2:443 10.1.2.3:23 www.example.com:443 api.example.com:80 host:22; do
+		run "$VRUN" policy why app.json --connect "$to"
+		assert_status 1
+	done
+	[[ -z $(find "$T/tmp" -name 'vrun-learn-*') ]]
+}
+
+@test "in a fabric both sides are learned, by name, and run under the result without a denial" {
+	need_command python3
+	cat >server.py <<-'EOF'
+		import os, socket
+		s = socket.socket()
+		s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+		s.bind(("", 5432))
+		s.listen()
+		open("listens", "w").close()
+		open("over").read()
+	EOF
+	cat >client.sh <<-'EOF'
+		for n in 1 2; do (exec 3<>/dev/tcp/10.88.0.11/5432) 2>/dev/null || code=7; done
+		(exec 3<>/dev/tcp/10.88.0.11/9) 2>/dev/null
+		exit ${code:-0}
+	EOF
+	echo '{"version":1,"domain":"web","net":{"address":["10.88.0.10"]}}' >web0.json
+	echo '{"version":1,"domain":"db","net":{"address":["10.88.0.11"]}}' >db0.json
+	mkfifo listens over
+	spawn db "$VRUN" learn -o db.json --base db0.json --fabric "$MARK" --id "$MARK-db" -- python3 server.py
+	: <listens
+	run --separate-stderr "$VRUN" learn -o web.json --base web0.json --fabric "$MARK" --id "$MARK-web" -- bash client.sh
+	assert_status 7
+	assert_equal "$(rules web.json)" '{"allow":"connect","to":"db:9,5432"}'
+	assert_equal "$(jq -c '[.domain, .net.address]' web.json)" '["web",["10.88.0.10"]]'
+	: >over
+	wait_exit "${PID[db]}"
+	assert_equal "$status" 0 "$(<"$T/db.err")"
+	assert_equal "$(rules db.json)" '{"allow":"listen","at":":9,5432","from":["web"]}'
+	# Under what was learned the client gets through, and nothing is denied.
+	spawn db "$VRUN" run -p db.json --fabric "$MARK-2" --id "$MARK-db2" --attempts db.tried -- python3 server.py
+	: <listens
+	run --separate-stderr "$VRUN" run -p web.json --fabric "$MARK-2" --id "$MARK-web2" --attempts web.tried -- bash client.sh
+	assert_status 0
+	: >over
+	wait_exit "${PID[db]}"
+	for tried in web.tried db.tried; do
+		assert_equal "$(jq -c '[.[] | select(.decision == "deny")]' "$tried")" '[]' "$tried"
+	done
+	assert_equal "$(jq -c '[.[] | select(.peer == "db") | [.attempt, .count]]' web.tried)" \
+		'[["connect to db:5432/tcp (10.88.0.11)",2],["connect to db:9/tcp (10.88.0.11)",1]]'
+	# Learning again under it finds nothing to add.
+	cp db.json again.json
+	spawn db "$VRUN" run -p db.json --fabric "$MARK-3" --id "$MARK-db3" -- python3 server.py
+	: <listens
+	run --separate-stderr "$VRUN" learn -o web.json --base web.json --fabric "$MARK-3" -- bash client.sh
+	assert_status 0
+	assert_contains "$stderr" "learned 0 rules"
+	: >over
+	wait_exit "${PID[db]}"
+	assert_equal "$(rules web.json)" '{"allow":"connect","to":"db:9,5432"}'
+}
+
+@test "with --allow-all everything goes through but what the base denies, and what went is learned" {
+	need_command python3
+	cat >server.py <<-'EOF'
+		import socket
+		s = socket.socket()
+		s.bind(("", 5432))
+		s.listen()
+		open("listens", "w").close()
+		open("over").read()
+	EOF
+	cat >client.sh <<-'EOF'
+		(exec 3<>/dev/tcp/10.88.0.11/5432) 2>/dev/null || exit 7
+		(exec 3<>/dev/tcp/10.88.0.11/25) 2>/dev/null
+		exit 0
+	EOF
+	echo '{"version":1,"domain":"web","net":{"address":["10.88.0.10"],"rules":[{"id":"mail","deny":"connect","to":"*:25"}]}}' >web0.json
+	echo '{"version":1,"domain":"db","net":{"address":["10.88.0.11"]}}' >db0.json
+	mkfifo listens over
+	spawn db "$VRUN" learn -o db.json --base db0.json --allow-all --fabric "$MARK" --id "$MARK-db" -- python3 server.py
+	: <listens
+	run --separate-stderr "$VRUN" learn -o web.json --base web0.json --allow-all --fabric "$MARK" --id "$MARK-web" -- bash client.sh
+	assert_status 0
+	assert_equal "$(rules web.json)" "$(printf '%s\n' '{"id":"mail","deny":"connect","to":"*:25"}' '{"allow":"connect","to":"db:5432"}')"
+	assert_contains "$stderr" "not learned: connect to db:25/tcp (10.88.0.11): denied by rule mail"
+	: >over
+	wait_exit "${PID[db]}"
+	assert_contains "$(rules db.json)" '"at":":5432","from":["web"]'
+}
+
+@test "what looks like a pattern is pointed out and not written" {
+	cat >app.sh <<-'EOF'
+		for n in 1 2 3; do getent hosts "m$n.example.com"; (exec 3<>"/dev/tcp/192.0.2.$n/80"); done
+		for n in 1 2 3 4 5 6 7 8 9; do (exec 3<>"/dev/tcp/198.51.100.1/10$n"); done
+		:
+	EOF
+	run --separate-stderr "$VRUN" learn -o app.json -- bash app.sh
+	assert_status 0
+	assert_contains "$stderr" 'not generalised: 3 names below example.com; "*.example.com" would allow others, too'
+	assert_contains "$stderr" 'not generalised: 3 addresses in 192.0.2.0/24'
+	assert_contains "$stderr" 'not generalised: 9 ports of 198.51.100.1'
+	assert_lacks "$(<app.json)" '*.'
+	assert_lacks "$(<app.json)" '/24'
+	assert_equal "$(rules app.json | wc -l)" 7
+}
+
+@test "an app that floods learns what there was room for, and is told of the rest" {
+	need_command python3
+	cat >app.py <<-'EOF'
+		import socket
+		for n in range(3000):
+		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    try:
+		        s.sendto(b"x", ("192.0.2.%d" % (n % 250), 1000 + n))
+		    except OSError:
+		        pass
+		    s.close()
+	EOF
+	run --separate-stderr "$VRUN" learn -o app.json -- python3 app.py
+	assert_status 0
+	assert_matches "$stderr" '[1-9][0-9]* more found no room: run it again with --base'
+	run "$VRUN" policy check app.json
+	assert_status 0
+}
+
+@test "learn refuses what would lose or widen something" {
+	echo '{"version":1,"net":{}}' >there.json
+	run "$VRUN" learn -o there.json -- true
+	assert_vrun_error "there already"
+	run "$VRUN" learn -- true
+	assert_vrun_error "-o FILE"
+	run "$VRUN" learn -o new.json
+	assert_vrun_error "no bundle and no command"
+	for option in -p=x --policy=there.json -d --attempts=x; do
+		[[ $option != -p=x ]] || option=-p
+		run "$VRUN" learn -o new.json "$option" -- true
+		assert_vrun_error "does not go with learn"
+	done
+	echo '{"version":1,"net":"none"}' >none.json
+	run "$VRUN" learn -o new.json --base none.json -- true
+	assert_vrun_error 'has no rules to add to'
+	run "$VRUN" learn -o new.json --ceiling none.json -- true
+	assert_vrun_error 'nothing was learned'
+	run "$VRUN" learn -o new.json --no-such-option -- true
+	assert_vrun_error 'unknown option'
+	run "$VRUN" learn -o "$T/missing/new.json" -- true
+	assert_vrun_error 'missing/new.json'
+	[[ ! -e new.json ]]
+	[[ -z $(find "$T/tmp" -name 'vrun-learn-*') ]]
+}
