@@ -6,11 +6,12 @@
 #include "base/log.h"
 #include "sup/serve.h"
 
-int supervise_for_launch(int listener, int launcher, const int *spaces, struct err *e)
+int supervise_for_launch(int listener, int launcher, const int *spaces, bool outside, struct err *e)
 {
 	const struct serve_params p = { .listener = listener,
 					.launcher = launcher,
 					.spaces = { spaces[0], spaces[1] },
+					.guarded = outside,
 					.cell = true,
 					.complain = log_err };
 

@@ -3,9 +3,11 @@
 #ifndef VRUN_CLI_SUPERVISE_H
 #define VRUN_CLI_SUPERVISE_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 /* launch_options.supervise: the supervisor of `vrun run`. */
-int supervise_for_launch(int listener, int launcher, const int *spaces, struct err *e);
+int supervise_for_launch(int listener, int launcher, const int *spaces, bool outside, struct err *e);
 
 #endif

@@ -47,9 +47,10 @@ struct launch_options {
 	/*
 	 * A supervisor's life, in a process of its own: serves at the listening
 	 * socket, and the launcher behind the connection, until nobody is left.
-	 * Both are taken. `spaces` are its user and its pid namespace, or -1.
+	 * Both are taken. `spaces` are its user and its pid namespace, or -1. `outside`: some container
+	 * of it may have a gateway.
 	 */
-	int (*supervise)(int listener, int launcher, const int *spaces, struct err *e);
+	int (*supervise)(int listener, int launcher, const int *spaces, bool outside, struct err *e);
 	void (*denials)(const struct json_doc *summary); /* what was denied, at the end; NULL: nobody wants to know */
 	void (*attempts)(const json_t *list); /* all that was tried (sup/attempts.h), likewise */
 	/*

@@ -15,6 +15,7 @@
 #include "kern/ids.h"
 #include "kern/refusal.h"
 #include "run/plan.h"
+#include "run/policy_apply.h"
 #include "run/supervisor.h"
 #include "run/sync.h"
 
@@ -103,6 +104,7 @@ static int child_main(const struct launch *l, const struct outer_ids *o, struct 
 		      struct err *e)
 {
 	static const char *const paths[] = { "/proc/self/ns/user", "/proc/self/ns/pid" };
+	bool outside = l->opt->fabric || (policy_needs(&l->opt->policy->policy) & POLICY_NEEDS_GATEWAY);
 	int spaces[2] = { -1, -1 };
 	/* A private one's log is its caller's; a shared one outlives whoever waits for the end of that. */
 	int rc = keep_only(f, l->opt->fabric || l->opt->create, e);
@@ -125,7 +127,7 @@ static int child_main(const struct launch *l, const struct outer_ids *o, struct 
 	}
 	if (send_spaces(f->sync, spaces) < 0)
 		return 0; /* nobody is there any more */
-	return l->opt->supervise(fd_take(&f->listener), fd_take(&f->launcher), spaces, e);
+	return l->opt->supervise(fd_take(&f->listener), fd_take(&f->launcher), spaces, outside, e);
 }
 
 static int write_outer_maps(const struct outer_ids *o, pid_t pid, int sync, struct err *e)

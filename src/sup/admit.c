@@ -178,8 +178,11 @@ static int begin_network(struct sup *s, struct domain *d, const struct admit_sta
 static int begin_gateway(struct sup *s, struct domain *d, const struct admit_state *a, int *fds, struct err *e)
 {
 	bool has = a->own && a->gateway != SIZE_MAX;
-	int rc = gateway_init(&d->gateway, s, has ? fd_take(&fds[a->gateway]) : -1);
+	int rc = has ? guard_on(&s->guard, e) : 0;
 
+	if (rc < 0)
+		return rc;
+	rc = gateway_init(&d->gateway, s, has ? fd_take(&fds[a->gateway]) : -1);
 	return rc < 0 ? err_num(e, -rc, "gateway of container %s", a->id) : 0;
 }
 

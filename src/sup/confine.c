@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include "base/fd.h"
 #include "kern/allowlist.h"
 #include "kern/caps.h"
+#include "kern/filter.h"
 #include "kern/mount.h"
 
 #define CAP(name) (UINT64_C(1) << (CAP_##name))
@@ -28,7 +30,7 @@ static const uint16_t supervisor_calls[] = {
 	__NR_pidfd_open, __NR_pidfd_getfd, __NR_pidfd_send_signal, __NR_kcmp, __NR_kill,
 	/* sockets; socket itself is below */
 	__NR_bind, __NR_listen, __NR_accept4, __NR_connect, __NR_getsockname, __NR_getpeername,
-	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvfrom, __NR_sendto, __NR_sendmsg,
+	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvfrom,
 	__NR_shutdown, __NR_ppoll,
 	__NR_wait4, /* for the factory, at the end */
 	/* policies, /proc, the audit stream */
@@ -71,6 +73,7 @@ static const uint16_t factory_calls[] = {
 };
 
 #define IS(number, v) { .arg = (number), .low32 = true, .value = (v) }
+#define NONE_OF(number, m) { .arg = (number), .op = BPF_OP_MASKED_EQ, .low32 = true, .mask = (m), .value = 0 }
 
 static int give_up(uint64_t keep, struct err *e)
 {
@@ -110,11 +113,17 @@ int confine_files(struct err *e)
 
 int confine_supervisor(struct err *e)
 {
-	static const struct bpf_cond inet6 = IS(0, AF_INET6), wire = IS(0, AF_UNIX), sizes = IS(0, SECCOMP_GET_NOTIF_SIZES);
+	static const struct bpf_cond inet6 = IS(0, AF_INET6), wire = IS(0, AF_UNIX), sizes = IS(0, SECCOMP_GET_NOTIF_SIZES),
+				     more = IS(0, SECCOMP_SET_MODE_FILTER); /* confine_guarded() */
+	/* A fast open sends the first bytes to any address, whatever Landlock says of connect. */
+	static const struct bpf_cond slow_to = NONE_OF(3, MSG_FASTOPEN), slow_msg = NONE_OF(2, MSG_FASTOPEN);
 	static const struct bpf_rule special[] = {
+		{ .nr = __NR_sendto, .conds = &slow_to, .n_conds = 1 },
+		{ .nr = __NR_sendmsg, .conds = &slow_msg, .n_conds = 1 },
 		{ .nr = __NR_socket, .conds = &inet6, .n_conds = 1 },
 		{ .nr = __NR_socket, .conds = &wire, .n_conds = 1 },
 		{ .nr = __NR_seccomp, .conds = &sizes, .n_conds = 1 },
+		{ .nr = __NR_seccomp, .conds = &more, .n_conds = 1 },
 	};
 	int rc = give_up(SUPERVISOR_CAPS & caps_effective(), e);
 
@@ -145,4 +154,40 @@ int confine_factory(struct err *e)
 	return rc == 0 ? allowlist_load(factory_calls, sizeof factory_calls / sizeof *factory_calls, special,
 					sizeof special / sizeof *special, e) :
 			 rc;
+}
+
+int confine_guarded(struct err *e)
+{
+	static const struct bpf_cond address = { .arg = 2, .op = BPF_OP_GE, .low32 = true,
+						 .value = CONFINE_ADDRESS_MIN };
+	AUTO_FREE struct bpf_table *t = calloc(1, sizeof *t);
+	struct bpf_prog prog = { 0 };
+	int rc;
+
+	if (!t)
+		return err_num(e, ENOMEM, "the supervisor's filter");
+	t->arch = BPF_NATIVE_ARCH;
+	t->foreign_action = t->x32_action = SECCOMP_RET_KILL_PROCESS;
+	t->default_action = SECCOMP_RET_ALLOW;
+	rc = bpf_table_add(t, __NR_connect, SECCOMP_RET_ERRNO | EACCES, &address, 1);
+	if (rc == 0)
+		rc = bpf_table_add(t, __NR_listen, SECCOMP_RET_ERRNO | EACCES, NULL, 0);
+	if (rc < 0)
+		return err_num(e, -rc, "the supervisor's filter");
+	rc = bpf_compile(t, &prog, e);
+	if (rc == 0)
+		rc = filter_load(&prog, 0, NULL, e);
+	bpf_prog_fini(&prog);
+	return rc;
+}
+
+int confine_guard(struct err *e)
+{
+	static const uint16_t calls[] = { __NR_connect, __NR_listen, __NR_getsockopt, __NR_recvmsg, __NR_close,
+					  __NR_exit, __NR_exit_group, __NR_rt_sigreturn, __NR_restart_syscall };
+	static const struct bpf_cond slow = NONE_OF(2, MSG_FASTOPEN);
+	static const struct bpf_rule special[] = { { .nr = __NR_sendmsg, .conds = &slow, .n_conds = 1 } };
+	int rc = give_up(0, e);
+
+	return rc == 0 ? allowlist_load(calls, sizeof calls / sizeof *calls, special, 1, e) : rc;
 }

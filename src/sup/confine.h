@@ -27,4 +27,15 @@ int confine_supervisor(struct err *e);
  */
 int confine_factory(struct err *e);
 
+/*
+ * For a supervisor that is confined already: no listen(2), and no connect(2) with
+ * an address of CONFINE_ADDRESS_MIN bytes, the least that TCP takes. Shorter ones
+ * dissolve (AF_UNSPEC), or are the names of wires and of netlink.
+ */
+#define CONFINE_ADDRESS_MIN 16
+int confine_guarded(struct err *e);
+
+/* The same as confine_supervisor() for the guard, which connects sockets and has no rights at all. */
+int confine_guard(struct err *e);
+
 #endif

@@ -213,7 +213,7 @@ static int64_t connect_other(const struct call *c, struct target *t, struct sock
 		return c->domain->walled ? CALL_CONTINUE : -EACCES;
 	if (sa->ss_family == AF_NETLINK && (nl->nl_pid || nl->nl_groups))
 		return -EPERM; /* the kernel, and nobody else */
-	return connect(t->fd, (struct sockaddr *)sa, (socklen_t)len) < 0 ? -errno : 0;
+	return connect(t->fd, (struct sockaddr *)sa, (socklen_t)(len < sizeof *nl ? len : sizeof *nl)) < 0 ? -errno : 0;
 }
 
 static int64_t connect_virtual(struct call *c, struct target *t, const struct sockaddr_storage *sa, size_t len)

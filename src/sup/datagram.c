@@ -130,7 +130,7 @@ int64_t datagram_connect(struct call *c, struct target *t, const struct sockaddr
 	if (!call_valid(c))
 		return CALL_ANSWERED;
 	/* In a namespace that leads nowhere: whatever it is connected to, what it sends is decided again. */
-	return connect(t->fd, (const struct sockaddr *)sa, (socklen_t)len) < 0 ? -errno : 0;
+	return guard_connect(&c->sup->guard, t->fd, sa, (socklen_t)len);
 }
 
 /*

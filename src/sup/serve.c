@@ -62,6 +62,8 @@ static int start(const struct serve_params *p, struct sup *s, struct err *e)
 	rc = helper_find("vrun-resolver", resolver, e);
 	if (rc == 0)
 		rc = factory_start(&s->factory, &s->loop, resolver, e);
+	if (rc == 0 && p->guarded)
+		rc = guard_start(&s->guard, s->fabric.cookie, e);
 	if (rc == 0 && p->cell)
 		rc = confine_files(e);
 	if (rc == 0)

@@ -12,6 +12,7 @@ struct serve_params {
 	const char *path;   /* removed at the end; NULL: not */
 	int launcher;       /* a connection of the launcher that started it, taken; -1: none */
 	int spaces[2];      /* its user and pid namespaces, for launchers; -1: the caller's own */
+	bool guarded;       /* some domain may have a gateway (guard.h) */
 	bool cell;          /* policies come with the containers: it needs no files but /proc */
 	const char *policy; /* for every container, or NULL */
 	const sigset_t *mask; /* signals blocked while it waits, or NULL: as they are */

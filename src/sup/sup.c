@@ -51,6 +51,7 @@ int sup_init(struct sup *s, struct err *e)
 	s->next_look = INT64_MAX;
 	s->own_sockets = SIZE_MAX;
 	factory_init(&s->factory);
+	guard_init(&s->guard);
 	flows_init(&s->flows);
 	procs_init(&s->procs);
 	rc = fabric_init(&s->fabric, e);
@@ -510,6 +511,7 @@ void sup_fini(struct sup *s)
 		survey_remove(&s->survey, &s->collector);
 	survey_fini(&s->survey);
 	resolver_fini(s);
+	guard_fini(&s->guard);
 	factory_fini(&s->factory);
 	for (size_t i = 0; i < REPLAY_SLOTS; i++)
 		mem_free(&s->replays[i].data);

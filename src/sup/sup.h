@@ -36,6 +36,7 @@
 #include "sup/fabric.h"
 #include "sup/factory.h"
 #include "sup/flow.h"
+#include "sup/guard.h"
 #include "sup/loop.h"
 #include "sup/resolver.h"
 #include "sup/query.h"
@@ -102,6 +103,7 @@ struct replay {
 struct sup {
 	struct loop loop;
 	struct factory factory;
+	struct guard guard;
 	struct resolver resolver;
 	struct flows flows;
 	struct fabric fabric;

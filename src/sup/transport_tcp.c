@@ -38,11 +38,11 @@ static int bind_to(int fd, const struct faddr *a, uint16_t port)
 	return bind(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
 }
 
-static int connect_to(int fd, const struct faddr *a, uint16_t port)
+static int connect_to(const struct sup *s, int fd, const struct faddr *a, uint16_t port)
 {
 	const struct sockaddr_in6 sa = place(a, port);
 
-	return connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
+	return guard_connect(&s->guard, fd, &sa, sizeof sa);
 }
 
 /* --- sockets ------------------------------------------------------------------- */
@@ -111,8 +111,7 @@ static bool in_use(const struct vsk *v)
 
 static int listen_row(int fd, struct vsk *v, unsigned backlog)
 {
-	(void)v;
-	return listen(fd, (int)backlog) < 0 ? -errno : 0;
+	return guard_listen(&v->domain->sup->guard, fd, (int)backlog);
 }
 
 /* --- connections ----------------------------------------------------------------- */
@@ -164,7 +163,7 @@ static int connect_row(int fd, struct vsk *v, struct vsk *listener)
 {
 	struct sockaddr_in6 at = { 0 };
 	socklen_t len = sizeof at;
-	int rc = connect_to(fd, v->to, v->remote_port);
+	int rc = connect_to(v->domain->sup, fd, v->to, v->remote_port);
 
 	if (rc < 0 && rc != -EINPROGRESS)
 		return rc;
@@ -177,7 +176,7 @@ static int connect_row(int fd, struct vsk *v, struct vsk *listener)
 
 static int connect_again(int fd, struct vsk *v)
 {
-	return connect_to(fd, v->to, v->remote_port);
+	return connect_to(v->domain->sup, fd, v->to, v->remote_port);
 }
 
 static int disconnect(int fd, struct vsk *v)
@@ -185,7 +184,7 @@ static int disconnect(int fd, struct vsk *v)
 	const struct sockaddr sa = { .sa_family = AF_UNSPEC };
 
 	(void)v;
-	return connect(fd, &sa, sizeof sa) < 0 ? -errno : 0;
+	return connect(fd, &sa, sizeof sa.sa_family) < 0 ? -errno : 0;
 }
 
 /* Who it is: what the client said at its connect, else what F's addresses tell. */
@@ -229,7 +228,7 @@ static void send_token(struct sup *s, struct vsk *listener)
 
 	if (fd < 0 || set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) < 0 || bind_to(fd, &s->fabric.own, 0) < 0)
 		return;
-	rc = connect_to(fd, listener->at, listener->local_port);
+	rc = connect_to(s, fd, listener->at, listener->local_port);
 	if (rc == 0 || rc == -EINPROGRESS)
 		listener->n_tokens++;
 }

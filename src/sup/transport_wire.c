@@ -169,7 +169,7 @@ static int listen_row(int fd, struct vsk *v, unsigned backlog)
 	if (v->spent)
 		return -EINVAL;
 	v->inherits = has_options(fd);
-	return listen(fd, QUEUE_MAX) < 0 ? -errno : 0;
+	return guard_listen(&v->domain->sup->guard, fd, QUEUE_MAX);
 }
 
 /* --- connections ----------------------------------------------------------------- */
@@ -321,7 +321,7 @@ static bool is_gone(const struct vsk *v)
 /* --- what the kernel has to have --------------------------------------------------- */
 
 /* Both ends of a connection made as those of apps are. */
-static int try_pair(bool *ret_closed)
+static int try_pair(const struct guard *g, bool *ret_closed)
 {
 	struct vsk v = { 0 };
 	AUTO_FD int listener = -1;
@@ -333,7 +333,9 @@ static int try_pair(bool *ret_closed)
 	if (rc == 0)
 		rc = bind_row(listener, &v);
 	if (rc == 0)
-		rc = listen(listener, 1) < 0 ? -errno : make(0, &client);
+		rc = guard_listen(g, listener, 1);
+	if (rc == 0)
+		rc = make(0, &client);
 	if (rc == 0)
 		rc = connect_to(client, v.name);
 	if (rc < 0)
@@ -354,7 +356,7 @@ static void ignore(void *ctx, const struct sockdiag_entry *entry)
 int transport_wire_check(struct sup *s, struct err *e)
 {
 	bool closed = false;
-	int rc = try_pair(&closed);
+	int rc = try_pair(&s->guard, &closed);
 
 	if (rc == -ENOPROTOOPT || rc == -EOPNOTSUPP || (rc == 0 && !closed)) {
 		(void)err_set(e, ENOTSUP, "\"transport\": \"wire\": this kernel cannot keep descriptors from passing "

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A supervisor that serves domains with gateways gets hold of sockets of the host's.
+ * Taken over, it must not connect them to where no policy lets it, nor listen.
+ * So from the first of those domains on its filter forbids it connect(2) to
+ * addresses and listen(2); a process of its own does both, the guard, which was
+ * forked before, has nothing else, and looks whether the socket is one of F.
+ *
+ * Landlock would do for connect, but who is under it may not look into processes
+ * that are not, and those are the apps.
+ */
+#ifndef VRUN_SUP_GUARD_H
+#define VRUN_SUP_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/err.h"
+
+struct guard {
+	int sock; /* owned; -1: there is none */
+	bool on;
+};
+
+void guard_init(struct guard *g);
+/* Forks the guard. Before the supervisor confines itself, and once it is in F. */
+int guard_start(struct guard *g, uint64_t f_cookie, struct err *e);
+void guard_fini(struct guard *g);
+
+/* From now on the guard does it, where there is one. */
+int guard_on(struct guard *g, struct err *e);
+
+/* connect(2) and listen(2) of a socket that is no TCP socket, or one of F. 0 or -errno. */
+int guard_connect(const struct guard *g, int fd, const void *sa, socklen_t len);
+int guard_listen(const struct guard *g, int fd, int backlog);
+
+#endif
