@@ -338,6 +338,7 @@ int cmd_create(int argc, char **argv)
 	int rc;
 
 	a.launch = (struct launch_options){ .create = true,
+					    .outlives = true,
 					    .started_fd = -1,
 					    .fabric = globals.fabric,
 					    .best_effort = globals.best_effort,

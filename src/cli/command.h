@@ -17,6 +17,7 @@ int cmd_create(int argc, char **argv);
 int cmd_start(int argc, char **argv);
 int cmd_state(int argc, char **argv);
 int cmd_delete(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_list(int argc, char **argv);

@@ -28,6 +28,7 @@ static const struct command commands[] = {
 	{ "start", cmd_start, "run the program of a created container" },
 	{ "state", cmd_state, "print the state of a container" },
 	{ "delete", cmd_delete, "remove what is left of a stopped container" },
+	{ "exec", cmd_exec, "run one more process in a container" },
 	{ "pause", cmd_pause, "stop the processes of a container for a while" },
 	{ "resume", cmd_resume, "let them go on" },
 	{ "list", cmd_list, "list containers, created and stopped ones too" },

@@ -153,7 +153,7 @@ static int split_off_init(const struct launch *l, struct err *e)
 	if (app < 0)
 		return err_sys(e, "process of the app");
 	if (app > 0) {
-		if (!l->opt->create && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		if (!l->opt->outlives && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 			_exit(EXIT_OWN);
 		init_main(app);
 	}
@@ -168,7 +168,7 @@ void container_main(struct launch *l, int sync, const int *ns_fds, const sigset_
 	int rc, code = EXIT_OWN;
 
 	/* The parent of a created one is to end; its keeper ends it with the monitor. */
-	if (!l->opt->create)
+	if (!l->opt->outlives)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (monitor_is_gone(sync))
 		_exit(EXIT_OWN);

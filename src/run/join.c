@@ -20,7 +20,7 @@ static int live_with_monitor(const struct launch *l, int sync, struct err *e)
 {
 	struct pollfd p = { .fd = sync, .events = POLLIN };
 
-	if (!l->opt->create)
+	if (!l->opt->outlives)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) ?
 		       err_set(e, EPIPE, "the monitor is gone") :

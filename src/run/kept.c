@@ -13,6 +13,8 @@
 #include "kern/cgroup.h"
 
 #define CONFIG "config.json"
+#define POLICY "policy.json"
+#define CEILING "ceiling.json"
 #define WAITING "start"
 #define RUNNING "running"
 #define NAME_SIZE (STATE_ID_MAX + sizeof ".d")
@@ -31,15 +33,19 @@ static int open_dir(int root_fd, const char *id)
 	return fd < 0 ? -errno : fd;
 }
 
-static int write_config(int dir, const char *config, struct err *e)
+static int write_file(int dir, const char *name, const char *text, struct err *e)
 {
-	AUTO_FD int fd = openat(dir, CONFIG, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int rc = fd < 0 ? -errno : fd_write_all(fd, config, strlen(config));
+	AUTO_FD int fd = -1;
+	int rc;
 
-	return rc < 0 ? err_num(e, -rc, "copy of config.json in the state directory") : 0;
+	if (!text)
+		return 0;
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	rc = fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
+	return rc < 0 ? err_num(e, -rc, "copy of %s in the state directory", name) : 0;
 }
 
-int kept_make(int root_fd, const char *id, const char *config, int *ret_dir, struct err *e)
+int kept_make(int root_fd, const char *id, const struct kept_files *files, int *ret_dir, struct err *e)
 {
 	char name[NAME_SIZE];
 	AUTO_FD int dir = -1;
@@ -53,10 +59,25 @@ int kept_make(int root_fd, const char *id, const char *config, int *ret_dir, str
 	dir = open_dir(root_fd, id);
 	if (dir < 0)
 		return err_num(e, -dir, "directory %s in the state directory", name);
-	rc = write_config(dir, config, e);
+	rc = write_file(dir, POLICY, files->policy, e);
+	if (rc == 0)
+		rc = write_file(dir, CEILING, files->ceiling, e);
+	if (rc == 0)
+		rc = write_file(dir, CONFIG, files->config, e);
 	if (rc == 0)
 		*ret_dir = fd_take(&dir);
 	return rc;
+}
+
+char *kept_policy(const char *root, const char *id, bool ceiling)
+{
+	char *path = NULL;
+
+	if (asprintf(&path, "%s/%s.d/%s", root, id, ceiling ? CEILING : POLICY) < 0)
+		return NULL;
+	if (access(path, F_OK) < 0)
+		mem_free(&path);
+	return path;
 }
 
 /* By the directory's descriptor: its path may be longer than a socket's name can be. */
@@ -113,7 +134,7 @@ int kept_config(int root_fd, const char *id, struct json_doc *ret, struct err *e
 
 int kept_remove(int root_fd, const char *id, struct err *e)
 {
-	static const char *const names[] = { WAITING, RUNNING, CONFIG };
+	static const char *const names[] = { WAITING, RUNNING, POLICY, CEILING, CONFIG };
 	char name[NAME_SIZE];
 	AUTO_FD int dir = open_dir(root_fd, id);
 

@@ -4,6 +4,7 @@
  * deleted: the directory ROOT/ID.d with
  *
  *   config.json   the configuration it was made with
+ *   policy.json   and ceiling.json, when there is one: what it may reach
  *   start         the socket at which its monitor waits for "vrun start"
  *   running       that socket, renamed when the app has been executed
  *
@@ -16,8 +17,15 @@
 #include "base/err.h"
 #include "run/state.h"
 
-/* Makes the directory with the configuration. *ret_dir is its descriptor. */
-int kept_make(int root_fd, const char *id, const char *config, int *ret_dir, struct err *e);
+struct kept_files {
+	const char *config, *policy;
+	const char *ceiling; /* NULL: none */
+};
+
+/* Makes the directory with these files. *ret_dir is its descriptor. */
+int kept_make(int root_fd, const char *id, const struct kept_files *files, int *ret_dir, struct err *e);
+/* The path of the policy's file, or of the ceiling's, if there is such; the caller frees it. */
+char *kept_policy(const char *root, const char *id, bool ceiling);
 
 /* The monitor's socket, at which one byte asks for the start. */
 int kept_listen(int dir, int *ret_listener, struct err *e);

@@ -33,7 +33,7 @@
 
 #define CGROUP_WAIT_MS 10000U
 
-static int block_signals(struct monitor *m, struct err *e)
+int monitor_block_signals(struct monitor *m, struct err *e)
 {
 	static const int left_alone[] = { SIGTSTP, SIGTTIN, SIGTTOU, SIGSEGV, SIGBUS,
 					  SIGFPE,  SIGILL,  SIGTRAP, SIGABRT, SIGSYS };
@@ -161,6 +161,16 @@ static int serve_set_up(struct monitor *m, struct err *e)
 	return rc < 0 ? rc : send_sources(m, proc, e);
 }
 
+static int keep_files(struct monitor *m, struct err *e)
+{
+	const struct policy_applied *p = m->l->opt->policy;
+	const struct kept_files files = { .config = m->l->opt->config,
+					  .policy = p->has_policy ? p->text.text : "{\"version\": 1, \"net\": \"none\"}",
+					  .ceiling = p->has_ceiling ? p->ceiling_text.text : NULL };
+
+	return kept_make(m->state_fd, m->l->opt->id, &files, &m->kept, e);
+}
+
 static int record(struct monitor *m, struct err *e)
 {
 	struct launch *l = m->l;
@@ -190,7 +200,7 @@ static int record(struct monitor *m, struct err *e)
 		rc = state_publish(m->state_fd, &r, &m->lock, e);
 	json_decref(cgroup);
 	if (rc == 0 && r.kept)
-		rc = kept_make(m->state_fd, l->opt->id, l->opt->config, &m->kept, e);
+		rc = keep_files(m, e);
 	return rc;
 }
 
@@ -229,7 +239,7 @@ int monitor_start_keeper(struct monitor *m, struct err *e)
 	return rc;
 }
 
-static int write_pid_file(const struct monitor *m, struct err *e)
+int monitor_write_pid_file(const struct monitor *m, struct err *e)
 {
 	const char *path = m->l->opt->pid_file;
 	char text[16];
@@ -277,7 +287,7 @@ static int start(struct monitor *m, struct err *e)
 	if (rc == 0)
 		rc = record(m, e);
 	if (rc == 0)
-		rc = write_pid_file(m, e);
+		rc = monitor_write_pid_file(m, e);
 	if (rc == 0 && !m->l->opt->create)
 		rc = hooks_await(m, e);
 	if (rc == 0 && !m->l->opt->create)
@@ -413,20 +423,39 @@ static int prepare(struct monitor *m, struct err *e)
 	if (rc == 0)
 		rc = streams_check_preserved(l->opt->preserve_fds, e);
 	if (rc == 0)
-		rc = block_signals(m, e);
+		rc = monitor_block_signals(m, e);
 	return rc < 0 ? rc : prepare_cgroup(m, e);
+}
+
+void monitor_init(struct monitor *m, struct launch *l)
+{
+	*m = (struct monitor){ .l = l,
+			       .state_fd = -1,
+			       .pidfd = -1,
+			       .sync = -1,
+			       .sigfd = -1,
+			       .lock = -1,
+			       .network_sock = -1,
+			       .network = -1,
+			       .app = -1,
+			       .exit_code = -1,
+			       .kept = -1,
+			       .listener = -1,
+			       .starter = -1,
+			       .keeper = { .sock = -1 },
+			       .streams = { .child = { -1, -1, -1 }, .terminal = -1 } };
+	for (int k = 0; k < NS_KINDS; k++)
+		m->ns_fds[k] = -1;
+	(void)sigprocmask(SIG_SETMASK, NULL, &m->old_mask);
+	supervisor_init(&m->supervisor);
 }
 
 int launch_run(struct launch *l, int *ret_exit_code, struct err *e)
 {
-	struct monitor m = { .l = l, .state_fd = -1, .pidfd = -1, .sync = -1, .sigfd = -1, .lock = -1, .network_sock = -1, .network = -1, .app = -1, .exit_code = -1, .kept = -1, .listener = -1, .starter = -1 };
+	struct monitor m;
 	int rc;
 
-	for (int k = 0; k < NS_KINDS; k++)
-		m.ns_fds[k] = -1;
-	m.streams = (struct streams){ .child = { -1, -1, -1 }, .terminal = -1 };
-	(void)sigprocmask(SIG_SETMASK, NULL, &m.old_mask);
-	supervisor_init(&m.supervisor);
+	monitor_init(&m, l);
 	rc = prepare(&m, e);
 	if (rc == 0 && l->supervised)
 		rc = supervisor_start(&m.supervisor, l, m.state_fd, e);

@@ -62,6 +62,7 @@ struct launch_options {
 	bool create;
 	const char *config;
 	const json_t *annotations;
+	bool outlives; /* the parent of the app may end before it: create, and exec in the background */
 	const char *console_socket; /* where the terminal's controlling side is sent; NULL: carried here */
 	bool subordinate; /* an unprivileged caller gets the whole subordinate range when there is one */
 };

@@ -43,6 +43,11 @@ struct monitor {
 	bool created;  /* our caller has been told: what is left is for "vrun delete" */
 };
 
+/* Nothing yet: no descriptors, no processes. */
+void monitor_init(struct monitor *m, struct launch *l);
+int monitor_block_signals(struct monitor *m, struct err *e);
+int monitor_write_pid_file(const struct monitor *m, struct err *e);
+
 /* Starts the keeper, or another when that one was killed (launch.c). */
 int monitor_start_keeper(struct monitor *m, struct err *e);
 

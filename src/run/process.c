@@ -194,7 +194,7 @@ static int die_with_monitor(const struct launch *l, int sync, struct err *e)
 {
 	struct pollfd p = { .fd = sync, .events = POLLIN };
 
-	if (!l->opt->create && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+	if (!l->opt->outlives && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return err_sys(e, "parent-death signal");
 	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)))
 		return err_set(e, EPIPE, "the monitor is gone");

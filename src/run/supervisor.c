@@ -305,6 +305,25 @@ static int error_of(json_t *answer, struct err *e)
 	return rc;
 }
 
+int supervisor_connect(struct supervisor *s, int state_fd, const char *name, struct err *e)
+{
+	if (!name || !*name)
+		return err_set(e, ENOENT, "the container has no supervisor");
+	s->sock = connect_to(state_fd, name);
+	if (s->sock < 0) {
+		int num = -s->sock;
+
+		s->sock = -1;
+		return err_num(e, num, "the container's supervisor");
+	}
+	return 0;
+}
+
+void supervisor_disconnect(struct supervisor *s)
+{
+	fd_close(&s->sock);
+}
+
 int supervisor_complaint(const struct supervisor *s, struct err *e)
 {
 	json_t *answer = NULL;

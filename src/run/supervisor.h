@@ -51,6 +51,10 @@ int supervisor_publish(struct supervisor *s, int state_fd, struct err *e);
 int supervisor_hand_over(struct supervisor *s, const struct launch *l, pid_t pid, int listener,
 			 int network, struct err *e);
 
+/* For a process that is put into a container which it serves: a connection for supervisor_hand_over(). */
+int supervisor_connect(struct supervisor *s, int state_fd, const char *name, struct err *e);
+void supervisor_disconnect(struct supervisor *s);
+
 /* Before that: why a supervisor has given up, or 0 when it has not said anything. */
 int supervisor_complaint(const struct supervisor *s, struct err *e);
 

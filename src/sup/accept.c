@@ -99,7 +99,7 @@ static int64_t accept_virtual(struct call *c, struct target *t, int flags)
 		vsk_free(&c->sup->table, v); /* lost, as it would be with the kernel */
 	} else {
 		if (rc == 0)
-			rc = notify_reply_fd(&c->domain->notify, c->id, fd, flags & SOCK_CLOEXEC);
+			rc = notify_reply_fd(&c->listener->notify, c->id, fd, flags & SOCK_CLOEXEC);
 		if (rc < 0)
 			park(c, t->row, &fd);
 	}
@@ -125,7 +125,7 @@ static int64_t accept_other(struct call *c, struct target *t, int flags)
 	if (c->args[1])
 		rc = call_write_address(c, c->args[1], c->args[2], &sa, len);
 	if (rc == 0)
-		rc = notify_reply_fd(&c->domain->notify, c->id, fd, flags & SOCK_CLOEXEC);
+		rc = notify_reply_fd(&c->listener->notify, c->id, fd, flags & SOCK_CLOEXEC);
 	return rc == 0 || rc == -ENOENT ? CALL_ANSWERED : rc;
 }
 

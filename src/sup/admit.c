@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fd.h"
 #include "model/json.h"
@@ -162,16 +163,46 @@ int admit_check_needs(struct sup *sup, const char *id, const struct policy *p, s
 	return 0;
 }
 
+static int network_of(const struct admit_state *a, const int *fds, int *ret, struct err *e)
+{
+	if (!a->own || a->network == SIZE_MAX)
+		return network_of_process((pid_t)a->pid, ret, e);
+	*ret = fcntl(fds[a->network], F_DUPFD_CLOEXEC, 3);
+	return *ret < 0 ? err_sys(e, "network namespace") : 0;
+}
+
 static int begin_network(struct sup *s, struct domain *d, const struct admit_state *a, const int *fds,
 			 struct err *e)
 {
 	AUTO_FD int own = -1;
-	int rc = 0;
+	int rc = network_of(a, fds, &own, e);
 
-	if (a->own && a->network != SIZE_MAX)
-		return network_begin(s, d, fds[a->network], e);
-	rc = network_of_process((pid_t)a->pid, &own, e);
 	return rc < 0 ? err_wrap(e, "container %s", a->id) : network_begin(s, d, own, e);
+}
+
+bool admit_process(struct sup *s, const struct admit_state *a, int *fds, int *ret_rc, struct err *e)
+{
+	AUTO_FD int own = -1;
+	struct listener *l;
+	struct domain *d;
+	struct stat st;
+	int rc;
+
+	LIST_FOREACH(d, &s->domains, link)
+		if (strcmp(d->id, a->id) == 0)
+			break;
+	if (!d || !d->is_served || network_of(a, fds, &own, NULL) < 0 || fstat(own, &st) < 0 ||
+	    st.st_dev != d->net.dev || st.st_ino != d->net.ino)
+		return false;
+	rc = domain_add_listener(d, fds[a->listener], &l, e);
+	if (rc == 0) {
+		fds[a->listener] = -1;
+		rc = sup_serve_listener(s, l, e);
+		if (rc < 0)
+			listener_free(l);
+	}
+	*ret_rc = rc;
+	return true;
 }
 
 /* Only vrun's own launcher is believed to know one. */

@@ -56,6 +56,14 @@ int admit_parse(const struct json_doc *doc, size_t n_fds, struct admit_state *re
 int admit_container(struct sup *s, const struct admit_state *a, const char *policy, int *fds,
 		    struct domain **ret, struct err *e);
 
+/*
+ * A process that was put into a container that is served ("vrun exec", or
+ * another runtime's): its filter's listener becomes one more of that domain.
+ * True when that is what the message is about, with *ret_rc and the error. It
+ * is known by the container's id and its network namespace.
+ */
+bool admit_process(struct sup *s, const struct admit_state *a, int *fds, int *ret_rc, struct err *e);
+
 /* What this supervisor cannot give is refused: a policy is never carried out in part. -ENOTSUP. */
 int admit_check_needs(struct sup *s, const char *id, const struct policy *p, struct err *e);
 

@@ -57,9 +57,8 @@ static void tell_error(const struct agent_peer *p, const struct err *e)
 	tell(p, json_pack("{s:s, s:s, s:i}", "error", e->text, "hint", e->hint, "number", e->num), NULL, 0);
 }
 
-static void tell_taken(const struct agent_peer *p)
+static void tell_taken(const struct agent_peer *p, const struct domain *d)
 {
-	const struct domain *d = p->domain;
 	json_t *names = json_array(), *addresses = json_array();
 	char text[ADDR_TEXT_MAX];
 
@@ -124,7 +123,7 @@ static void settled(struct domain *d, void *ctx, const struct err *e)
 	else if (e)
 		p->agent->complain(e);
 	else if (p->own)
-		tell_taken(p);
+		tell_taken(p, d);
 	if (e || !p->own)
 		peer_free(p);
 }
@@ -136,6 +135,11 @@ static int take_container(struct agent_peer *p, const struct json_doc *doc, stru
 	struct domain *d = NULL;
 	int rc = admit_parse(doc, p->n_fds, &s, e);
 
+	if (rc == 0 && admit_process(a->sup, &s, p->fds, &rc, e)) {
+		if (rc == 0 && s.own)
+			tell(p, json_pack("{s:b}", "taken", 1), NULL, 0);
+		return rc;
+	}
 	if (rc == 0 && s.listen)
 		rc = agent_listen(a, e);
 	if (rc == 0)

@@ -37,7 +37,7 @@ int64_t handle_socket(struct call *c)
 		return -ENOMEM;
 	v->generation = c->domain->generation;
 	v->at_home = true;
-	rc = notify_reply_fd(&c->domain->notify, c->id, fd, type & SOCK_CLOEXEC);
+	rc = notify_reply_fd(&c->listener->notify, c->id, fd, type & SOCK_CLOEXEC);
 	if (rc == 0)
 		return CALL_ANSWERED;
 	vsk_free(&c->sup->table, v);

@@ -200,7 +200,6 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	d->sup = s;
 	trail_init(&d->trail);
 	names_init(&d->host_names);
-	d->notify.fd = -1;
 	TAILQ_INIT(&d->flows);
 	d->net.resolver = d->net.packets = -1;
 	d->number = s->last_number = free_number(s);
@@ -213,7 +212,7 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	if (rc == 0)
 		rc = take_addresses(d, e);
 	if (rc == 0)
-		rc = notify_init(&d->notify, listener, e);
+		rc = domain_add_listener(d, listener, NULL, e);
 	if (rc < 0) {
 		policy_init_none(&d->policy); /* it stays the caller's */
 		domain_free(d);
@@ -224,9 +223,42 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	return 0;
 }
 
+int domain_add_listener(struct domain *d, int fd, struct listener **ret, struct err *e)
+{
+	struct listener *l;
+	int rc;
+
+	if (d->n_listeners >= DOMAIN_LISTENERS_MAX)
+		return err_set(e, EMFILE, "container %s: %d processes were put into it already", d->id,
+			       DOMAIN_LISTENERS_MAX - 1);
+	l = calloc(1, sizeof *l);
+	if (!l)
+		return err_num(e, ENOMEM, "container %s", d->id);
+	rc = notify_init(&l->notify, fd, e);
+	if (rc < 0) {
+		free(l);
+		return rc;
+	}
+	l->domain = d;
+	LIST_INSERT_HEAD(&d->listeners, l, link);
+	d->n_listeners++;
+	if (ret)
+		*ret = l;
+	return 0;
+}
+
+void listener_free(struct listener *l)
+{
+	LIST_REMOVE(l, link);
+	l->domain->n_listeners--;
+	notify_fini(&l->notify);
+	free(l);
+}
+
 void domain_free(struct domain *d)
 {
-	notify_fini(&d->notify);
+	while (!LIST_EMPTY(&d->listeners))
+		listener_free(LIST_FIRST(&d->listeners));
 	fabric_forget(d);
 	names_fini(&d->host_names);
 	trail_fini(&d->trail);

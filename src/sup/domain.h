@@ -47,9 +47,21 @@ struct domain_at {
 	struct domain *domain;
 };
 
+/* A filter's listener: the container's own, and one for each process that was put into it later. */
+struct listener {
+	LIST_ENTRY(listener) link;
+	struct watch watch;
+	struct domain *domain;
+	struct notify notify;
+};
+
+#define DOMAIN_LISTENERS_MAX 256
+
 struct domain {
 	LIST_ENTRY(domain) link;
-	struct watch watch; /* of the listener */
+	LIST_HEAD(, listener) listeners; /* at least one while it is served */
+	size_t n_listeners;
+	bool is_served;
 	struct sup *sup;
 	uint32_t serial; /* no two ever have the same */
 	uint16_t number; /* from 1; no two living ones have the same */
@@ -77,7 +89,6 @@ struct domain {
 	struct addr *virtual; /* owned; its addresses, at least one */
 	size_t n_virtual;
 	struct domain_at *index; /* owned; one for each */
-	struct notify notify;
 	struct vsk_list rows;
 	size_t n_rows;
 	size_t n_forgotten; /* unconnected sockets without rows, which may be closed */
@@ -105,6 +116,11 @@ LIST_HEAD(domain_list, domain);
 int domain_new(struct sup *s, const char *id, struct policy *policy, int listener,
 	       struct domain **ret, struct err *e);
 void domain_free(struct domain *d);
+
+/* Another listener of the domain, which is taken over. -EMFILE: it has too many. */
+int domain_add_listener(struct domain *d, int fd, struct listener **ret, struct err *e);
+/* It must not be watched any more. */
+void listener_free(struct listener *l);
 
 /* Makes it findable by its addresses, and not any more. */
 void domain_index(struct domain *d);

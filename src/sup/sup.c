@@ -119,12 +119,12 @@ static bool replay_give(struct call *c)
 
 bool call_valid(const struct call *c)
 {
-	return notify_valid(&c->domain->notify, c->id);
+	return notify_valid(&c->listener->notify, c->id);
 }
 
 void call_reply(struct call *c, int64_t result, uint64_t cookie)
 {
-	int rc = notify_reply(&c->domain->notify, c->id, result, result < 0 ? (int)-result : 0);
+	int rc = notify_reply(&c->listener->notify, c->id, result, result < 0 ? (int)-result : 0);
 
 	if (rc == -ENOENT && cookie &&
 	    (c->trap == TRAP_CONNECT || c->trap == TRAP_BIND || c->trap == TRAP_LISTEN ||
@@ -152,7 +152,7 @@ void call_reply_data(struct call *c, int64_t result, uint64_t at, const void *da
 		r->len = 0; /* the result at least */
 	else if (len)
 		memmove(r->data, data, len);
-	(void)notify_reply(&c->domain->notify, c->id, result, result < 0 ? (int)-result : 0);
+	(void)notify_reply(&c->listener->notify, c->id, result, result < 0 ? (int)-result : 0);
 }
 
 /* --- waits --------------------------------------------------------------------- */
@@ -351,8 +351,23 @@ static void look_at_waits(struct sup *s, int64_t now)
 
 /* --- domains ------------------------------------------------------------------- */
 
+/* No process has its filter any more. */
+static void remove_listener(struct sup *s, struct listener *l)
+{
+	struct wait *w = TAILQ_FIRST(&s->waits), *next;
+
+	for (; w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (w->call.listener == l)
+			wait_free(w);
+	}
+	loop_remove(&s->loop, l->notify.fd, &l->watch);
+	listener_free(l);
+}
+
 void sup_remove(struct sup *s, struct domain *d)
 {
+	struct listener *l;
 	struct wait *w = TAILQ_FIRST(&s->waits), *next;
 
 	for (; w; w = next) {
@@ -389,7 +404,8 @@ void sup_remove(struct sup *s, struct domain *d)
 	query_forget(s, d);
 	if (d->resume_at)
 		s->n_held--;
-	loop_remove(&s->loop, d->notify.fd, &d->watch);
+	LIST_FOREACH(l, &d->listeners, link)
+		loop_remove(&s->loop, l->notify.fd, &l->watch);
 	network_end(s, d);
 	gateway_fini(&d->gateway);
 	LIST_REMOVE(d, link);
@@ -407,7 +423,7 @@ static void serve(struct call *c)
 		return;
 	result = handlers[c->trap](c);
 	if (result == CALL_CONTINUE)
-		(void)notify_continue(&c->domain->notify, c->id);
+		(void)notify_continue(&c->listener->notify, c->id);
 	else if (result != CALL_ANSWERED)
 		call_reply(c, result, 0);
 }
@@ -425,6 +441,14 @@ void sup_set_rate(struct domain *d)
 	rate_init(&d->rate, trap_rate(d), now_ms());
 }
 
+static void watch_listeners(struct domain *d, uint32_t events)
+{
+	struct listener *l;
+
+	LIST_FOREACH(l, &d->listeners, link)
+		loop_change(&d->sup->loop, l->notify.fd, events, &l->watch);
+}
+
 /* Beyond its rate a domain's calls are left where they are: its listener is not watched for a while. */
 static bool hold(struct domain *d)
 {
@@ -432,7 +456,7 @@ static bool hold(struct domain *d)
 
 	if (rate_take(&d->rate, now))
 		return false;
-	loop_change(&d->sup->loop, d->notify.fd, 0, &d->watch);
+	watch_listeners(d, 0);
 	d->resume_at = now + rate_wait(&d->rate);
 	d->sup->n_held++;
 	return true;
@@ -446,7 +470,7 @@ static int64_t release_held(struct sup *s)
 
 	LIST_FOREACH(d, &s->domains, link) {
 		if (d->resume_at && d->resume_at <= now) {
-			loop_change(&s->loop, d->notify.fd, EPOLLIN, &d->watch);
+			watch_listeners(d, EPOLLIN);
 			d->resume_at = 0;
 			s->n_held--;
 		}
@@ -456,24 +480,27 @@ static int64_t release_held(struct sup *s)
 	return next == INT64_MAX ? -1 : next > now ? next - now : 1;
 }
 
-static void domain_ready(struct watch *watch, uint32_t events)
+static void listener_ready(struct watch *watch, uint32_t events)
 {
-	struct domain *d = (struct domain *)((char *)watch - offsetof(struct domain, watch));
+	struct listener *l = (struct listener *)((char *)watch - offsetof(struct listener, watch));
+	struct domain *d = l->domain;
 	struct seccomp_notif q;
 	struct call c;
 	int trap;
 
 	if (!(events & EPOLLIN)) {
-		if (events & (EPOLLHUP | EPOLLERR))
+		if ((events & (EPOLLHUP | EPOLLERR)) && d->n_listeners == 1)
 			sup_remove(d->sup, d);
+		else if (events & (EPOLLHUP | EPOLLERR))
+			remove_listener(d->sup, l);
 		return;
 	}
 	if (d->rate.per_second && hold(d))
 		return;
-	if (notify_receive(&d->notify, &q) < 0)
+	if (notify_receive(&l->notify, &q) < 0)
 		return;
 	d->n_traps++;
-	c = (struct call){ .sup = d->sup, .domain = d, .id = q.id, .tid = (pid_t)q.pid };
+	c = (struct call){ .sup = d->sup, .domain = d, .listener = l, .id = q.id, .tid = (pid_t)q.pid };
 	trap = trap_find((uint32_t)q.data.nr);
 	if (trap < 0 || c.tid == 0) { /* a filter of others; or out of our sight */
 		call_reply(&c, trap < 0 ? -ENOSYS : -EPERM, 0);
@@ -494,12 +521,27 @@ void sup_add(struct sup *s, struct domain *d)
 
 int sup_serve(struct sup *s, struct domain *d, struct err *e)
 {
+	struct listener *l;
+	int rc = 0;
+
+	sup_set_rate(d);
+	d->is_served = true;
+	LIST_FOREACH(l, &d->listeners, link)
+		rc = rc < 0 ? rc : sup_serve_listener(s, l, e);
+	return rc;
+}
+
+int sup_serve_listener(struct sup *s, struct listener *l, struct err *e)
+{
 	int rc;
 
-	d->watch = (struct watch){ domain_ready };
-	sup_set_rate(d);
-	rc = loop_add_direct(&s->loop, d->notify.fd, &d->watch);
-	return rc < 0 ? err_num(e, -rc, "container %s", d->id) : 0;
+	l->watch = (struct watch){ listener_ready };
+	rc = loop_add_direct(&s->loop, l->notify.fd, &l->watch);
+	if (rc < 0)
+		return err_num(e, -rc, "container %s", l->domain->id);
+	if (l->domain->resume_at) /* it is being held */
+		loop_change(&s->loop, l->notify.fd, 0, &l->watch);
+	return 0;
 }
 
 void sup_fini(struct sup *s)

@@ -47,6 +47,7 @@
 struct call {
 	struct sup *sup;
 	struct domain *domain;
+	struct listener *listener; /* that it came from */
 	uint64_t id;
 	pid_t tid;
 	enum trap trap;
@@ -141,6 +142,8 @@ void sup_fini(struct sup *s);
 /* Takes a domain of domain_new() in. Its calls wait until sup_serve(). */
 void sup_add(struct sup *s, struct domain *d);
 int sup_serve(struct sup *s, struct domain *d, struct err *e);
+/* The same for a listener that was added since. */
+int sup_serve_listener(struct sup *s, struct listener *l, struct err *e);
 /* Ends it: calls of its apps that wait, and all that come, get ENOSYS. */
 void sup_remove(struct sup *s, struct domain *d);
 
