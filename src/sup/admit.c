@@ -10,7 +10,12 @@
 #include "sup/network.h"
 #include "sup/transport.h"
 
-#define LANDLOCK_SCOPES 6 /* the ABI from which a wall holds TCP and abstract sockets (landlock(7)) */
+/*
+ * The ABI from which a wall holds TCP (landlock(7), Linux 6.7). AF_UNIX sockets that an app could
+ * exchange for one that was looked at are its own, or wires, whose names nobody can guess; where
+ * there are wires the ABI is 6, which holds abstract names, too.
+ */
+#define LANDLOCK_TCP 4
 
 /* --- the message ----------------------------------------------------------------- */
 
@@ -242,7 +247,7 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 		}
 		if (a->attempts)
 			d->attempts = attempts_new(); /* without memory the launcher hears nothing, and says so */
-		d->walled = a->landlock >= LANDLOCK_SCOPES;
+		d->walled = a->landlock >= LANDLOCK_TCP;
 		sup_add(s, d);
 		rc = begin_gateway(s, d, a, fds, e);
 		if (rc == 0)

@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "sup/bind.h"
 #include "sup/datagram.h"
+#include "sup/porter.h"
 #include "sup/transport.h"
 #include "sup/wire_options.h"
 
@@ -124,7 +125,7 @@ static int64_t bind_other(struct call *c, struct target *t, struct sockaddr_stor
 {
 	/* As for connect: a file is made, with the app's ids and umask. */
 	if (t->family == AF_UNIX)
-		return c->domain->walled ? CALL_CONTINUE : -EACCES;
+		return c->domain->walled ? CALL_CONTINUE : porter_do(c, t, PORTER_BIND, sa, len);
 	if (!call_valid(c))
 		return CALL_ANSWERED;
 	return bind(t->fd, (struct sockaddr *)sa, (socklen_t)len) < 0 ? -errno : 0;

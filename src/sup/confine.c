@@ -31,7 +31,7 @@ static const uint16_t supervisor_calls[] = {
 	/* sockets; socket itself is below */
 	__NR_bind, __NR_listen, __NR_accept4, __NR_connect, __NR_getsockname, __NR_getpeername,
 	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvfrom,
-	__NR_shutdown, __NR_ppoll,
+	__NR_shutdown, __NR_ppoll, __NR_socketpair,
 	__NR_wait4, /* for the factory, at the end */
 	/* policies, /proc, the audit stream */
 	__NR_openat, __NR_openat2, __NR_read, __NR_preadv2, __NR_write, __NR_writev, __NR_lseek, __NR_getdents64, __NR_fstat,
@@ -48,10 +48,14 @@ static const uint16_t supervisor_calls[] = {
 
 /* Namespaces, interfaces, sockets in them; the resolver is started under this filter, and so is what starts it. */
 #define FACTORY_CAPS (CAP(SYS_ADMIN) | CAP(NET_ADMIN) | CAP(NET_RAW) | CAP(NET_BIND_SERVICE))
+/* To become an app whose user namespace is our own; in one below a porter has all it needs. */
+#define PORTER_CAPS (CAP(SETUID) | CAP(SETGID) | CAP(SYS_CHROOT))
 static const uint16_t factory_calls[] = {
 	__NR_setns, __NR_bind, __NR_getsockname, __NR_getsockopt, __NR_setsockopt, __NR_socketpair,
 	__NR_recvmsg, __NR_recvfrom, __NR_sendmsg, __NR_sendto, __NR_ppoll,
 	__NR_clone, __NR_execve, __NR_wait4, __NR_prctl, __NR_close_range, __NR_dup3, __NR_getppid,
+	/* porters; what they have not in the app's user namespace they do not get */
+	__NR_fchdir, __NR_chroot, __NR_umask, __NR_setgroups, __NR_setresgid, __NR_setresuid, __NR_connect,
 	/* the resolver's own start and work */
 	__NR_capget, __NR_capset, __NR_epoll_create1, __NR_epoll_ctl, __NR_epoll_pwait, __NR_accept4,
 	__NR_pread64, __NR_mprotect, __NR_set_tid_address, __NR_set_robust_list, __NR_prlimit64,
@@ -132,7 +136,7 @@ int confine_supervisor(struct err *e)
 			 rc;
 }
 
-int confine_factory(struct err *e)
+int confine_factory(bool foreign, struct err *e)
 {
 	static const struct bpf_cond netlink[] = { IS(0, AF_NETLINK), IS(2, NETLINK_ROUTE) };
 	static const struct bpf_cond packet = IS(0, AF_PACKET);
@@ -149,7 +153,7 @@ int confine_factory(struct err *e)
 		{ .nr = __NR_socket, .conds = datagram, .n_conds = 2 },
 		{ .nr = __NR_unshare, .conds = &network, .n_conds = 1 },
 	};
-	int rc = give_up(FACTORY_CAPS & caps_effective(), e);
+	int rc = give_up((foreign ? FACTORY_CAPS | PORTER_CAPS : FACTORY_CAPS) & caps_effective(), e);
 
 	return rc == 0 ? allowlist_load(factory_calls, sizeof factory_calls / sizeof *factory_calls, special,
 					sizeof special / sizeof *special, e) :

@@ -3,6 +3,8 @@
 #ifndef VRUN_SUP_CONFINE_H
 #define VRUN_SUP_CONFINE_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 /*
@@ -25,7 +27,7 @@ int confine_supervisor(struct err *e);
  * The same for the factory, which keeps its rights over network namespaces
  * (SYS_ADMIN, NET_ADMIN, NET_RAW, NET_BIND_SERVICE) and may start a program.
  */
-int confine_factory(struct err *e);
+int confine_factory(bool foreign, struct err *e);
 
 /*
  * For a supervisor that is confined already: no listen(2), and no connect(2) with

@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "sup/datagram.h"
 #include "sup/decide.h"
+#include "sup/porter.h"
 #include "sup/sup.h"
 #include "sup/transport.h"
 
@@ -202,7 +203,7 @@ static int64_t disconnect(struct call *c, struct target *t)
 	return 0;
 }
 
-static int64_t connect_other(const struct call *c, struct target *t, struct sockaddr_storage *sa,
+static int64_t connect_other(struct call *c, struct target *t, struct sockaddr_storage *sa,
 			     size_t len)
 {
 	const struct sockaddr_nl *nl = (const struct sockaddr_nl *)sa;
@@ -210,7 +211,7 @@ static int64_t connect_other(const struct call *c, struct target *t, struct sock
 	/* It needs the app's own identity: permissions of files, what the server sees of its peer. Should
 	 * the descriptor be another socket by now, the wall says no. */
 	if (t->family == AF_UNIX)
-		return c->domain->walled ? CALL_CONTINUE : -EACCES;
+		return c->domain->walled ? CALL_CONTINUE : porter_do(c, t, PORTER_CONNECT, sa, len);
 	if (sa->ss_family == AF_NETLINK && (nl->nl_pid || nl->nl_groups))
 		return -EPERM; /* the kernel, and nobody else */
 	return connect(t->fd, (struct sockaddr *)sa, (socklen_t)(len < sizeof *nl ? len : sizeof *nl)) < 0 ? -errno : 0;

@@ -164,6 +164,17 @@ int factory_resolver(struct factory *f, factory_done *done, void *ctx, struct er
 	return request(f, &r, NULL, done, ctx, e);
 }
 
+int factory_port(struct factory *f, const struct porter_task *task, const int *fds, struct err *e)
+{
+	struct factory_request r = { .what = FACTORY_PORTER, .porter = *task };
+	int rc;
+
+	if (f->fd < 0)
+		return err_set(e, EIO, "the supervisor's factory has ended");
+	rc = factory_send(f->fd, &r, sizeof r, fds, PORTER_FDS);
+	return rc < 0 ? err_num(e, -rc, "request to the factory") : 0;
+}
+
 void factory_forget(struct factory *f, const void *ctx)
 {
 	struct factory_job *j;
@@ -182,7 +193,7 @@ void factory_init(struct factory *f)
 }
 
 /* Nothing of the supervisor's stays open in it, above all not its streams: somebody may wait for their end. */
-static _Noreturn void child(int sock, const char *resolver, pid_t parent)
+static _Noreturn void child(int sock, const char *resolver, bool foreign, pid_t parent)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -192,10 +203,10 @@ static _Noreturn void child(int sock, const char *resolver, pid_t parent)
 	    sys_close_range(4, ~0U, 0) < 0)
 		_exit(125);
 	(void)fcntl(3, F_SETFD, FD_CLOEXEC);
-	factory_main(3, resolver);
+	factory_main(3, resolver, foreign);
 }
 
-int factory_start(struct factory *f, struct loop *loop, const char *resolver, struct err *e)
+int factory_start(struct factory *f, struct loop *loop, const char *resolver, bool foreign, struct err *e)
 {
 	AUTO_FD int ours = -1;
 	AUTO_FD int its = -1;
@@ -212,7 +223,7 @@ int factory_start(struct factory *f, struct loop *loop, const char *resolver, st
 		return err_sys(e, "starting the factory");
 	}
 	if (f->pid == 0)
-		child(its, resolver, parent);
+		child(its, resolver, foreign, parent);
 	rc = loop_add(loop, ours, EPOLLIN, &f->watch);
 	if (rc < 0)
 		return err_num(e, -rc, "socket of the factory");

@@ -57,10 +57,11 @@ struct factory {
 void factory_init(struct factory *f);
 
 /*
- * Starts it. `resolver` is the path of the resolver's program. Comes after the
+ * Starts it. `resolver` is the path of the resolver's program, `foreign`: containers come from other
+ * runtimes, and may have no user namespace of their own. Comes after the
  * supervisor has its network namespace and before it is confined.
  */
-int factory_start(struct factory *f, struct loop *loop, const char *resolver, struct err *e);
+int factory_start(struct factory *f, struct loop *loop, const char *resolver, bool foreign, struct err *e);
 /* Ends it and waits for that. Requests that are open are dropped unanswered. */
 void factory_fini(struct factory *f);
 
@@ -72,6 +73,10 @@ int factory_network(struct factory *f, const struct factory_network *want, int n
 		    void *ctx, struct err *e);
 /* Starts a resolver. */
 int factory_resolver(struct factory *f, factory_done *done, void *ctx, struct err *e);
+struct porter_task;
+/* Forks a porter (porter.h) with its descriptors, which stay the caller's. Nothing comes of it but
+ * what the porter says itself. */
+int factory_port(struct factory *f, const struct porter_task *task, const int *fds, struct err *e);
 /* No call back with that context any more. */
 void factory_forget(struct factory *f, const void *ctx);
 

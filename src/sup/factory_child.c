@@ -203,12 +203,21 @@ static int resolver(const struct place *p, struct err *e, int *ret)
 	return pid < 0 ? err_sys(e, "starting the resolver") : 0;
 }
 
+/* --- porters ------------------------------------------------------------------------------ */
+
+/* No reply: should it not be there, its socket is closed with ours, and that is the answer. */
+static void porter(const struct factory_request *q, const int *fds, int n)
+{
+	if (n == PORTER_FDS && fork() == 0)
+		porter_main(&q->porter, fds);
+}
+
 /* --- requests ------------------------------------------------------------------------------ */
 
 static void serve(struct place *p, int sock, const struct factory_request *q, int ns)
 {
 	struct factory_reply r = { .serial = q->serial };
-	int fds[FACTORY_FDS_MAX] = { -1, -1 };
+	int fds[2] = { -1, -1 };
 	size_t n = 0;
 
 	if (q->what == FACTORY_NETWORK && ns >= 0 && q->n <= FACTORY_ADDRESSES_MAX)
@@ -217,7 +226,7 @@ static void serve(struct place *p, int sock, const struct factory_request *q, in
 		(void)resolver(p, &r.error, &fds[0]);
 	else
 		(void)err_set(&r.error, EINVAL, "the factory does not know the request");
-	while (!r.error.num && n < FACTORY_FDS_MAX && fds[n] >= 0)
+	while (!r.error.num && n < 2 && fds[n] >= 0)
 		n++;
 	if (factory_send(sock, &r, sizeof r, fds, n) < 0)
 		_exit(125);
@@ -225,18 +234,18 @@ static void serve(struct place *p, int sock, const struct factory_request *q, in
 	fd_close(&fds[1]);
 }
 
-_Noreturn void factory_main(int sock, const char *resolver_path)
+_Noreturn void factory_main(int sock, const char *resolver_path, bool foreign)
 {
 	static struct factory_request q;
 	struct place p = { .home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC),
 			   .next_index = 100,
 			   .resolver = resolver_path };
 	const struct sigaction ignore = { .sa_handler = SIG_IGN };
-	int fds[FACTORY_FDS_MAX] = { -1, -1 }, n;
+	int fds[FACTORY_FDS_MAX], n;
 	struct err e;
 
 	(void)sigaction(SIGCHLD, &ignore, NULL); /* resolvers are not waited for */
-	if (p.home < 0 || fstat(p.home, &p.own) < 0 || confine_factory(&e) < 0)
+	if (p.home < 0 || fstat(p.home, &p.own) < 0 || confine_factory(foreign, &e) < 0)
 		_exit(125);
 	for (;;) {
 		n = factory_receive(sock, &q, sizeof q, fds, 0);
@@ -244,7 +253,10 @@ _Noreturn void factory_main(int sock, const char *resolver_path)
 			continue;
 		if (n < 0)
 			break;
-		serve(&p, sock, &q, n > 0 ? fds[0] : -1);
+		if (q.what == FACTORY_PORTER)
+			porter(&q, fds, n);
+		else
+			serve(&p, sock, &q, n > 0 ? fds[0] : -1);
 		for (int i = 0; i < n; i++)
 			fd_close(&fds[i]);
 	}

@@ -4,10 +4,12 @@
 #define VRUN_SUP_FACTORY_IMPL_H
 
 #include "sup/factory.h"
+#include "sup/porter.h"
 
-enum factory_what { FACTORY_NETWORK, FACTORY_RESOLVER };
+enum factory_what { FACTORY_NETWORK, FACTORY_RESOLVER, FACTORY_PORTER };
 
-/* FACTORY_NETWORK comes with the descriptor of the namespace. */
+/* FACTORY_NETWORK comes with the descriptor of the namespace, FACTORY_PORTER with those of enum porter_fd, and has
+ * no reply: the porter answers. */
 struct factory_request {
 	uint32_t serial;
 	uint32_t what; /* enum factory_what */
@@ -15,9 +17,10 @@ struct factory_request {
 	uint16_t number;
 	bool udp;
 	struct addr addresses[FACTORY_ADDRESSES_MAX];
+	struct porter_task porter;
 };
 
-#define FACTORY_FDS_MAX 2
+#define FACTORY_FDS_MAX 5
 
 /* Comes with the resolver's socket, and the packet socket when there is one. */
 struct factory_reply {
@@ -35,6 +38,6 @@ int factory_send(int sock, const void *data, size_t len, const int *fds, size_t 
 int factory_receive(int sock, void *data, size_t len, int *ret_fds, int flags);
 
 /* The factory's process. Never returns. */
-_Noreturn void factory_main(int sock, const char *resolver);
+_Noreturn void factory_main(int sock, const char *resolver, bool foreign);
 
 #endif

@@ -61,7 +61,7 @@ static int start(const struct serve_params *p, struct sup *s, struct err *e)
 	s->complain = p->complain;
 	rc = helper_find("vrun-resolver", resolver, e);
 	if (rc == 0)
-		rc = factory_start(&s->factory, &s->loop, resolver, e);
+		rc = factory_start(&s->factory, &s->loop, resolver, !p->cell || p->spaces[0] < 0, e);
 	if (rc == 0 && p->guarded)
 		rc = guard_start(&s->guard, s->fabric.cookie, e);
 	if (rc == 0 && p->cell)

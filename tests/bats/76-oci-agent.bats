@@ -51,7 +51,7 @@ policy() # NAME ADDRESS RULE
 
 @test "containers of crun and runc talk through one supervisor, as their policies say" {
 	need_command crun runc redis-server redis-cli unshare
-	agent_bundle db redis-server --bind '*' --protected-mode no --save '' --daemonize no
+	agent_bundle db redis-server --unixsocket /tmp/redis --bind '*' --protected-mode no --save '' --daemonize no
 	agent_bundle app redis-cli -h 10.88.0.20 ping
 	cp -r "$T/app" "$T/other"
 	policy db 10.88.0.20 '{"allow": "listen", "at": ":6379", "from": ["app"]}'
@@ -61,6 +61,8 @@ policy() # NAME ADDRESS RULE
 	wait_path "$T/agent"
 	spawn db run_crun run -b "$T/db" "$MARK-db" </dev/null
 	wait_until grep -q 'Ready to accept' "$T/db.out"
+	# Bound by a porter, since nobody says that the container is walled.
+	assert_contains "$(<"$T/db.out")" "now ready to accept connections at /tmp/redis" "redis' own socket"
 
 	run -0 run_runc run -b "$T/app" "$MARK-app"
 	assert_output PONG
