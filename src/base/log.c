@@ -81,14 +81,14 @@ static size_t utf8_len(const unsigned char *s)
 	return n;
 }
 
-const char *log_quote(char *dst, size_t size, const char *src)
+static const char *quote(char *dst, size_t size, const char *src, bool backslash)
 {
 	const unsigned char *s = (const unsigned char *)src;
 	size_t at = 0;
 
 	while (*s) {
 		size_t n = utf8_len(s);
-		bool plain = n > 1 || (n == 1 && *s >= 0x20 && *s != 0x7f && *s != '\\');
+		bool plain = n > 1 || (n == 1 && *s >= 0x20 && *s != 0x7f && (*s != '\\' || !backslash));
 		size_t need = plain ? n : 4;
 
 		if (at + need + 4 > size) {
@@ -106,6 +106,11 @@ const char *log_quote(char *dst, size_t size, const char *src)
 	if (size > 0)
 		dst[at] = '\0';
 	return dst;
+}
+
+const char *log_quote(char *dst, size_t size, const char *src)
+{
+	return quote(dst, size, src, true);
 }
 
 static void json_escape(char *dst, size_t size, const char *src)
@@ -150,15 +155,18 @@ static void put(int fd, bool json, enum log_level level, const char *msg)
 
 static __attribute__((format(printf, 2, 0))) void emit(enum log_level level, const char *fmt, va_list ap)
 {
-	char msg[2048];
+	char msg[2048], safe[4096];
 	int saved = errno;
 
 	if (level > log_max)
 		return;
 	(void)vsnprintf(msg, sizeof msg, fmt, ap);
-	put(log_fd, log_json, level, msg);
+	/* Strings of an app's or a bundle's are quoted where a message is made; what slipped through does not
+	 * reach a terminal either. */
+	(void)quote(safe, sizeof safe, msg, false);
+	put(log_fd, log_json, level, safe);
 	if (copy_fd >= 0)
-		put(copy_fd, copy_json, level, msg);
+		put(copy_fd, copy_json, level, safe);
 	errno = saved;
 }
 

@@ -576,10 +576,21 @@ teardown()
 }
 
 @test "control characters of a bundle do not reach the terminal" {
-	make_bundle "$T/b" '.process.args = ["\u001b]0;owned\u0007none"]'
-	run -127 --separate-stderr vrun run "$T/b"
-	assert_lacks "$stderr" $'\e'
-	assert_lacks "$stderr" $'\a'
+	local where
+
+	for where in '.process.args = ["\u001b]0;owned\u0007none"]' '.mounts += [{ destination: "/x", type: "\u001b]0;owned\u0007none" }]' \
+		'.mounts += [{ destination: "/x", type: "tmpfs", options: ["\u001b]0;owned\u0007none"] }]' \
+		'.root.path = "\u001b]0;owned\u0007none"' '.linux.cgroupsPath = "\u001b]0;owned\u0007none" | .linux.resources = { pids: { limit: -7 } }' \
+		'.mounts += [{ destination: "/x", type: "bind", source: "\u001b]0;owned\u0007none", options: ["bind"] }]'; do
+		make_bundle "$T/b" "$where"
+		status=0
+		stderr=$("$VRUN" run "$T/b" 2>&1) || status=$?
+		((status == 125 || status == 127)) || fail "$where: status $status, $stderr"
+		assert_contains "$stderr" "vrun: "
+		assert_lacks "$stderr" $'\e'
+		assert_lacks "$stderr" $'\a'
+		rm -rf "$T/b"
+	done
 }
 
 @test "a missing root file system is named" {
