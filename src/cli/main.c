@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -137,8 +139,12 @@ int main(int argc, char **argv)
 	struct stat st;
 	int at, rc;
 
-	if (!fill_streams())
+	if (!fill_streams()) {
+		log_error("standard streams: %s", err_text(errno));
 		return EXIT_VRUN;
+	}
+	/* Ignored, as some callers leave it, it would take our children's statuses from us, and the app's from it. */
+	(void)signal(SIGCHLD, SIG_DFL);
 	if (argc < 2) {
 		(void)print_help(stderr);
 		return EXIT_VRUN;

@@ -179,8 +179,8 @@ void container_main(struct launch *l, int sync, const int *ns_fds, const sigset_
 	}
 	if (rc == 0)
 		rc = split_off_init(l, &e);
-	(void)sigprocmask(SIG_SETMASK, mask, NULL);
 	if (rc == 0) {
+		(void)sigprocmask(SIG_SETMASK, mask, NULL);
 		rc = process_become(l, tty, sync, &e);
 		if (rc < 0)
 			code = EXIT_OWN;

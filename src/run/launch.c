@@ -48,6 +48,18 @@ int monitor_block_signals(struct monitor *m, struct err *e)
 	return m->sigfd < 0 ? err_sys(e, "signalfd") : 0;
 }
 
+static void unblock_signals(const struct monitor *m)
+{
+	const struct timespec now = { 0 };
+	sigset_t set;
+
+	/* A write beyond the caller's RLIMIT_FSIZE has failed, and is reported; its signal would end us first. */
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGXFSZ);
+	(void)sigtimedwait(&set, NULL, &now);
+	(void)sigprocmask(SIG_SETMASK, &m->old_mask, NULL);
+}
+
 static int clone_container(struct monitor *m, struct err *e)
 {
 	struct launch *l = m->l;
@@ -252,7 +264,10 @@ int monitor_write_pid_file(const struct monitor *m, struct err *e)
 	if (fd < 0)
 		return err_sys(e, "pid file %s", path);
 	rc = fd_write_all(fd, text, (size_t)n);
-	return rc < 0 ? err_num(e, -rc, "pid file %s", path) : 0;
+	if (rc == 0)
+		return 0;
+	(void)unlink(path);
+	return err_num(e, -rc, "pid file %s", path);
 }
 
 /* A second clone changes who the container is. */
@@ -363,7 +378,7 @@ static void clean_up(struct monitor *m)
 	fd_close(&m->sync);
 	fd_close(&m->sigfd);
 	fd_close(&m->state_fd);
-	(void)sigprocmask(SIG_SETMASK, &m->old_mask, NULL);
+	unblock_signals(m);
 }
 
 /* In a user namespace no mount shows devices but those that the bundle opens itself. */

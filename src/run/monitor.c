@@ -120,7 +120,8 @@ static void forward_signals(struct monitor *m)
 	struct signalfd_siginfo si;
 
 	while (read(m->sigfd, &si, sizeof si) == (ssize_t)sizeof si)
-		forward(m, (int)si.ssi_signo);
+		if (si.ssi_signo != SIGXFSZ || si.ssi_pid != (uint32_t)getpid()) /* our own write's */
+			forward(m, (int)si.ssi_signo);
 }
 
 static int tell_start(struct monitor *m)

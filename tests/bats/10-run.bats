@@ -58,6 +58,18 @@ teardown()
 	assert_nothing_left
 }
 
+@test "signals that the caller ignores or blocks change nothing about the status" {
+	local option
+
+	script_bundle "$T/b" 'sh -c "exit 3"; exit $(($? + 4))'
+	for option in --ignore-signal=CHLD --block-signal --ignore-signal; do
+		run -7 timeout 20 env "$option" "$VRUN" run "$T/b"
+		run -7 timeout 20 env "$option" "$VRUN" run --init "$T/b"
+		run -7 timeout 20 env "$option" "$VRUN" run -T --cwd none -- sh -c 'sh -c "exit 3"; exit $(($? + 4))'
+	done
+	assert_nothing_left
+}
+
 @test "vrun BUNDLE is vrun run BUNDLE" {
 	script_bundle "$T/b" 'echo here; exit 3'
 	run vrun "$T/b"

@@ -187,6 +187,45 @@ in_small_tmpfs() # OPTIONS SCRIPT ARG...: the script's $1 is the directory
 }
 
 # bats test_tags=identity:root
+@test "a full disk leaves no empty pid file" {
+	make_bundle "$T/b" '.process.args = ["echo", "ran"]'
+	# shellcheck disable=SC2016 # for the inner shell
+	in_small_tmpfs size=4k '
+		echo x >"$1/full"
+		"$VRUN" run --pid-file "$1/pid" "$T/b"; echo "status $?"; ls -A "$1"'
+	assert_contains "$output" "pid file $T/small/pid: No space left on device"
+	assert_contains "$output" "status 125"
+	assert_matches "$output" 'full$' "and no pid file is listed"
+	assert_lacks "$output" ran
+	assert_nothing_left
+}
+
+@test "a caller that may write no file at all is told so" {
+	make_bundle "$T/b" '.process.args = ["echo", "ran"]'
+	status=0
+	# shellcheck disable=SC2016 # for the inner shell
+	output=$(bash -c 'ulimit -c 0 -f 0; exec "$VRUN" run "$T/b"' 2>&1) || status=$?
+	assert_equal "$status" 125
+	assert_contains "$output" ": File too large"
+	assert_lacks "$output" ran
+	assert_nothing_left
+}
+
+@test "a caller that may open no file at all is told so" {
+	local n
+
+	make_bundle "$T/b"
+	for n in 3 4 5 6 7 8 9; do
+		status=0
+		# shellcheck disable=SC2016 # for the inner shell
+		output=$(bash -c 'ulimit -n "$0"; exec "$VRUN" run "$T/b"' "$n" 2>&1) || status=$?
+		assert_equal "$status" 125 "$n descriptors"
+		assert_contains "$output" "Too many open files" "$n descriptors"
+	done
+	assert_nothing_left
+}
+
+# bats test_tags=identity:root
 @test "a disk that fills up in any phase of packing is said so, and nothing is left on it" {
 	local size
 
