@@ -228,6 +228,19 @@ static void ended(struct sup *s)
 
 /* --- connections ------------------------------------------------------------------------------ */
 
+void resolver_take(struct sup *s, struct domain *d, int *fd)
+{
+	struct resolver *r = &s->resolver;
+
+	if (r->fd >= 0) {
+		if (!give(r, d, *fd, true))
+			ended(s);
+	} else if (r->n_streams < RESOLVER_STREAMS_MAX) {
+		r->streams[r->n_streams++] = (struct resolver_stream){ d, fd_take(fd) };
+		start(s);
+	}
+}
+
 static void arrived(struct watch *w, uint32_t events)
 {
 	struct resolver *r = (struct resolver *)((char *)w - offsetof(struct resolver, arrivals));
@@ -238,15 +251,8 @@ static void arrived(struct watch *w, uint32_t events)
 	const struct faddr *from = fd >= 0 ? fabric_find(&s->fabric, &peer.sin6_addr) : NULL;
 
 	(void)events;
-	if (!from || !from->domain)
-		return;
-	if (r->fd >= 0) {
-		if (!give(r, from->domain, fd, true))
-			ended(s);
-	} else if (r->n_streams < RESOLVER_STREAMS_MAX) {
-		r->streams[r->n_streams++] = (struct resolver_stream){ from->domain, fd_take(&fd) };
-		start(s);
-	}
+	if (from && from->domain)
+		resolver_take(s, from->domain, &fd);
 }
 
 struct faddr *resolver_place(struct sup *s, const struct addr *a, uint16_t port)

@@ -45,6 +45,9 @@ void resolver_fini(struct sup *s);
 void resolver_add(struct sup *s, struct domain *d);
 void resolver_remove(struct sup *s, struct domain *d);
 
+/* A connection of the domain to the resolver, which is taken or left to be closed. */
+void resolver_take(struct sup *s, struct domain *d, int *fd);
+
 /* Where a connection of an app to that address of its own domain goes when nothing of its own is there. */
 struct faddr *resolver_place(struct sup *s, const struct addr *a, uint16_t port);
 

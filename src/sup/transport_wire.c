@@ -196,12 +196,48 @@ static bool has_room(struct sup *s, struct vsk *listener)
 	return listener->n_arrivals <= listener->backlog;
 }
 
+/*
+ * A listener on which one client of ours arrives at once. Descriptors do not pass.
+ * *ret_server is the caller's.
+ */
+static int meet(const struct guard *g, int client, int *ret_server)
+{
+	struct vsk v = { 0 };
+	AUTO_FD int listener = -1;
+	int rc = make(0, &listener);
+
+	if (rc == 0)
+		rc = bind_row(listener, &v);
+	if (rc == 0)
+		rc = guard_listen(g, listener, 1);
+	if (rc == 0)
+		rc = connect_to(client, v.name);
+	if (rc < 0)
+		return rc;
+	*ret_server = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	return *ret_server < 0 ? -errno : 0;
+}
+
+/* The resolver asks at no wire; it is given the other end. */
+static int connect_resolver(struct sup *s, int fd, struct vsk *v)
+{
+	AUTO_FD int server = -1;
+	int rc = meet(&s->guard, fd, &server);
+
+	if (rc < 0)
+		return rc;
+	resolver_take(s, v->domain, &server);
+	v->client = true;
+	return 0;
+}
+
 static int connect_row(int fd, struct vsk *v, struct vsk *listener)
 {
+	struct sup *s = v->domain->sup;
 	int rc;
 
 	if (!listener)
-		return -ECONNREFUSED;
+		return v->to == &s->resolver.at ? connect_resolver(s, fd, v) : -ECONNREFUSED;
 	if (listener->n_arrivals > QUEUE_MAX)
 		return -EAGAIN;
 	rc = vsk_arrive(listener, v);
@@ -323,25 +359,15 @@ static bool is_gone(const struct vsk *v)
 /* Both ends of a connection made as those of apps are. */
 static int try_pair(const struct guard *g, bool *ret_closed)
 {
-	struct vsk v = { 0 };
-	AUTO_FD int listener = -1;
-	AUTO_FD int client = -1;
-	AUTO_FD int server = -1;
-	int on = 1, rc = make(0, &listener);
+	AUTO_FD int client = -1, server = -1;
+	int on = 1, rc = make(0, &client);
 	socklen_t len = sizeof on;
 
 	if (rc == 0)
-		rc = bind_row(listener, &v);
-	if (rc == 0)
-		rc = guard_listen(g, listener, 1);
-	if (rc == 0)
-		rc = make(0, &client);
-	if (rc == 0)
-		rc = connect_to(client, v.name);
+		rc = meet(g, client, &server);
 	if (rc < 0)
 		return rc;
-	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	if (server < 0 || getsockopt(server, SOL_SOCKET, SO_PASSRIGHTS, &on, &len) < 0)
+	if (getsockopt(server, SOL_SOCKET, SO_PASSRIGHTS, &on, &len) < 0)
 		return -errno;
 	*ret_closed = !on;
 	return 0;

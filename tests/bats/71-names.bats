@@ -156,3 +156,28 @@ two_domains()
 	end_domain db
 	assert_nothing_left
 }
+
+# What the domain of one policy that asks for its own name over TCP gets.
+ask_over_tcp() # TRANSPORT
+{
+	need_command python3
+	cat >ask.py <<-'END'
+		import socket, struct
+		s = socket.create_connection(("127.0.0.53", 53))
+		for i in range(3): # several on one connection
+		    q = struct.pack(">6H", i, 256, 1, 0, 0, 0) + b"\3app\0" + struct.pack(">2H", 1, 1)
+		    s.sendall(struct.pack(">H", len(q)) + q)
+		    n, = struct.unpack(">H", s.recv(2, socket.MSG_WAITALL)); a = s.recv(n, socket.MSG_WAITALL)
+		    print(socket.inet_ntoa(a[-4:]) if a[7] == 1 else a)
+	END
+	policy app '"10.88.0.32"' '{"allow": "connect", "to": "db:1"}'
+	jq --arg t "$1" '.net.transport = $t' "$T/app.json" >"$T/app.new"
+	mv "$T/app.new" "$T/app.json"
+	run -0 in_domain app /usr/bin/python3 ask.py
+	assert_output $'10.88.0.32\n10.88.0.32\n10.88.0.32'
+}
+
+@test "the resolver answers over TCP, also where streams are wires" {
+	ask_over_tcp tcp
+	ask_over_tcp wire
+}
