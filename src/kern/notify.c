@@ -68,6 +68,18 @@ int notify_reply_fd(const struct notify *n, uint64_t id, int fd, bool cloexec)
 					 .flags = SECCOMP_ADDFD_FLAG_SEND,
 					 .srcfd = (uint32_t)fd,
 					 .newfd_flags = cloexec ? O_CLOEXEC : 0 };
+	int number = ioctl(n->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
+
+	return number < 0 ? -errno : number;
+}
+
+int notify_place_fd(const struct notify *n, uint64_t id, int fd, int at, bool cloexec)
+{
+	struct seccomp_notif_addfd a = { .id = id,
+					 .flags = SECCOMP_ADDFD_FLAG_SETFD,
+					 .srcfd = (uint32_t)fd,
+					 .newfd = (uint32_t)at,
+					 .newfd_flags = cloexec ? O_CLOEXEC : 0 };
 
 	return ioctl(n->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &a) < 0 ? -errno : 0;
 }

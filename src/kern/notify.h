@@ -38,9 +38,15 @@ int notify_receive(struct notify *n, struct seccomp_notif *ret);
  */
 int notify_reply(const struct notify *n, uint64_t id, int64_t value, int error);
 int notify_continue(const struct notify *n, uint64_t id);
-/* Installs a duplicate of fd in the task, which gets its number as the call's value. Also -EMFILE,
- * when the task has no room; the call then still waits. */
+/* Installs a duplicate of fd in the task, which gets its number as the call's value; returns it. Also
+ * -EMFILE, when the task has no room; the call then still waits. */
 int notify_reply_fd(const struct notify *n, uint64_t id, int fd, bool cloexec);
+
+/*
+ * Puts a duplicate of fd at a number of the task's, in place of what is there.
+ * No answer: the call waits on. 0 or -errno as above.
+ */
+int notify_place_fd(const struct notify *n, uint64_t id, int fd, int at, bool cloexec);
 
 /*
  * The call still waits, so its thread and pid are those that made it. What was

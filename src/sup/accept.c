@@ -104,7 +104,7 @@ static int64_t accept_virtual(struct call *c, struct target *t, int flags)
 			park(c, t->row, &fd);
 	}
 	sup_retry(c->sup, cookie);
-	return rc == 0 || rc == -ENOENT ? CALL_ANSWERED : rc;
+	return rc >= 0 || rc == -ENOENT ? CALL_ANSWERED : rc;
 }
 
 /* AF_UNIX: the same without names of ours. */
@@ -126,7 +126,7 @@ static int64_t accept_other(struct call *c, struct target *t, int flags)
 		rc = call_write_address(c, c->args[1], c->args[2], &sa, len);
 	if (rc == 0)
 		rc = notify_reply_fd(&c->listener->notify, c->id, fd, flags & SOCK_CLOEXEC);
-	return rc == 0 || rc == -ENOENT ? CALL_ANSWERED : rc;
+	return rc >= 0 || rc == -ENOENT ? CALL_ANSWERED : rc;
 }
 
 static int flags_of(const struct call *c)

@@ -38,7 +38,7 @@ int64_t handle_socket(struct call *c)
 	v->generation = c->domain->generation;
 	v->at_home = true;
 	rc = notify_reply_fd(&c->listener->notify, c->id, fd, type & SOCK_CLOEXEC);
-	if (rc == 0)
+	if (rc >= 0)
 		return CALL_ANSWERED;
 	vsk_free(&c->sup->table, v);
 	return rc == -EMFILE ? -EMFILE : CALL_ANSWERED;

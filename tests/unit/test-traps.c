@@ -262,7 +262,7 @@ static void serve(struct notify *n, int sock)
 
 	TAP_OK(next_call(n, &q) && trap_find((uint32_t)q.data.nr) == TRAP_SOCKET, "socket comes");
 	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	TAP_INT(notify_reply_fd(n, q.id, null, true), 0, "a descriptor as the answer");
+	TAP_OK(notify_reply_fd(n, q.id, null, true) >= 0, "a descriptor as the answer");
 	(void)close(null);
 
 	TAP_OK(next_call(n, &q) && trap_find((uint32_t)q.data.nr) == TRAP_CONNECT, "connect comes");
