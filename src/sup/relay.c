@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/relay.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "sup/sup.h"
+
+#define PIPE_SIZE (256 << 10) /* what is asked for; a user's share may be used up (pipe(7)) */
+#define TURN_BYTES (1 << 20)  /* of one direction; the loop has others to serve */
+
+struct relay_side {
+	struct watch watch;
+	struct relay *relay;
+	int fd;            /* owned */
+	uint32_t interest; /* that the loop has */
+	bool watched;
+	bool ended;        /* it sends no more */
+	bool shut;         /* it was told that nothing more comes */
+	int pipe[2];       /* owned; what came from it and the other could not take yet; -1: nothing */
+	size_t held;
+};
+
+struct relay {
+	struct sup *sup;
+	void (*ended)(void *ctx);
+	void *ctx;
+	struct relay_side side[2]; /* near, far */
+};
+
+/* --- pipes ------------------------------------------------------------------------------ */
+
+static bool take_pipe(struct relay *r, int *ret)
+{
+	struct relay_pipes *p = &r->sup->pipes;
+
+	if (p->n) {
+		p->n--;
+		ret[0] = p->spare[p->n][0];
+		ret[1] = p->spare[p->n][1];
+		return true;
+	}
+	if (pipe2(ret, O_CLOEXEC | O_NONBLOCK) < 0)
+		return false;
+	(void)fcntl(ret[0], F_SETPIPE_SZ, PIPE_SIZE);
+	return true;
+}
+
+/* An empty one, for others. */
+static void give_pipe(struct relay *r, int *pipe)
+{
+	struct relay_pipes *p = &r->sup->pipes;
+
+	if (pipe[0] < 0)
+		return;
+	if (p->n < RELAY_PIPES) {
+		p->spare[p->n][0] = pipe[0];
+		p->spare[p->n][1] = pipe[1];
+		p->n++;
+		pipe[0] = pipe[1] = -1;
+		return;
+	}
+	fd_close(&pipe[0]);
+	fd_close(&pipe[1]);
+}
+
+void relay_pipes_fini(struct relay_pipes *p)
+{
+	for (; p->n; p->n--) {
+		fd_close(&p->spare[p->n - 1][0]);
+		fd_close(&p->spare[p->n - 1][1]);
+	}
+}
+
+/* --- one direction ------------------------------------------------------------------------ */
+
+/* Bytes, 0 at the end, -errno. */
+static ssize_t move(int from, int to)
+{
+	ssize_t n = splice(from, NULL, to, NULL, PIPE_SIZE, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+
+	return n < 0 ? -errno : n;
+}
+
+static bool is_wait(ssize_t rc)
+{
+	return rc == -EAGAIN || rc == -EINTR;
+}
+
+/* What the pipe holds goes on. -errno: the other side takes nothing any more. */
+static int drain(struct relay_side *from, struct relay_side *to)
+{
+	while (from->held) {
+		ssize_t n = move(from->pipe[0], to->fd);
+
+		if (n < 0)
+			return is_wait(n) ? 0 : (int)n;
+		from->held -= (size_t)n;
+	}
+	give_pipe(from->relay, from->pipe);
+	return 0;
+}
+
+/* 0 or -errno: the connection is broken on one side. */
+static int pump(struct relay_side *from, struct relay_side *to)
+{
+	size_t moved = 0;
+	int rc = drain(from, to);
+
+	while (rc == 0 && from->held == 0 && !from->ended && moved < TURN_BYTES) {
+		ssize_t n;
+
+		if (from->pipe[0] < 0 && !take_pipe(from->relay, from->pipe))
+			return -ENFILE;
+		n = move(from->fd, from->pipe[1]);
+		if (n <= 0)
+			give_pipe(from->relay, from->pipe);
+		if (n < 0)
+			return is_wait(n) ? 0 : (int)n;
+		from->ended = n == 0;
+		from->held = (size_t)n;
+		moved += (size_t)n;
+		rc = drain(from, to);
+	}
+	if (rc == 0 && from->ended && from->held == 0 && !to->shut) {
+		(void)shutdown(to->fd, SHUT_WR);
+		to->shut = true;
+	}
+	return rc;
+}
+
+/* --- both ----------------------------------------------------------------------------------- */
+
+/* A side of which nothing is wanted is not watched: it may have hung up, which the loop would tell for ever. */
+static void want(struct relay_side *s, const struct relay_side *other)
+{
+	uint32_t events = (!s->ended && s->held == 0 ? EPOLLIN : 0) | (other->held ? EPOLLOUT : 0);
+	struct loop *l = &s->relay->sup->loop;
+
+	if (events == 0) {
+		if (s->watched)
+			loop_remove(l, s->fd, &s->watch);
+		s->watched = false;
+	} else if (!s->watched) {
+		s->watched = loop_add(l, s->fd, events, &s->watch) == 0;
+	} else if (events != s->interest) {
+		loop_change(l, s->fd, events, &s->watch);
+	}
+	s->interest = events;
+}
+
+static void reset(struct relay *r)
+{
+	const struct linger now = { .l_onoff = 1 };
+
+	for (unsigned i = 0; i < 2; i++)
+		(void)setsockopt(r->side[i].fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	r->ended(r->ctx);
+}
+
+static void side_ready(struct watch *w, uint32_t events)
+{
+	struct relay_side *s = (struct relay_side *)((char *)w - offsetof(struct relay_side, watch));
+	struct relay *r = s->relay;
+	struct relay_side *other = s == &r->side[0] ? &r->side[1] : &r->side[0];
+	int rc = 0;
+
+	if (events & EPOLLERR) { /* reset, or timed out */
+		if (!s->ended)
+			(void)pump(s, other);
+		reset(r);
+		return;
+	}
+	if (events & (EPOLLIN | EPOLLHUP))
+		rc = pump(s, other);
+	if (rc == 0 && events & EPOLLOUT)
+		rc = pump(other, s);
+	if (rc < 0) {
+		reset(r);
+		return;
+	}
+	if (s->ended && other->ended && s->held == 0 && other->held == 0) {
+		r->ended(r->ctx);
+		return;
+	}
+	want(s, other);
+	want(other, s);
+}
+
+struct relay *relay_new(struct sup *s, int *near, int *far, void (*ended)(void *ctx), void *ctx)
+{
+	struct relay *r = calloc(1, sizeof *r);
+
+	if (!r)
+		return NULL;
+	*r = (struct relay){ .sup = s, .ended = ended, .ctx = ctx };
+	for (unsigned i = 0; i < 2; i++)
+		r->side[i] = (struct relay_side){ .watch = { side_ready }, .relay = r, .pipe = { -1, -1 } };
+	r->side[0].fd = fd_take(near);
+	r->side[1].fd = fd_take(far);
+	for (unsigned i = 0; i < 2; i++) /* splice(2) asks the socket, whatever its flags say */
+		(void)fcntl(r->side[i].fd, F_SETFL, O_NONBLOCK);
+	want(&r->side[0], &r->side[1]);
+	want(&r->side[1], &r->side[0]);
+	return r;
+}
+
+void relay_free(struct relay *r)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct relay_side *s = &r->side[i];
+
+		if (s->watched)
+			loop_remove(&r->sup->loop, s->fd, &s->watch);
+		fd_close(&s->fd);
+		fd_close(&s->pipe[0]); /* with what is in it */
+		fd_close(&s->pipe[1]);
+	}
+	free(r);
+}

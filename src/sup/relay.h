@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Moves the bytes between two TCP sockets: one whose other end an app has, and
+ * one that leads out. What one side cannot take yet stays in a pipe, and beyond
+ * that at the sender; an end of sending goes across alone, a reset takes both
+ * with it. Nobody looks at the bytes: they are spliced, not copied.
+ */
+#ifndef VRUN_SUP_RELAY_H
+#define VRUN_SUP_RELAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sup;
+struct relay;
+
+#define RELAY_PIPES 32 /* empty ones that are kept */
+
+/* Of a supervisor. Zeroed: none. */
+struct relay_pipes {
+	size_t n;
+	int spare[RELAY_PIPES][2]; /* owned */
+};
+void relay_pipes_fini(struct relay_pipes *p);
+
+/*
+ * Takes both sockets on success. `ended` is called from the
+ * loop when both sides are done, never from within this; it calls
+ * relay_free(). NULL without memory.
+ */
+struct relay *relay_new(struct sup *s, int *near, int *far, void (*ended)(void *ctx), void *ctx);
+/* Closes both. */
+void relay_free(struct relay *r);
+
+#endif
