@@ -18,6 +18,12 @@
 #define SO_BUF_LOCK 72
 #endif
 
+#ifdef __NR_epoll_create
+#define TRAPPED_EPOLL_CREATE __NR_epoll_create
+#else
+#define TRAPPED_EPOLL_CREATE UINT32_MAX /* newer architectures do not have it */
+#endif
+
 static const struct trap_info traps[] = {
 	[TRAP_SOCKET] = { "socket", __NR_socket, "AF_INET and AF_INET6 with SOCK_STREAM" },
 	[TRAP_BIND] = { "bind", __NR_bind, "always" },
@@ -27,11 +33,14 @@ static const struct trap_info traps[] = {
 	[TRAP_CONNECT] = { "connect", __NR_connect, "always" },
 	[TRAP_GETSOCKNAME] = { "getsockname", __NR_getsockname, "always" },
 	[TRAP_GETPEERNAME] = { "getpeername", __NR_getpeername, "always" },
-	[TRAP_GETSOCKOPT] = { "getsockopt", __NR_getsockopt, "SO_DOMAIN and IPV6_V6ONLY; with wires what is TCP's or IP's" },
+	[TRAP_GETSOCKOPT] = { "getsockopt", __NR_getsockopt, "SO_DOMAIN and IPV6_V6ONLY; SO_ERROR in domains with a way out; "
+						     "with wires what is TCP's or IP's" },
 	[TRAP_SETSOCKOPT] = { "setsockopt", __NR_setsockopt, "IPV6_V6ONLY, and what asks for ancillary data of datagrams; "
 						     "with wires what is TCP's or IP's" },
 	[TRAP_SENDTO] = { "sendto", __NR_sendto, "with an address" },
 	[TRAP_SHUTDOWN] = { "shutdown", __NR_shutdown, "in domains with wires" },
+	[TRAP_EPOLL_CREATE] = { "epoll_create", TRAPPED_EPOLL_CREATE, "in domains with a way out" },
+	[TRAP_EPOLL_CREATE1] = { "epoll_create1", __NR_epoll_create1, "in domains with a way out" },
 	[TRAP_SEND_MULTI] = { "vrun_send_multi", VRUN_SEND_MULTI_NR, "always; no kernel has it" },
 };
 static_assert(sizeof traps / sizeof *traps == TRAP_COUNT, "every trap has its line");
@@ -55,6 +64,7 @@ int trap_find(uint32_t nr)
 #define SET 2U
 #define TRAP_GET 4U
 #define TRAP_SET 8U
+#define OUT 32U  /* its get is trapped where connections lead outside: it tells how they went */
 #define WIRE 16U /* trapped where streams are wires: a socket of AF_UNIX does not have it, or has it otherwise */
 
 struct option {
@@ -79,7 +89,8 @@ static const struct option options[] = {
 	{ IPPROTO_IP, IP_MTU, IP_MTU, GET | WIRE },
 	{ IPPROTO_IP, IP_MULTICAST_TTL, IP_MULTICAST_LOOP, GET | SET | WIRE },
 	{ SOL_SOCKET, SO_DEBUG, SO_REUSEADDR, GET | SET },
-	{ SOL_SOCKET, SO_TYPE, SO_ERROR, GET },
+	{ SOL_SOCKET, SO_TYPE, SO_TYPE, GET },
+	{ SOL_SOCKET, SO_ERROR, SO_ERROR, GET | OUT },
 	{ SOL_SOCKET, SO_DONTROUTE, SO_OOBINLINE, GET | SET },
 	{ SOL_SOCKET, SO_PRIORITY, SO_LINGER, GET | SET },
 	{ SOL_SOCKET, SO_REUSEPORT, SO_REUSEPORT, GET | SET | WIRE },
@@ -133,6 +144,8 @@ enum option_use syscalls_option(unsigned needs, bool set, int level, int option)
 		if (level != o->level || option < o->lo || option > o->hi)
 			continue;
 		if (o->uses & (set ? TRAP_SET : TRAP_GET))
+			return OPTION_TRAPPED;
+		if (!set && o->uses & OUT && needs & POLICY_NEEDS_GATEWAY)
 			return OPTION_TRAPPED;
 		if (o->uses & (set ? SET : GET))
 			return o->uses & WIRE && needs & POLICY_NEEDS_WIRE ? OPTION_TRAPPED : OPTION_NATIVE;
@@ -228,6 +241,9 @@ void syscalls_rules(unsigned needs, struct syscall_rules *ret)
 		add(ret, &with_wires[i]);
 	add_options(ret, needs, false);
 	add_options(ret, needs, true);
+	for (int t = TRAP_EPOLL_CREATE; needs & POLICY_NEEDS_GATEWAY && t <= TRAP_EPOLL_CREATE1; t++)
+		if (traps[t].nr != UINT32_MAX)
+			add(ret, &(struct syscall_rule){ .nr = traps[t].nr, .verdict = SYSCALL_TRAP });
 	for (int t = TRAP_BIND; t <= TRAP_GETPEERNAME; t++)
 		add(ret, &(struct syscall_rule){ .nr = traps[t].nr, .verdict = SYSCALL_TRAP });
 	add(ret, &(struct syscall_rule){ .nr = traps[TRAP_SEND_MULTI].nr, .verdict = SYSCALL_TRAP });

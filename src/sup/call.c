@@ -64,7 +64,11 @@ int64_t call_target(struct call *c, struct target *ret)
 	ret->row = vsk_find(&c->sup->table, ret->cookie);
 	if (!ret->row)
 		return row_anew(c, ret);
-	return ret->row->domain == c->domain ? 0 : -EPERM;
+	if (ret->row->domain != c->domain)
+		return -EPERM;
+	if (ret->row->out)
+		outgoing_settle(c, ret);
+	return ret->row ? 0 : -ENOMEM;
 }
 
 int call_read_address(struct call *c, unsigned arg, struct sockaddr_storage *ret, size_t *ret_len)

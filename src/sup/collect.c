@@ -11,57 +11,6 @@
 
 #define STATE_TIME_WAIT 6 /* include/net/tcp_states.h */
 
-/* --- in slices ----------------------------------------------------------------- */
-
-static bool always(struct survey_job *j)
-{
-	(void)j;
-	return true;
-}
-
-/* A list that comes in parts may miss a socket, so a row goes when it was missed twice. */
-static void look(struct survey_job *j, struct vsk *v, const struct sockdiag_entry *e)
-{
-	struct sup *s = (struct sup *)((char *)j - offsetof(struct sup, collector));
-	if (e && e->state == STATE_TIME_WAIT)
-		e = NULL; /* closed, and waiting for late packets that never come */
-	if (e || (v->status == VSK_UNCONNECTED && !v->wire) ||
-	    !s->survey.whole[v->wire ? SOCKDIAG_UNIX : SOCKDIAG_TCP6]) {
-		v->missed = false;
-		return;
-	}
-	if (!v->missed)
-		v->missed = true;
-	else if (transport_of(v)->is_gone(v))
-		vsk_free(&s->table, v);
-}
-
-static void set_mark(struct vsk_table *t)
-{
-	t->collect_at = t->n * 2 > VSK_COLLECT_MIN ? t->n * 2 : VSK_COLLECT_MIN;
-}
-
-static void looked(struct survey_job *j)
-{
-	struct sup *s = (struct sup *)((char *)j - offsetof(struct sup, collector));
-
-	if (--s->collections)
-		survey_add(&s->survey, j);
-	else
-		set_mark(&s->table);
-}
-
-void sup_collect_slowly(struct sup *s)
-{
-	if (s->collections)
-		return;
-	s->collections = 2;
-	s->collector = (struct survey_job){ .ready = always, .row = look, .end = looked };
-	survey_add(&s->survey, &s->collector);
-}
-
-/* --- at once -------------------------------------------------------------------- */
-
 static void collect_domain(struct sup *s, struct domain *d, const struct transport *t)
 {
 	struct vsk *v = LIST_FIRST(&d->rows), *next;
@@ -85,6 +34,66 @@ static void collect(struct sup *s, const struct transport *t)
 			collect_domain(s, d, t);
 }
 
+/* Those of the host, which the kernel tells of in one list. */
+static void collect_host(struct sup *s)
+{
+	if (s->table.n_host)
+		collect(s, &transport_host);
+}
+
+/* --- in slices ----------------------------------------------------------------- */
+
+static bool always(struct survey_job *j)
+{
+	(void)j;
+	return true;
+}
+
+/* A list that comes in parts may miss a socket, so a row goes when it was missed twice. */
+static void look(struct survey_job *j, struct vsk *v, const struct sockdiag_entry *e)
+{
+	struct sup *s = (struct sup *)((char *)j - offsetof(struct sup, collector));
+	if (e && e->state == STATE_TIME_WAIT)
+		e = NULL; /* closed, and waiting for late packets that never come */
+	if (e || v->host || (v->status == VSK_UNCONNECTED && !v->wire) ||
+	    !s->survey.whole[v->wire ? SOCKDIAG_UNIX : SOCKDIAG_TCP6]) {
+		v->missed = false;
+		return;
+	}
+	if (!v->missed)
+		v->missed = true;
+	else if (transport_of(v)->is_gone(v))
+		vsk_free(&s->table, v);
+}
+
+static void set_mark(struct vsk_table *t)
+{
+	t->collect_at = t->n * 2 > VSK_COLLECT_MIN ? t->n * 2 : VSK_COLLECT_MIN;
+}
+
+static void looked(struct survey_job *j)
+{
+	struct sup *s = (struct sup *)((char *)j - offsetof(struct sup, collector));
+
+	if (--s->collections) {
+		survey_add(&s->survey, j);
+		return;
+	}
+	collect_host(s);
+	set_mark(&s->table);
+}
+
+void sup_collect_slowly(struct sup *s)
+{
+	if (s->collections)
+		return;
+	s->collections = 2;
+	s->collector = (struct survey_job){ .ready = always, .row = look, .end = looked };
+	survey_add(&s->survey, &s->collector);
+}
+
+/* --- at once -------------------------------------------------------------------- */
+
 void sup_collect(struct sup *s)
 {
 	const struct domain *d;
@@ -98,6 +107,7 @@ void sup_collect(struct sup *s)
 		collect(s, &transport_tcp);
 	if (wires)
 		collect(s, &transport_wire);
+	collect_host(s);
 	set_mark(&s->table);
 }
 
@@ -113,9 +123,10 @@ static void collect_own(struct sup *s, struct domain *d)
 	}
 	for (; v; v = next) {
 		next = LIST_NEXT(v, in_domain);
-		if (!t->is_there(s, v))
+		if (!v->host && !t->is_there(s, v))
 			vsk_free(&s->table, v);
 	}
+	collect_host(s);
 }
 
 /* --- a domain at its limit --------------------------------------------------------- */
@@ -151,7 +162,7 @@ size_t sup_count_sockets(void)
  */
 static void forget_closed(struct sup *s, struct domain *d)
 {
-	size_t live = sup_count_sockets(), known = s->table.n, dead, some;
+	size_t live = sup_count_sockets(), known = s->table.n - s->table.n_host, dead, some;
 	struct domain *o;
 	struct vsk *v, *next;
 

@@ -31,7 +31,7 @@ static const uint16_t supervisor_calls[] = {
 	/* sockets; socket itself is below */
 	__NR_bind, __NR_listen, __NR_accept4, __NR_connect, __NR_getsockname, __NR_getpeername,
 	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvfrom,
-	__NR_shutdown, __NR_ppoll, __NR_socketpair,
+	__NR_shutdown, __NR_ppoll, __NR_socketpair, __NR_epoll_create1, __NR_dup3, __NR_pipe2, __NR_splice,
 	__NR_wait4, /* for the factory, at the end */
 	/* policies, /proc, the audit stream */
 	__NR_openat, __NR_openat2, __NR_read, __NR_preadv2, __NR_write, __NR_writev, __NR_lseek, __NR_getdents64, __NR_fstat,
@@ -187,7 +187,7 @@ int confine_guarded(struct err *e)
 
 int confine_guard(struct err *e)
 {
-	static const uint16_t calls[] = { __NR_connect, __NR_listen, __NR_getsockopt, __NR_recvmsg, __NR_close,
+	static const uint16_t calls[] = { __NR_connect, __NR_sendto, __NR_listen, __NR_getsockopt, __NR_recvmsg, __NR_close,
 					  __NR_exit, __NR_exit_group, __NR_rt_sigreturn, __NR_restart_syscall };
 	static const struct bpf_cond slow = NONE_OF(2, MSG_FASTOPEN);
 	static const struct bpf_rule special[] = { { .nr = __NR_sendmsg, .conds = &slow, .n_conds = 1 } };

@@ -15,6 +15,7 @@
 #include "sup/datagram.h"
 #include "sup/decide.h"
 #include "sup/porter.h"
+#include "sup/handoff.h"
 #include "sup/sup.h"
 #include "sup/transport.h"
 
@@ -50,15 +51,13 @@ static int read_destination(struct call *c, const struct vsk *v, const struct so
 	return ret->port ? 0 : -ECONNREFUSED; /* nobody listens at port 0 */
 }
 
-static int64_t decide(struct call *c, struct vsk *v, const struct destination *to)
+static int64_t decide(struct call *c, struct vsk *v, const struct destination *to, struct decision *ret)
 {
-	struct decision d;
-
-	decide_connect(c->sup, c->domain, POLICY_TCP, NULL, &to->addr, to->port, &d);
-	v->rule = decision_rule(&d, c->domain);
+	decide_connect(c->sup, c->domain, POLICY_TCP, NULL, &to->addr, to->port, ret);
+	v->rule = decision_rule(ret, c->domain);
 	v->generation = c->domain->generation;
-	decision_count(&d, c->domain);
-	return call_verdict(c, &d.attempt, &d.verdict);
+	decision_count(ret, c->domain);
+	return call_verdict(c, &ret->attempt, &ret->verdict);
 }
 
 /* Gives the socket the source that its connection is to have. */
@@ -159,18 +158,26 @@ static int64_t retry(struct wait *w)
 
 static int64_t connect_stream(struct call *c, struct target *t, const struct destination *to)
 {
-	struct vsk *v = t->row, *listener;
-	int64_t rc = decide(c, v, to);
+	bool wire = to->domain && c->domain->policy.transport == POLICY_TRANSPORT_WIRE;
+	struct vsk *v, *listener;
+	struct decision d;
+	int64_t rc = decide(c, t->row, to, &d);
 
-	if (rc != 0)
-		return rc;
-	if (!to->domain)
+	if (rc == 0 && !to->domain && c->domain->gateway.fd < 0)
 		return -ENETUNREACH; /* allowed, but nothing leaves the fabric */
-	rc = bind_source(c, t, to);
+	if (rc == 0 && t->row->wire != wire) /* what leads out is TCP */
+		rc = handoff_return(c, t, wire);
+	if (rc == 0)
+		rc = bind_source(c, t, to);
 	if (rc != 0)
 		return rc;
+	v = t->row;
+	v->rule = decision_rule(&d, c->domain);
+	v->generation = c->domain->generation;
 	v->remote = to->addr;
 	v->remote_port = to->port;
+	if (!to->domain)
+		return outgoing_connect(c, t, &d.attempt, &d.verdict);
 	/* Or only a duplicate of ours keeps the listener there. Not while waits are gone through. */
 	listener = vsk_find_listener(&c->sup->table, to->domain, &to->addr, to->port);
 	if (listener)
@@ -187,20 +194,14 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 static int64_t disconnect(struct call *c, struct target *t)
 {
 	struct vsk *v = t->row;
-	int rc = transport_of(v)->disconnect(t->fd, v);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	v->remote = (struct addr){ 0 };
-	v->remote_port = 0;
-	v->to = NULL;
-	if (!v->bound_port) {
-		v->local = (struct addr){ 0 };
-		v->local_port = 0;
-		v->at = NULL;
-	}
-	vsk_set_status(&c->sup->table, v, v->bound_port ? VSK_BOUND : VSK_UNCONNECTED);
-	return 0;
+	if (v->host || v->out || v->error)
+		return outgoing_disconnect(c, t);
+	rc = transport_of(v)->disconnect(t->fd, v);
+	if (rc == 0)
+		vsk_reset(&c->sup->table, v);
+	return rc;
 }
 
 static int64_t connect_other(struct call *c, struct target *t, struct sockaddr_storage *sa,
@@ -229,6 +230,12 @@ static int64_t connect_virtual(struct call *c, struct target *t, const struct so
 		return disconnect(c, t);
 	if (v->status == VSK_LISTENING)
 		return -EISCONN;
+	if (v->host || v->out || v->error) {
+		rc = outgoing_again(c, t);
+		if (rc != OUTGOING_ANEW)
+			return rc;
+		v = t->row;
+	}
 	if (v->to) { /* the same again: EISCONN, EALREADY, or how it went */
 		rc = transport_of(v)->connect_again(t->fd, v);
 		if (rc == 0)

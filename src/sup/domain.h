@@ -13,6 +13,7 @@
 #include "model/policy.h"
 #include "model/policy_decide.h"
 #include "sup/attempts.h"
+#include "sup/epolls.h"
 #include "sup/fabric.h"
 #include "sup/gateway.h"
 #include "sup/loop.h"
@@ -80,6 +81,7 @@ struct domain {
 	struct domain_net net;
 	struct names host_names;
 	struct gateway gateway; /* its way out, where its policy has one */
+	struct epolls epolls; /* of its apps, when it has a gateway */
 	uint64_t unknown[DOMAIN_UNKNOWN_MAX]; /* names that were looked up in vain and are on record: hashes */
 	size_t next_unknown;
 	int64_t records_since; /* loop_now() when n_records was 0: those of names and datagrams */

@@ -40,7 +40,7 @@ int64_t handle_epoll_create(struct call *c)
 	fd = epoll_create1(EPOLL_CLOEXEC);
 	if (fd < 0)
 		return errno == EMFILE ? -ENFILE : -errno;
-	rc = notify_reply_fd(&c->domain->notify, c->id, fd, flags & EPOLL_CLOEXEC);
+	rc = notify_reply_fd(&c->listener->notify, c->id, fd, flags & EPOLL_CLOEXEC);
 	if (rc >= 0)
 		remember(&c->domain->epolls, rc);
 	return rc >= 0 || rc == -ENOENT ? CALL_ANSWERED : rc;

@@ -26,6 +26,7 @@ void guard_fini(struct guard *g)
 struct guard_request {
 	socklen_t len; /* of the address; 0: listen */
 	int backlog;
+	bool begin; /* connect, but wait for nothing, whatever the socket's own mode is */
 	struct sockaddr_storage sa;
 };
 
@@ -53,13 +54,22 @@ static bool is_ours(int fd, uint64_t f_cookie)
 	       getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) == 0 && cookie == f_cookie;
 }
 
+static int do_connect(int fd, const struct guard_request *r)
+{
+	const struct sockaddr *sa = (const struct sockaddr *)&r->sa;
+
+	/* Nothing is sent with it: what connects here has no cookie for that (tcp_fastopen in ip-sysctl). */
+	return r->begin ? (int)sendto(fd, "", 0, MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL, sa, r->len) :
+			  connect(fd, sa, r->len);
+}
+
 static int carry_out(int fd, const struct guard_request *r, uint64_t f_cookie)
 {
 	int rc;
 
 	if (!is_ours(fd, f_cookie) || r->len > sizeof r->sa)
 		return EACCES;
-	rc = r->len ? connect(fd, (const struct sockaddr *)&r->sa, r->len) : listen(fd, r->backlog);
+	rc = r->len ? do_connect(fd, r) : listen(fd, r->backlog);
 	return rc < 0 ? errno : 0;
 }
 
@@ -143,6 +153,16 @@ int guard_connect(const struct guard *g, int fd, const void *sa, socklen_t len)
 		return connect(fd, sa, len) < 0 ? -errno : 0;
 	if (len > sizeof r.sa)
 		return -EINVAL;
+	memcpy(&r.sa, sa, len);
+	return ask(g, fd, &r);
+}
+
+int guard_begin(const struct guard *g, int fd, const void *sa, socklen_t len)
+{
+	struct guard_request r = { .len = len, .begin = true };
+
+	if (!g->on || len > sizeof r.sa)
+		return -ENOTSUP;
 	memcpy(&r.sa, sa, len);
 	return ask(g, fd, &r);
 }

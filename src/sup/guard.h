@@ -33,6 +33,8 @@ int guard_on(struct guard *g, struct err *e);
 
 /* connect(2) and listen(2) of a socket that is no TCP socket, or one of F. 0 or -errno. */
 int guard_connect(const struct guard *g, int fd, const void *sa, socklen_t len);
+/* Begins to connect a stream of F, and never waits: -EINPROGRESS. -ENOTSUP where there is no guard. */
+int guard_begin(const struct guard *g, int fd, const void *sa, socklen_t len);
 int guard_listen(const struct guard *g, int fd, int backlog);
 
 #endif

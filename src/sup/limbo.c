@@ -9,9 +9,9 @@
 
 #define LIMBO_PORT 1
 
-void limbo_init(struct limbo *l)
+void limbo_init(struct limbo *l, const struct guard *g)
 {
-	*l = (struct limbo){ .fd = -1 };
+	*l = (struct limbo){ .guard = g, .fd = -1 };
 }
 
 void limbo_fini(struct limbo *l)
@@ -44,8 +44,8 @@ static int open_listener(struct limbo *l)
 	rc = set_on(fd, SOL_SOCKET, SO_REUSEPORT);
 	if (rc == 0)
 		rc = fabric_serve(fd, LIMBO_PORT, &l->at);
-	if (rc == 0 && listen(fd, 1) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = guard_listen(l->guard, fd, 1);
 	if (rc == 0)
 		l->fd = fd_take(&fd);
 	return rc;
@@ -59,10 +59,8 @@ int limbo_enter(struct limbo *l, int fd)
 	if (rc < 0)
 		return rc;
 	sa = place(&l->at.addr, LIMBO_PORT);
-	/* This connects as connect(2) does, but does not wait, whatever the socket's own mode is. */
-	if (sendto(fd, "", 0, MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&sa, sizeof sa) == 0)
-		return -EISCONN;
-	return errno == EINPROGRESS ? 0 : -errno;
+	rc = guard_begin(l->guard, fd, &sa, sizeof sa);
+	return rc == -EINPROGRESS ? 0 : rc == 0 ? -EISCONN : rc;
 }
 
 void limbo_leave(int fd)
@@ -71,7 +69,7 @@ void limbo_leave(int fd)
 	int error;
 	socklen_t len = sizeof error;
 
-	(void)connect(fd, &sa, sizeof sa);
+	(void)connect(fd, &sa, sizeof sa.sa_family);
 	(void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len); /* that of the connection taken away */
 }
 
@@ -90,8 +88,9 @@ int limbo_join(const struct limbo *l, const struct in6_addr *addr, uint16_t port
 		return rc;
 	if (bind(fd, (const struct sockaddr *)&from, sizeof from) < 0)
 		return -errno;
-	if (connect(fd, (const struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS)
-		return -errno;
+	rc = guard_connect(l->guard, fd, &to, sizeof to);
+	if (rc < 0 && rc != -EINPROGRESS)
+		return rc;
 	return fd_take(&fd);
 }
 

@@ -11,13 +11,16 @@
 #define VRUN_SUP_LIMBO_H
 
 #include "sup/fabric.h"
+#include "sup/guard.h"
 
 struct limbo {
+	const struct guard *guard;
 	int fd; /* owned; the listener; -1: not there yet */
 	struct faddr at;
 };
 
-void limbo_init(struct limbo *l);
+/* `g` makes the connections; borrowed. */
+void limbo_init(struct limbo *l, const struct guard *g);
 void limbo_fini(struct limbo *l);
 
 /* The socket, which is bound to an address of F, enters. Also one in blocking mode. 0 or -errno. */

@@ -60,6 +60,11 @@ int64_t handle_getsockopt(struct call *c)
 		return -ENOPROTOOPT;
 	if (t.datagram)
 		return datagram_getsockopt(c, &t);
+	if ((int)c->args[1] == SOL_SOCKET && (int)c->args[2] == SO_ERROR && t.row) {
+		int error = outgoing_error(&t);
+
+		return error ? write_int(c, error) : CALL_CONTINUE;
+	}
 	if (!of_row(c)) /* harmless on any socket: without wires it is not even trapped */
 		return t.row && t.row->wire ? wire_getsockopt(c, &t) : CALL_CONTINUE;
 	if ((int)c->args[1] == SOL_SOCKET)

@@ -71,7 +71,7 @@ static int place(struct replacement *r, int number)
 	int rc = is_cloexec(r->call, number, &cloexec);
 
 	if (rc == 0)
-		rc = notify_place_fd(&r->call->domain->notify, r->call->id, r->fd, number, cloexec);
+		rc = notify_place_fd(&r->call->listener->notify, r->call->id, r->fd, number, cloexec);
 	if (rc == 0 && r->n_places < PLACES_MAX)
 		r->places[r->n_places++] = number;
 	return rc;

@@ -55,6 +55,8 @@ const char *rows_status_name(enum row_status s)
 
 static enum row_status unlisted(const struct vsk *v)
 {
+	if (v->host) /* it is in no list of F's */
+		return v->status == VSK_CONNECTING ? ROW_CONNECTING : ROW_CONNECTED;
 	switch ((enum vsk_status)v->status) {
 	case VSK_UNCONNECTED:
 		return v->wire ? ROW_TERMINATED : ROW_UNCONNECTED; /* the kernel lists these nowhere */
@@ -229,11 +231,11 @@ static void put_tail(struct line *l, const struct policy_rule *rule, uint32_t ge
 size_t rows_json(const struct vsk *v, const struct sockdiag_entry *e, char buf[static ROWS_LINE_MAX])
 {
 	struct line l = { buf, buf + ROWS_LINE_MAX - 1 };
-	bool wire = v->domain->policy.transport == POLICY_TRANSPORT_WIRE;
+	const char *transport = v->host ? "host" : v->wire ? "wire" : "tcp";
 
 	put_head(&l, v->id, v->domain);
 	put(&l, "\"type\":\"stream\",\"protocol\":\"tcp\",\"family\":\"%s\",\"transport\":\"%s\",",
-	    v->v6 ? "inet6" : "inet", wire ? "wire" : "tcp");
+	    v->v6 ? "inet6" : "inet", transport);
 	put_place(&l, "local", v->v6, &v->local, v->local_port);
 	if (v->remote_port)
 		put_place(&l, "remote", v->v6, &v->remote, v->remote_port);

@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "kern/guestmem.h"
+#include "sup/handoff.h"
 #include "sup/network.h"
 #include "sup/transport.h"
 
@@ -26,6 +27,8 @@ static int64_t (*const handlers[])(struct call *) = {
 	[TRAP_SENDTO] = handle_sendto,
 	[TRAP_SHUTDOWN] = handle_shutdown,
 	[TRAP_SEND_MULTI] = handle_send_multi,
+	[TRAP_EPOLL_CREATE] = handle_epoll_create,
+	[TRAP_EPOLL_CREATE1] = handle_epoll_create,
 };
 static_assert(sizeof handlers / sizeof *handlers == TRAP_COUNT, "every trap has a handler");
 
@@ -53,6 +56,8 @@ int sup_init(struct sup *s, struct err *e)
 	factory_init(&s->factory);
 	guard_init(&s->guard);
 	flows_init(&s->flows);
+	limbo_init(&s->limbo, &s->guard);
+	s->handed.ep = s->handed.info = s->replaced.ep = s->replaced.info = -1;
 	procs_init(&s->procs);
 	rc = fabric_init(&s->fabric, e);
 	if (rc == 0)
@@ -555,6 +560,9 @@ void sup_fini(struct sup *s)
 	resolver_fini(s);
 	guard_fini(&s->guard);
 	factory_fini(&s->factory);
+	handoff_fini(s);
+	relay_pipes_fini(&s->pipes);
+	limbo_fini(&s->limbo);
 	for (size_t i = 0; i < REPLAY_SLOTS; i++)
 		mem_free(&s->replays[i].data);
 	vsk_table_fini(&s->table);

@@ -27,6 +27,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "kern/alive.h"
 #include "kern/procs.h"
 #include "kern/sockdiag.h"
 #include "model/policy_decide.h"
@@ -37,7 +38,10 @@
 #include "sup/factory.h"
 #include "sup/flow.h"
 #include "sup/guard.h"
+#include "sup/limbo.h"
 #include "sup/loop.h"
+#include "sup/outgoing.h"
+#include "sup/relay.h"
 #include "sup/resolver.h"
 #include "sup/query.h"
 #include "sup/survey.h"
@@ -70,6 +74,7 @@ int64_t handle_setsockopt(struct call *c);
 int64_t handle_sendto(struct call *c);
 int64_t handle_shutdown(struct call *c);
 int64_t handle_send_multi(struct call *c);
+int64_t handle_epoll_create(struct call *c); /* epoll_create1, too */
 
 struct wait {
 	TAILQ_ENTRY(wait) link;
@@ -107,6 +112,11 @@ struct sup {
 	struct guard guard;
 	struct resolver resolver;
 	struct flows flows;
+	struct limbo limbo;
+	struct alive handed, replaced; /* sockets of the host's; those that another took the place of */
+	uint64_t n_replaced;
+	struct handoff_defaults *defaults; /* owned; NULL: not known yet */
+	struct relay_pipes pipes;
 	struct fabric fabric;
 	struct sockdiag diag;
 	struct procs procs;

@@ -5,6 +5,8 @@
 
 const struct transport *transport_of(const struct vsk *v)
 {
+	if (v->host)
+		return &transport_host;
 	return v->wire ? &transport_wire : &transport_tcp;
 }
 

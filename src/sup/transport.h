@@ -69,6 +69,7 @@ struct transport {
 };
 
 extern const struct transport transport_tcp, transport_wire;
+extern const struct transport transport_host; /* not all of it: connect_again, look, is_gone */
 
 /* 0, or why this kernel cannot have wires, and what to do. */
 int transport_wire_check(struct sup *s, struct err *e);

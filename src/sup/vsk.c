@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "sup/domain.h"
+#include "sup/outgoing.h"
 
 static_assert(sizeof(struct vsk) < 300, "a hundred thousand rows are less than 30 MB");
 
@@ -164,8 +165,31 @@ struct vsk *vsk_new(struct vsk_table *t, struct domain *d, uint64_t cookie, bool
 	return v;
 }
 
+void vsk_set_host(struct vsk_table *t, struct vsk *v)
+{
+	v->host = true;
+	v->wire = false;
+	t->n_host++;
+}
+
+void vsk_reset(struct vsk_table *t, struct vsk *v)
+{
+	v->remote = (struct addr){ 0 };
+	v->remote_port = 0;
+	v->to = NULL;
+	if (!v->bound_port) {
+		v->local = (struct addr){ 0 };
+		v->local_port = 0;
+		v->at = NULL;
+	}
+	vsk_set_status(t, v, v->bound_port ? VSK_BOUND : VSK_UNCONNECTED);
+}
+
 void vsk_free(struct vsk_table *t, struct vsk *v)
 {
+	if (v->out)
+		outgoing_drop(v->out);
+	t->n_host -= v->host;
 	leave_lists(t, v);
 	drop_queues(v);
 	LIST_REMOVE(v, by_cookie);

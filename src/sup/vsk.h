@@ -22,6 +22,7 @@
 
 struct domain;
 struct faddr;
+struct outgoing;
 
 enum vsk_status {
 	VSK_UNCONNECTED,
@@ -79,6 +80,9 @@ struct vsk {
 	uint32_t generation;             /* of the policy */
 	uint32_t surveyed;               /* by which survey (survey.h) it was seen last */
 	uint64_t name;                   /* a bound wire's, in F */
+	bool host;                       /* a socket of the host's (handoff.h) */
+	int16_t error;                   /* of a connection to the outside, not told yet; positive */
+	struct outgoing *out;            /* owned; such a connection under way, or relayed */
 	struct wire_options *options;    /* owned; of a wire, NULL: all as they are at first */
 	struct faddr *to;                /* where its peer is in F */
 	TAILQ_HEAD(vsk_arrivals, vsk_arrival) arrivals;
@@ -95,6 +99,7 @@ TAILQ_HEAD(vsk_queue, vsk);
 struct vsk_table {
 	struct vsk_list *buckets; /* by cookie */
 	size_t n_buckets, n, collect_at;
+	size_t n_host; /* those with host sockets */
 	uint64_t next_id;
 	struct vsk_list ports[VSK_PORT_BUCKETS];
 	struct vsk_queue loose;
@@ -111,6 +116,11 @@ void vsk_table_fini(struct vsk_table *t);
 struct vsk *vsk_new(struct vsk_table *t, struct domain *d, uint64_t cookie, bool v6);
 void vsk_free(struct vsk_table *t, struct vsk *v);
 struct vsk *vsk_find(struct vsk_table *t, uint64_t cookie);
+
+/* The row is one of a host's socket. */
+void vsk_set_host(struct vsk_table *t, struct vsk *v);
+/* What connect() did to the row is undone; it is unconnected, or bound as it was. */
+void vsk_reset(struct vsk_table *t, struct vsk *v);
 
 /* Changes the status, and with it the lists that the row is in. Set local and local_port before. */
 void vsk_set_status(struct vsk_table *t, struct vsk *v, enum vsk_status status);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sockets of the host's in the hands of apps: rows for them, the options that
+ * travel along, and the way back.
+ *
+ * Such a row has `host` set. Its socket is in no list of F's, so an epoll tells
+ * whether it still is open (kern/alive.h).
+ */
+#ifndef VRUN_SUP_HANDOFF_H
+#define VRUN_SUP_HANDOFF_H
+
+#include "model/gateway.h"
+#include "sup/vsk.h"
+
+struct call;
+struct sup;
+struct target;
+
+struct handoff_defaults; /* what options are on a new socket */
+
+/* Once it works it goes on working; -ENOENT where there is no /proc. */
+int handoff_init(struct sup *s);
+void handoff_fini(struct sup *s);
+
+/* The host's socket *fd, taken, in place of the app's. Fills the target. As replace_socket(). */
+int handoff_place(struct call *c, struct target *t, int *fd, enum vsk_status status);
+/* A new socket of F in place of the host's; `wire`: or of a wire, else in place of a wire. */
+int handoff_return(struct call *c, struct target *t, bool wire);
+
+/* Options of an unconnected socket of F that are not as on a new one; at most GATEWAY_OPTIONS_MAX. */
+unsigned handoff_options(struct sup *s, const struct target *t, struct gateway_option *ret);
+
+#endif

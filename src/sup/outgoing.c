@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sup/outgoing.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "sup/handoff.h"
+#include "sup/relay.h"
+#include "sup/sup.h"
+#include "sup/transport.h"
+
+#define GRACE_MS 20 /* for a call that brings the host's socket, when a server speaks first */
+
+/* What a wait has as its error at its deadline tells which kind it is. */
+#define WAITS_FOR_END EINPROGRESS /* connect() of an app that waits; its time may be up */
+#define WAITS_FOR_BEGIN EALREADY  /* of one that does not, until it is known how it goes on */
+
+struct outgoing {
+	struct sup *sup;
+	struct domain *domain;
+	struct call call; /* that began it, for the record */
+	struct policy_attempt attempt;
+	struct addr addr;          /* that the attempt points to */
+	char name[NAME_TEXT_MAX];  /* the same */
+	const char *names[1];
+	uint64_t cookie;           /* of the app's socket */
+	uint32_t request;          /* at the gateway; 0: it has answered */
+	bool first;                /* connect() waits to hear how it goes on; its socket is as it was */
+	bool racing;               /* the gateway says that it takes time */
+	bool connecting;           /* far is, still */
+	bool relay;                /* the host's socket cannot take the place, or is not to */
+	struct in6_addr at;        /* the app's socket in limbo */
+	uint16_t port;             /* 0: it is not there */
+	int near, far;             /* owned; joined with the app's; the host's */
+	struct watch near_watch, far_watch;
+	bool near_watched, far_watched;
+	struct loop_alarm grace;
+	struct relay *pipe;        /* owned; then near and far are its */
+};
+
+static struct vsk *row_of(const struct outgoing *o)
+{
+	struct vsk *v = vsk_find(&o->sup->table, o->cookie);
+
+	return v && v->out == o ? v : NULL;
+}
+
+static void unwatch(struct outgoing *o)
+{
+	if (o->near_watched)
+		loop_remove(&o->sup->loop, o->near, &o->near_watch);
+	if (o->far_watched)
+		loop_remove(&o->sup->loop, o->far, &o->far_watch);
+	o->near_watched = o->far_watched = false;
+	loop_clear_alarm(&o->grace);
+}
+
+void outgoing_drop(struct outgoing *o)
+{
+	struct vsk *v = row_of(o);
+
+	if (v)
+		v->out = NULL;
+	if (o->request)
+		gateway_cancel(&o->domain->gateway, o->request);
+	unwatch(o);
+	if (o->pipe)
+		relay_free(o->pipe);
+	fd_close(&o->near);
+	fd_close(&o->far);
+	free(o);
+}
+
+/* --- limbo ---------------------------------------------------------------------------------- */
+
+static int enter_limbo(struct outgoing *o, struct target *t)
+{
+	struct sockaddr_in6 sa;
+	socklen_t len = sizeof sa;
+	int rc = limbo_enter(&o->sup->limbo, t->fd);
+
+	if (rc < 0)
+		return rc;
+	if (getsockname(t->fd, (struct sockaddr *)&sa, &len) < 0)
+		return -errno;
+	o->at = sa.sin6_addr;
+	o->port = ntohs(sa.sin6_port);
+	t->row->local_port = o->port;
+	return 0;
+}
+
+/* --- relayed -------------------------------------------------------------------------------- */
+
+static void relay_ended(void *ctx)
+{
+	outgoing_drop(ctx);
+}
+
+static void start_relay(struct outgoing *o)
+{
+	unwatch(o);
+	o->relay = true;
+	o->pipe = relay_new(o->sup, &o->near, &o->far, relay_ended, o);
+	if (!o->pipe)
+		outgoing_drop(o); /* both are closed, as the app sees */
+}
+
+/* The app has sent, or ended. */
+static void near_ready(struct watch *w, uint32_t events)
+{
+	(void)events;
+	start_relay((struct outgoing *)((char *)w - offsetof(struct outgoing, near_watch)));
+}
+
+static void grace_over(struct loop_alarm *a)
+{
+	start_relay((struct outgoing *)((char *)a - offsetof(struct outgoing, grace)));
+}
+
+static void watch_both(struct outgoing *o)
+{
+	o->near_watched = loop_add(&o->sup->loop, o->near, EPOLLIN | EPOLLRDHUP, &o->near_watch) == 0;
+	o->far_watched = loop_add(&o->sup->loop, o->far, EPOLLIN | EPOLLRDHUP, &o->far_watch) == 0;
+}
+
+/* The app's socket is joined: it sees its connection made. */
+static void join(struct outgoing *o, struct vsk *v)
+{
+	o->near = limbo_join(&o->sup->limbo, &o->at, o->port);
+	if (o->near < 0) {
+		outgoing_drop(o);
+		return;
+	}
+	vsk_set_status(&o->sup->table, v, VSK_CONNECTED);
+	if (o->relay) {
+		start_relay(o);
+	} else {
+		watch_both(o);
+	}
+	sup_retry(o->sup, v->cookie);
+}
+
+/* --- failed --------------------------------------------------------------------------------- */
+
+static void fail(struct outgoing *o, int error)
+{
+	struct sup *s = o->sup;
+	struct in6_addr at = o->at;
+	uint16_t port = o->port;
+	uint64_t cookie = o->cookie;
+	struct vsk *v = row_of(o);
+
+	if (v)
+		v->error = (int16_t)error;
+	outgoing_drop(o);
+	sup_retry(s, cookie);
+	/* Nobody has heard it: those who poll the socket are to ask. */
+	v = vsk_find(&s->table, cookie);
+	if (v && v->error && port)
+		limbo_fail(&s->limbo, &at, port);
+}
+
+int outgoing_error(struct target *t)
+{
+	int error = t->row->error;
+
+	if (error == 0)
+		return 0;
+	t->row->error = 0;
+	limbo_leave(t->fd);
+	vsk_reset(&t->row->domain->sup->table, t->row);
+	return error;
+}
+
+static int pending_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof error;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		error = errno;
+	return error ? error : ECONNREFUSED;
+}
+
+/* The gateway knows the address by now, and the domain's policy does not let it through. */
+static void denied(struct outgoing *o, const struct gateway_answer *a)
+{
+	struct policy_verdict v;
+	int64_t rc = -EACCES;
+
+	if (a->n) {
+		o->addr = a->addresses[0];
+		o->attempt.peer.addr = &o->addr;
+	}
+	policy_decide_bounded(&o->domain->policy, domain_ceiling(o->domain), &o->attempt, &v);
+	o->call.listener = LIST_FIRST(&o->domain->listeners); /* its own may have gone */
+	if (!v.allow)
+		rc = call_verdict(&o->call, &o->attempt, &v);
+	fail(o, rc < 0 && rc > -4096 ? (int)-rc : EACCES);
+}
+
+/* --- connected ------------------------------------------------------------------------------ */
+
+static void far_ready(struct watch *w, uint32_t events)
+{
+	struct outgoing *o = (struct outgoing *)((char *)w - offsetof(struct outgoing, far_watch));
+	struct vsk *v = row_of(o);
+
+	loop_remove(&o->sup->loop, o->far, &o->far_watch);
+	o->far_watched = false;
+	if (!o->connecting) {
+		loop_set_alarm(&o->sup->loop, &o->grace, GRACE_MS);
+		return;
+	}
+	o->connecting = false;
+	if (events & (EPOLLERR | EPOLLHUP))
+		fail(o, pending_error(o->far));
+	else if (v)
+		join(o, v);
+}
+
+/* The gateway's last answer, with a socket. A call that waits takes it. */
+static void have(struct outgoing *o)
+{
+	struct sup *s = o->sup;
+	uint64_t cookie = o->cookie;
+	struct vsk *v;
+
+	sup_retry(s, cookie);
+	v = vsk_find(&s->table, cookie);
+	if (!v || v->out != o)
+		return;
+	if (o->first) { /* connect() was interrupted, and has had no effect */
+		outgoing_drop(o);
+		vsk_reset(&s->table, v);
+	} else if (o->connecting) {
+		o->far_watched = loop_add(&s->loop, o->far, EPOLLOUT, &o->far_watch) == 0;
+	} else {
+		join(o, v);
+	}
+}
+
+static void answered(void *ctx, const struct gateway_answer *a, int fd)
+{
+	struct outgoing *o = ctx;
+	struct vsk *v = row_of(o);
+	uint64_t cookie = o->cookie;
+	struct sup *s = o->sup;
+
+	if (a->kind != GATEWAY_RACING)
+		o->request = 0;
+	switch (a->kind) {
+	case GATEWAY_RACING:
+		o->racing = true;
+		sup_retry(s, cookie);
+		if (v && vsk_find(&s->table, cookie) == v && v->out == o && o->first)
+			have(o);
+		break;
+	case GATEWAY_CONNECTING:
+	case GATEWAY_CONNECTED:
+		if (fd < 0) {
+			fail(o, EIO);
+			return;
+		}
+		o->far = fd;
+		fd = -1;
+		o->connecting = a->kind == GATEWAY_CONNECTING;
+		have(o);
+		break;
+	case GATEWAY_DENIED:
+		denied(o, a);
+		break;
+	default:
+		fail(o, a->error ? a->error : fd >= 0 ? pending_error(fd) : ENETUNREACH);
+		break;
+	}
+	fd_close(&fd);
+}
+
+/* What came into the socket that was joined after the look at it. */
+static void forward(int near, int far)
+{
+	char buf[4096];
+	ssize_t n;
+
+	while (near >= 0 && (n = recv(near, buf, sizeof buf, MSG_DONTWAIT)) > 0)
+		if (send(far, buf, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < n)
+			break;
+}
+
+/* Whoever still has the old socket is to see that it is none any more. */
+static void leave_behind(struct outgoing *o)
+{
+	const struct linger now = { .l_onoff = 1 };
+	struct err e;
+
+	if (o->near >= 0)
+		(void)setsockopt(o->near, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	else if (o->port)
+		limbo_fail(&o->sup->limbo, &o->at, o->port);
+	(void)err_set(&e, EMLINK, "container %s: a socket was connected to the outside while a copy of it was under way in a "
+		      "message; that copy is dead", o->domain->id);
+	if (o->sup->complain && domain_may_record(o->domain))
+		o->sup->complain(&e);
+}
+
+void outgoing_settle(struct call *c, struct target *t)
+{
+	struct outgoing *o = t->row->out;
+	bool was_first = o->first;
+	int rc;
+
+	if (o->far < 0 || o->relay || o->pipe)
+		return;
+	if (o->near >= 0 && socket_readable(o->near)) {
+		start_relay(o);
+		return;
+	}
+	unwatch(o);
+	t->row->out = NULL; /* the row goes before the rest of it */
+	rc = handoff_place(c, t, &o->far, o->connecting ? VSK_CONNECTING : VSK_CONNECTED);
+	if (rc >= 0) {
+		forward(o->near, t->fd);
+		if (rc > 0)
+			leave_behind(o);
+		outgoing_drop(o);
+		return;
+	}
+	t->row->out = o;
+	o->relay = rc != -ENOENT; /* another process has it, too; or its descriptor cannot be read */
+	if (was_first && o->relay && enter_limbo(o, t) == 0)
+		o->first = false;
+	if (o->near >= 0 && o->relay)
+		start_relay(o);
+	else if (o->near >= 0)
+		watch_both(o);
+}
+
+/* --- connect() ------------------------------------------------------------------------------- */
+
+/* The kernel knows now that connect() has said so. */
+static int64_t tell_connected(struct target *t)
+{
+	(void)transport_host.connect_again(t->fd, t->row);
+	return 0;
+}
+
+/* What a connect() that waits gets by now; -EAGAIN: it waits on. */
+static int64_t state_of(struct target *t, bool begin)
+{
+	struct outgoing *o = t->row->out;
+	int error;
+
+	if (t->row->host)
+		return t->row->status == VSK_CONNECTED ? tell_connected(t) : -EINPROGRESS;
+	error = outgoing_error(t);
+	if (error)
+		return -error;
+	if (!o)
+		return t->row->status == VSK_CONNECTED ? 0 : -ECONNABORTED;
+	if (o->first && o->racing) {
+		int rc = enter_limbo(o, t);
+
+		o->first = rc < 0;
+		return rc < 0 ? rc : -EINPROGRESS;
+	}
+	if (o->near >= 0 || o->pipe)
+		return tell_connected(t);
+	return o->first || !begin ? -EAGAIN : -EINPROGRESS;
+}
+
+static int64_t retry(struct wait *w)
+{
+	AUTO_TARGET struct target t = { .fd = -1 };
+	int64_t rc = call_target(&w->call, &t);
+
+	if (rc < 0)
+		return rc;
+	if (!t.row || (t.cookie != w->cookie && !t.row->host))
+		return -EBADF; /* the number is another file's by now */
+	rc = state_of(&t, w->timeout_error == WAITS_FOR_BEGIN);
+	if (rc == -EAGAIN)
+		return rc;
+	call_reply(&w->call, rc, t.cookie);
+	return CALL_ANSWERED;
+}
+
+/* No duplicate is kept: it would be another that has the socket. */
+static int64_t wait_for(struct call *c, struct target *t, int kind)
+{
+	int64_t timeout = kind == WAITS_FOR_END ? socket_timeout(t->fd, SO_SNDTIMEO) : -1;
+	int none = -1;
+
+	return call_wait(c, &none, t->cookie, 0, timeout, kind, retry) == 0 ? CALL_ANSWERED : -EAGAIN;
+}
+
+static void fill(struct gateway_request *r, struct call *c, const struct outgoing *o, const struct target *t)
+{
+	const struct vsk *v = t->row;
+
+	*r = (struct gateway_request){ .kind = GATEWAY_CONNECT,
+				       .v6 = v->v6,
+				       .want_v4 = !v->v6only,
+				       .want_v6 = v->v6,
+				       .nonblock = o->first,
+				       .port = o->attempt.port,
+				       .local_port = v->bound_port ? v->local_port : 0,
+				       .addr = o->addr };
+	r->to = o->attempt.peer.kind == PARTY_NAME ? GATEWAY_TO_NAME :
+		o->attempt.peer.kind == PARTY_HOST ? GATEWAY_TO_HOST :
+						     GATEWAY_TO_ADDRESS;
+	memcpy(r->name, o->name, sizeof r->name);
+	r->n_options = handoff_options(c->sup, t, r->options);
+}
+
+static struct outgoing *outgoing_new(struct call *c, const struct target *t, const struct policy_attempt *a)
+{
+	struct outgoing *o = calloc(1, sizeof *o);
+
+	if (!o)
+		return NULL;
+	*o = (struct outgoing){ .sup = c->sup,
+				.domain = c->domain,
+				.call = *c,
+				.attempt = *a,
+				.cookie = t->cookie,
+				.near = -1,
+				.far = -1,
+				.near_watch = { near_ready },
+				.far_watch = { far_ready },
+				.grace = { .ring = grace_over } };
+	if (a->peer.addr)
+		o->addr = *a->peer.addr;
+	o->attempt.peer.addr = a->peer.addr ? &o->addr : NULL;
+	if (a->peer.n_names)
+		(void)strncpy(o->name, a->peer.names[0], sizeof o->name - 1);
+	o->names[0] = o->name;
+	o->attempt.peer.names = o->names;
+	return o;
+}
+
+int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_attempt *attempt,
+			 const struct policy_verdict *verdict)
+{
+	struct gateway_request r;
+	struct outgoing *o = outgoing_new(c, t, attempt);
+	bool nonblock = socket_nonblocking(t->fd);
+	int64_t rc = 0;
+
+	(void)verdict;
+	if (!o)
+		return -ENOMEM;
+	o->relay = handoff_init(c->sup) < 0;
+	o->first = nonblock && !o->relay;
+	fill(&r, c, o, t);
+	if (!o->first)
+		rc = enter_limbo(o, t);
+	if (rc == 0) {
+		o->request = gateway_ask(&c->domain->gateway, &r, answered, o);
+		rc = o->request ? 0 : -ENOMEM;
+	}
+	if (rc < 0) {
+		outgoing_drop(o);
+		return rc;
+	}
+	t->row->out = o;
+	vsk_set_status(&c->sup->table, t->row, VSK_CONNECTING);
+	if (nonblock && o->relay)
+		return -EINPROGRESS;
+	rc = wait_for(c, t, nonblock ? WAITS_FOR_BEGIN : WAITS_FOR_END);
+	if (rc == -EAGAIN) { /* too many wait */
+		outgoing_drop(o);
+		limbo_leave(t->fd);
+		vsk_reset(&c->sup->table, t->row);
+	}
+	return rc;
+}
+
+int64_t outgoing_again(struct call *c, struct target *t)
+{
+	struct vsk *v = t->row;
+	struct outgoing *o = v->out;
+	int64_t rc;
+
+	if (v->error)
+		return -outgoing_error(t);
+	if (o && o->first) /* the same call, interrupted and begun anew */
+		return wait_for(c, t, WAITS_FOR_BEGIN);
+	if (o && o->near < 0 && !o->pipe)
+		return socket_nonblocking(t->fd) ? -EALREADY : wait_for(c, t, WAITS_FOR_END);
+	rc = transport_host.connect_again(t->fd, v);
+	if (rc == 0)
+		vsk_set_status(&c->sup->table, v, VSK_CONNECTED);
+	if (rc != -EINVAL || !v->host)
+		return rc;
+	rc = handoff_return(c, t, c->domain->policy.transport == POLICY_TRANSPORT_WIRE);
+	return rc < 0 ? rc : OUTGOING_ANEW;
+}
+
+int64_t outgoing_disconnect(struct call *c, struct target *t)
+{
+	if (t->row->host)
+		return handoff_return(c, t, c->domain->policy.transport == POLICY_TRANSPORT_WIRE);
+	if (t->row->out)
+		outgoing_drop(t->row->out);
+	t->row->error = 0;
+	limbo_leave(t->fd);
+	vsk_reset(&c->sup->table, t->row);
+	return 0;
+}

@@ -1,0 +1,124 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# Connections that leave: an app's socket becomes one of the host's.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+OUTSIDE=${VRUN%/vrun}/tests/guest/outside
+
+# A command on a machine of its own with 192.0.2.1 and 2001:db8::1, where `outside serve 7000` runs.
+# What is sent to 198.51.100.66 is lost.
+on_machine() # COMMAND...
+{
+	local own=()
+
+	is_root || own=(--user --map-root-user)
+	# shellcheck disable=SC2016 # for the shell inside
+	unshare "${own[@]}" --net bash -c '
+		set -eu
+		guest=$1
+		shift
+		ip link set lo up
+		ip addr add 192.0.2.1/24 dev lo
+		ip -6 addr add 2001:db8::1/64 dev lo nodad
+		ip link add name out type veth peer name sink
+		ip link set out up
+		ip link set sink up
+		ip addr add 198.51.100.1/24 dev out
+		ip neigh add 198.51.100.66 lladdr 02:00:00:00:00:01 dev out
+		coproc server { exec "$guest" serve 7000; }
+		pid=$server_PID
+		read -r _ <&"${server[0]}"
+		status=0
+		"$@" || status=$?
+		exec 2>/dev/null # the shell tells of the end of its jobs
+		kill -KILL "$pid"
+		wait "$pid" || :
+		exit "$status"
+	' sh "$OUTSIDE" "$@" </dev/null
+}
+
+# vrun with a policy of these rules.
+sandbox() # RULES COMMAND...
+{
+	local rules=$1
+
+	shift
+	jq -n --argjson rules "[$rules]" '{version: 1, domain: "app", net: {rules: $rules}}' >"$T/app.json"
+	mkdir -p "$T/work"
+	cd "$T/work" || return 1
+	on_machine "$VRUN" run -p "$T/app.json" -- "$@"
+}
+
+TO_ALL='{"allow": "connect", "to": ["192.0.2.0/24:*", "198.51.100.0/24:*", "[2001:db8::/64]:*"]}'
+
+@test "sockets that lead outside behave as on any Linux, over IPv4" {
+	run -0 sandbox "$TO_ALL" "$OUTSIDE" ask 192.0.2.1 7000 198.51.100.66
+	assert_contains "$output" " 0 failed"
+	assert_contains "$output" "that copy is dead" "what vrun says of a copy in a message"
+	assert_nothing_left
+}
+
+@test "sockets that lead outside behave as on any Linux, over IPv6" {
+	run -0 sandbox "$TO_ALL" "$OUTSIDE" ask 2001:db8::1 7000
+	assert_contains "$output" " 0 failed"
+	assert_nothing_left
+}
+
+@test "what no rule allows is denied, and nothing of it leaves" {
+	run -0 sandbox '{"allow": "connect", "to": "192.0.2.1:7001"}' "$OUTSIDE" try 192.0.2.1 7000
+	assert_contains "$output" "connect: -13" "what the app sees"
+	assert_contains "$output" "the policy denied" "what vrun says"
+	assert_nothing_left
+}
+
+@test "curl, python and node fetch from a server outside" {
+	need_command curl python3 node
+	mkdir "$T/www"
+	echo "from outside" >"$T/www/page"
+	cat >"$T/work.sh" <<-'END'
+		set -eu
+		python3 -u -m http.server --bind 192.0.2.1 --directory "$1" 8000 >"$1/http.log" 2>&1 &
+		server=$!
+		shift
+		status=0
+		until curl -s -o /dev/null http://192.0.2.1:8000/; do :; done
+		"$@" || status=$?
+		kill "$server"
+		wait "$server" || :
+		exit "$status"
+	END
+	cat >"$T/fetch.py" <<-'END'
+		import asyncio, urllib.request
+
+		print(urllib.request.urlopen("http://192.0.2.1:8000/page", timeout=10).read())
+
+		async def fetch():
+		    r, w = await asyncio.open_connection("192.0.2.1", 8000)
+		    w.write(b"GET /page HTTP/1.0\r\n\r\n")
+		    return (await r.read()).splitlines()[-1]
+
+		async def fetch_all():
+		    print(set(await asyncio.gather(*[fetch() for _ in range(20)])))
+
+		asyncio.run(fetch_all())
+	END
+	cat >"$T/fetch.js" <<-'END'
+		require("http").get("http://192.0.2.1:8000/page", r => r.on("data", d => process.stdout.write(d)));
+	END
+	jq -n '{version: 1, net: {rules: [{allow: "connect", to: "192.0.2.1:8000"}]}}' >"$T/app.json"
+	mkdir "$T/work"
+	cp "$T"/fetch.* "$T/work"
+	cd "$T/work"
+	run -0 on_machine bash "$T/work.sh" "$T/www" "$VRUN" run -p "$T/app.json" -- \
+		curl -sS -m 10 http://192.0.2.1:8000/page
+	assert_output "from outside"
+	run -0 on_machine bash "$T/work.sh" "$T/www" "$VRUN" run -p "$T/app.json" -- python3 fetch.py
+	assert_output "b'from outside\\n'
+{b'from outside'}"
+	run -0 on_machine bash "$T/work.sh" "$T/www" "$VRUN" run -p "$T/app.json" -- node fetch.js
+	assert_output "from outside"
+	assert_nothing_left
+}
