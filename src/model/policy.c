@@ -103,7 +103,11 @@ int policy_find_text(struct json_doc *ret, const struct policy_sources *s,
 	}
 	if (source == POLICY_FROM_NOWHERE && s->annotation && s->bundle_fd >= 0) {
 		source = POLICY_FROM_ANNOTATION;
-		rc = read_from_bundle(ret, s, s->annotation, e);
+		/* The policy itself, from an engine whose users have no way to a file of the bundle. */
+		if (s->annotation[0] == '{')
+			rc = json_doc_parse(ret, POLICY_ANNOTATION, s->annotation, strlen(s->annotation), e);
+		else
+			rc = read_from_bundle(ret, s, s->annotation, e);
 		if (rc < 0)
 			(void)err_wrap(e, "annotation %s", POLICY_ANNOTATION);
 	}

@@ -172,7 +172,7 @@ struct policy_sources {
 	const char *option;     /* -p FILE, or NULL */
 	int bundle_fd;          /* the bundle's directory, or -1 */
 	const char *bundle_dir; /* its path, for messages */
-	const char *annotation; /* value of org.vrun.policy, or NULL */
+	const char *annotation; /* value of org.vrun.policy: a path in the bundle, or a policy; or NULL */
 };
 #define POLICY_ANNOTATION "org.vrun.policy"
 #define POLICY_BUNDLE_FILE "policy.json"

@@ -245,6 +245,7 @@ int plan_ids(struct launch *l, struct err *e)
 	if (rc < 0)
 		return rc;
 	l->sources_in_parent = privileged && !nested && l->map_writer == MAP_PARENT;
-	l->idmap_sources = l->sources_in_parent;
+	/* An engine that gives the mappings has given the files to their ids, as the specification has it. */
+	l->idmap_sources = l->sources_in_parent && !(l->opt->create && b->uid_map.n && !l->owner_is_app);
 	return 0;
 }

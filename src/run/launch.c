@@ -411,6 +411,11 @@ static int prepare_cgroup(struct monitor *m, struct err *e)
 	int rc = cgroup_prepare(&l->cgroup, &p, e);
 	const struct strlist *left_out;
 
+	/* Without a right to any it has only those that are asked for. */
+	if (rc < 0 && p.every_controller) {
+		p.every_controller = false;
+		rc = cgroup_prepare(&l->cgroup, &p, e);
+	}
 	if (rc < 0 || !l->cgroup)
 		return rc;
 	left_out = cgroup_left_out(l->cgroup);

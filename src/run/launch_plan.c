@@ -46,7 +46,7 @@ static int check_supervisable(const struct bundle *b, struct err *e)
 		if (b->ns[own[i]].path) {
 			(void)err_set(e, EINVAL, "a policy with rules, and a %s namespace of others (%s)",
 				      bundle_ns_name(own[i]), b->ns[own[i]].path);
-			return err_hint(e, "leave \"path\" out of linux.namespaces, or use \"net\": \"none\"");
+			return err_hint(e, "leave \"path\" out of linux.namespaces (an engine's --network none), or use \"net\": \"none\"");
 		}
 	if (!b->ns[NS_PID].listed) {
 		(void)err_set(e, EINVAL, "a policy with rules needs a pid namespace: others could act for the app");

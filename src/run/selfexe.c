@@ -2,6 +2,7 @@
 #include "run/selfexe.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #define MFD_EXEC 0x0010U
 #endif
 
+#define NAME_MAX_MEMORY 249 /* memfd_create(2) */
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 static int open_self(void)
@@ -68,9 +70,21 @@ static int hint_install(struct err *e)
 	return err_hint(e, "the app could write vrun's own file here: install vrun as root, or set the sysctl vm.memfd_noexec to 0");
 }
 
+/* The copy's name leads to the helper programs beside the original (kern/helper.c). */
+static void own_name(char name[static NAME_MAX_MEMORY + 1])
+{
+	ssize_t n = readlink("/proc/self/exe", name, NAME_MAX_MEMORY + 1);
+
+	if (n > 0 && n <= NAME_MAX_MEMORY)
+		name[n] = '\0';
+	else
+		memcpy(name, "vrun", sizeof "vrun");
+}
+
 int selfexe_protect(const struct launch *l, char **argv, struct err *e)
 {
 	AUTO_FD int self = open_self(), mem = -1;
+	char name[NAME_MAX_MEMORY + 1];
 	struct stat st;
 	int rc;
 
@@ -78,9 +92,10 @@ int selfexe_protect(const struct launch *l, char **argv, struct err *e)
 		return err_sys(e, "/proc/self/exe");
 	if (!is_within_reach(l, &st) || selfexe_is_sealed())
 		return 0;
-	mem = memfd_create("vrun", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	own_name(name);
+	mem = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
 	if (mem < 0 && errno == EINVAL)
-		mem = memfd_create("vrun", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		mem = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (mem < 0) {
 		(void)err_sys(e, "copy of vrun in memory");
 		return hint_install(e);
