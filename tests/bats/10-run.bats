@@ -461,14 +461,14 @@ teardown()
 }
 
 @test "kill says what it does not know" {
-	run --separate-stderr vrun kill no-such-sandbox
-	assert_vrun_error no-such-sandbox
-	run --separate-stderr vrun kill ../../etc/passwd
-	assert_status 125
+	run -1 --separate-stderr vrun kill no-such-sandbox
+	assert_contains "$stderr" "vrun: no container with the id no-such-sandbox"
+	run -1 --separate-stderr vrun kill ../../etc/passwd
+	assert_contains "$stderr" 'vrun: container id "../../etc/passwd" is not valid'
 	make_bundle "$T/b" '.process.args = ["sleep", "1000"]'
 	run_detached "$T/b"
-	run --separate-stderr vrun kill "$REPLY" NOSUCH
-	assert_vrun_error NOSUCH
+	run -1 --separate-stderr vrun kill "$REPLY" NOSUCH
+	assert_contains "$stderr" 'vrun: kill: "NOSUCH" is no signal'
 	end_sandbox "$REPLY" 9
 }
 
