@@ -74,6 +74,9 @@ int cgroup_failed(struct cgroup_apply *a, int rc, const struct cgroup_dir *d, co
 /* Reads a small file of a directory; the caller frees. 0 or -errno. */
 int cgroup_read(int dirfd, const char *file, char **ret_text);
 
+/* Whether processes live in it or below it: 1, 0, -errno. */
+int cgroup_is_populated(int dirfd, bool v2);
+
 /* Reads one number; "max" is UINT64_MAX. 0 or -errno. */
 int cgroup_read_u64(int dirfd, const char *file, uint64_t *ret);
 

@@ -77,6 +77,28 @@ static int walk(int dirfd, unsigned depth, visit *fn, void *arg)
 	return rc ? rc : fn(dirfd, arg);
 }
 
+static int has_processes(int dirfd, void *arg)
+{
+	AUTO_FREE char *text = NULL;
+	int rc = cgroup_read(dirfd, "cgroup.procs", &text);
+
+	(void)arg;
+	if (rc < 0)
+		return rc == -ENODEV || rc == -ENOENT ? 0 : rc;
+	return text[0] != '\0';
+}
+
+int cgroup_is_populated(int dirfd, bool v2)
+{
+	AUTO_FREE char *text = NULL;
+	int rc;
+
+	if (!v2)
+		return walk(dirfd, NEST_MAX, has_processes, NULL);
+	rc = cgroup_read(dirfd, "cgroup.events", &text);
+	return rc < 0 ? rc : strstr(text, "populated 1") != NULL;
+}
+
 struct pid_list {
 	pid_t *v;
 	size_t n, room;

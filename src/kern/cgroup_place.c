@@ -293,32 +293,26 @@ static int fill_cpuset(int from, int to)
 
 /* --- making --- */
 
-static int populated(int dirfd, bool v2)
-{
-	AUTO_FREE char *text = NULL;
-	int rc = cgroup_read(dirfd, v2 ? "cgroup.events" : "cgroup.procs", &text);
-
-	if (rc < 0)
-		return rc;
-	return v2 ? strstr(text, "populated 1") != NULL : text[0] != '\0';
-}
-
-/* A directory that was there before: may this container use it? */
+/*
+ * A directory that was there before: may this container use it? Not with
+ * processes in it or below it: they would be limited with the container, and
+ * killed at its end. A bundle names any cgroup, those of the host's services
+ * too.
+ */
 static int check_existing(struct cgroup_apply *a, const struct place *pl, struct cgroup_dir *d)
 {
 	bool frozen = false;
 	AUTO_FREE char *state = NULL;
-	int rc;
+	int rc = cgroup_is_populated(d->fd, pl->h->v2);
 
+	if (rc < 0)
+		return err_num(a->e, -rc, "reading the cgroup %s", d->path);
+	if (rc > 0) {
+		(void)err_set(a->e, EEXIST, "the cgroup %s has processes", d->path);
+		return err_hint(a->e, pl->ours ? "a container of this id is running: choose another --id" :
+						 "name one in linux.cgroupsPath that is empty, or not there yet");
+	}
 	if (pl->ours) {
-		rc = populated(d->fd, pl->h->v2);
-		if (rc < 0)
-			return err_num(a->e, -rc, "reading the cgroup %s", d->path);
-		if (rc > 0) {
-			(void)err_set(a->e, EEXIST, "the cgroup %s has processes", d->path);
-			return err_hint(a->e, "a container of this id is running: choose another "
-					      "--id");
-		}
 		d->made = true; /* left by one that was killed: ours to clean up */
 		return 0;
 	}

@@ -63,6 +63,33 @@ cgroups_gone()
 }
 
 # bats test_tags=identity:root
+@test "a cgroup with processes of the host's is not the app's to limit and to kill" {
+	local top=/sys/fs/cgroup where
+
+	[[ ! -d $top/pids ]] || top=$top/pids
+	mkdir -p "$top/$MARK/inner" || unsupported "no cgroup can be made"
+	make_bundle "$T/b" '.linux.cgroupsPath = "/'"$MARK"'"' '.linux.resources.pids = {"limit": 30}' \
+		'.process.args = ["/bin/echo", "ran"]'
+	spawn host sleep 1000
+	for where in "$MARK" "$MARK/inner"; do
+		echo "${PID[host]}" >"$top/$where/cgroup.procs"
+		run --separate-stderr vrun run "$T/b"
+		assert_vrun_error "/$MARK has processes"
+		assert_equal "$output" ""
+		kill -0 "${PID[host]}" || fail "the host's process is gone"
+		assert_equal "$(cat "$top/$MARK/pids.max" 2>/dev/null || echo max)" max
+	done
+	kill "${PID[host]}"
+	wait_exit "${PID[host]}"
+	# Empty it may be used, and stays whoever's it was.
+	rmdir "$top/$MARK/inner"
+	run vrun run "$T/b"
+	assert_output ran
+	rmdir "$top/$MARK"
+	assert_nothing_left
+}
+
+# bats test_tags=identity:root
 @test "a monitor that is killed leaves no cgroup behind" {
 	local pid
 
