@@ -36,6 +36,7 @@ rules() # FILE
 		'{"allow":"connect","to":"10.1.2.3:22"}' \
 		'{"allow":"connect","to":"192.0.2.1:80,443"}' \
 		'{"allow":"connect","to":"api.example.com:443"}')"
+	# shellcheck disable=SC2154 # set by run
 	assert_contains "$stderr" "learned 3 rules from 6 attempts; the policy is in app.json"
 	assert_contains "$stderr" '(seen once; a private address without a name)'
 	assert_contains "$stderr" '(an address without a name)'
