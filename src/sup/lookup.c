@@ -76,6 +76,30 @@ bool lookup_is_news(struct domain *d, const char *name)
 	return true;
 }
 
+static void add_host(const struct domain *d, struct lookup *l)
+{
+	const struct addr host4 = policy_host_addr(&d->policy, true);
+	const struct addr host6 = policy_host_addr(&d->policy, false);
+
+	l->result = LOOKUP_FOUND;
+	add(l, &host4);
+	add(l, &host6);
+}
+
+/*
+ * Where everything that is tried is on record, a name that is denied has
+ * addresses all the same: what is denied next says for which port it was.
+ * Nobody outside is asked.
+ */
+static void pretend(struct domain *d, struct lookup *l, enum party_kind kind)
+{
+	l->why = LOOKUP_WHY_NONE;
+	if (kind == PARTY_HOST)
+		add_host(d, l);
+	else if (kind == PARTY_NAME)
+		names_pretend(d, l);
+}
+
 /*
  * A name that is none of the fabric's. Whether it has to be asked for outside;
  * else it stands for nothing: on record unless a rule speaks of it, as of a domain
@@ -94,12 +118,7 @@ static bool unknown(struct domain *d, struct lookup *l, enum party_kind kind)
 	if (allow && kind == PARTY_NAME)
 		return true;
 	if (allow && kind == PARTY_HOST) {
-		const struct addr host4 = policy_host_addr(&d->policy, true);
-		const struct addr host6 = policy_host_addr(&d->policy, false);
-
-		l->result = LOOKUP_FOUND;
-		add(l, &host4);
-		add(l, &host6);
+		add_host(d, l);
 		return false;
 	}
 	l->result = LOOKUP_UNKNOWN;
@@ -107,6 +126,8 @@ static bool unknown(struct domain *d, struct lookup *l, enum party_kind kind)
 		l->why = LOOKUP_WHY_BLOCKED;
 	if (!allow && lookup_is_news(d, name) && domain_may_record(d))
 		sup_audit(d, &r);
+	if (!allow && d->attempts && v.reason != POLICY_BY_RULE)
+		pretend(d, l, kind);
 	return false;
 }
 
@@ -127,6 +148,9 @@ static bool by_name(struct sup *s, struct domain *d, struct lookup *l)
 		add(l, &loopback4);
 		add(l, &loopback6);
 	} else if (other && (other == d || lookup_may_know(d, other))) {
+		add_all(l, other);
+	} else if (other && d->attempts) {
+		(void)unknown(d, l, PARTY_DOMAIN);
 		add_all(l, other);
 	} else if (strcmp(l->name, "host") == 0) {
 		return !unknown(d, l, PARTY_HOST);

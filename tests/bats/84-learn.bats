@@ -19,6 +19,8 @@ setup()
 		try 10.1.2.3 22
 		try 127.0.0.1 9
 		getent hosts api.example.com >/dev/null
+		try www.example.com 8443
+		try host 631
 		exit 3
 	EOF
 }
@@ -35,12 +37,16 @@ rules() # FILE
 	assert_equal "$(rules app.json)" "$(printf '%s\n' \
 		'{"allow":"connect","to":"10.1.2.3:22"}' \
 		'{"allow":"connect","to":"192.0.2.1:80,443"}' \
-		'{"allow":"connect","to":"api.example.com:443"}')"
+		'{"allow":"connect","to":"api.example.com:443"}' \
+		'{"allow":"connect","to":"host:631"}' \
+		'{"allow":"connect","to":"www.example.com:8443"}')"
 	# shellcheck disable=SC2154 # set by run
-	assert_contains "$stderr" "learned 3 rules from 6 attempts; the policy is in app.json"
+	assert_contains "$stderr" "learned 5 rules from "
 	assert_contains "$stderr" '(seen once; a private address without a name)'
 	assert_contains "$stderr" '(an address without a name)'
 	assert_contains "$stderr" '(seen once; only looked up, so the port is a guess)'
+	assert_contains "$stderr" '(a host outside at another port than the web'"'"'s)'
+	assert_contains "$stderr" '(this machine itself)'
 	assert_contains "$(jq -r .comment app.json)" "bash app.sh"
 	assert_equal "$(jq -r '.net.rules[0].comment' app.json)" 'seen once; a private address without a name'
 	run "$VRUN" policy check --strict app.json
@@ -51,7 +57,7 @@ rules() # FILE
 		run "$VRUN" policy why app.json --connect "$to"
 		assert_status 0
 	done
-	for to in 192.0.2.1:81 192.0.2.2:443 10.1.2.3:23 www.example.com:443 api.example.com:80 host:22; do
+	for to in 192.0.2.1:81 192.0.2.2:443 10.1.2.3:23 www.example.com:443 api.example.com:80 host:22 a.www.example.com:8443; do
 		run "$VRUN" policy why app.json --connect "$to"
 		assert_status 1
 	done
