@@ -18,8 +18,10 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/prompt.h"
 #include "model/learned.h"
 #include "model/policy_edit.h"
+#include "run/state.h"
 
 static const char help[] =
 	"Usage: vrun learn -o FILE [OPTIONS] [RUN OPTIONS] BUNDLE\n"
@@ -29,13 +31,16 @@ static const char help[] =
 	"  -o FILE            where to write the policy\n"
 	"      --base FILE    add to this policy, of an earlier run or your own; may be the same file\n"
 	"      --deny         what the base does not allow is denied, and on record (the default)\n"
+	"      --ask          you are asked on the terminal about each new destination\n"
 	"      --allow-all    everything is allowed that no rule of the base denies\n"
 	"  -h, --help\n\n"
-	"All options of \"vrun run\" but --policy, --detach and --attempts go with it.\n";
+	"All options of \"vrun run\" but --policy, --detach, --attempts and --tty go with it.\n";
 
 struct learn_args {
 	const char *output, *base;
-	bool allow_all;
+	const char *root;
+	char id[STATE_ID_MAX + 1];
+	bool allow_all, ask, own_id;
 	char **rest; /* owned list; what run gets */
 	int n_rest;
 };
@@ -82,12 +87,14 @@ static int write_policy(const struct learn_args *a, const struct json_doc *base,
 	static char names[] = "{ \"allow\": \"connect\", \"to\": \"*:*\", \"proto\": [\"tcp\", \"udp\"] }";
 	static char rest[] = "{ \"allow\": \"connect\", \"to\": [\"0.0.0.0/0:*\", \"[::/0]:*\", \"host:*\"], \"proto\": [\"tcp\", \"udp\"] }";
 	static char in[] = "{ \"allow\": \"listen\", \"at\": \":*\", \"from\": [\"*\", \"host\"], \"proto\": [\"tcp\", \"udp\"] }";
-	char *const lines[] = { names, rest, in };
+	/* A run cannot get a way out later. Nothing has this name (RFC 6761). */
+	static char out[] = "{ \"allow\": \"connect\", \"to\": \"way-out.invalid:1\", \"proto\": [\"tcp\", \"udp\"] }";
+	char *const lines[] = { names, rest, in }, *const way_out[] = { out };
 	AUTO_FREE char *text = NULL;
 
-	if (!a->allow_all)
+	if (!a->allow_all && !a->ask)
 		return write_file(path, O_EXCL, base->text, e);
-	if (policy_edit_add(base, lines, 3, &text, e) < 0)
+	if (policy_edit_add(base, a->ask ? way_out : lines, a->ask ? 1 : 3, &text, e) < 0)
 		return -ENOMEM;
 	return write_file(path, O_EXCL, text, e);
 }
@@ -109,6 +116,7 @@ static void remove_workplace(const struct workplace *w)
 {
 	(void)unlink(w->policy);
 	(void)unlink(w->attempts);
+	prompt_clean(w->dir);
 	(void)rmdir(w->dir);
 }
 
@@ -116,17 +124,33 @@ static void remove_workplace(const struct workplace *w)
 
 static void exec_run(const struct learn_args *a, const struct workplace *w)
 {
-	char **argv = calloc((size_t)a->n_rest + 7, sizeof *argv);
-	int n = 0;
+	char **argv = calloc((size_t)a->n_rest + 11, sizeof *argv);
+	static char vrun[] = "vrun", run[] = "run", policy[] = "-p", attempts[] = "--attempts", id[] = "--id", ask[] = "--ask",
+		    no_tty[] = "-T";
+	int n = 0, null;
 
 	if (!argv)
 		_exit(EXIT_VRUN);
-	argv[n++] = (char[]){ "vrun" };
-	argv[n++] = (char[]){ "run" };
-	argv[n++] = (char[]){ "-p" };
+	argv[n++] = vrun;
+	argv[n++] = run;
+	argv[n++] = policy;
 	argv[n++] = (char *)(uintptr_t)w->policy;
-	argv[n++] = (char[]){ "--attempts" };
+	argv[n++] = attempts;
 	argv[n++] = (char *)(uintptr_t)w->attempts;
+	if (!a->own_id) {
+		argv[n++] = id;
+		argv[n++] = (char *)(uintptr_t)a->id;
+	}
+	if (a->ask) {
+		argv[n++] = ask;
+		argv[n++] = no_tty;
+	}
+	/* Two cannot read from one terminal. */
+	if (a->ask && isatty(STDIN_FILENO)) {
+		null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+			_exit(EXIT_VRUN);
+	}
 	memcpy(argv + n, a->rest, (size_t)a->n_rest * sizeof *argv);
 	(void)execv("/proc/self/exe", argv);
 	log_error("running vrun: %s", err_text(errno));
@@ -154,9 +178,17 @@ static int run_app(const struct learn_args *a, const struct workplace *w, struct
 	}
 	if (pid < 0)
 		return err_sys(e, "fork");
+	if (a->ask) {
+		const struct prompt p = { .id = a->id, .root = a->root, .policy = w->policy, .dir = w->dir, .pid = pid };
+
+		if (prompt_serve(&p, e) < 0)
+			(void)kill(pid, SIGTERM);
+	}
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return err_sys(e, "waiting for the run");
+	if (a->ask && e->num)
+		return -e->num;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -219,7 +251,7 @@ static int write_learned(const struct learn_args *a, const struct json_doc *base
 			 struct err *e)
 {
 	AUTO_FREE char *text = NULL;
-	struct learned l = { 0 };
+	struct learned l = { .asked = a->ask };
 	char comment[512];
 	int rc = take_attempts(w, &l, e);
 
@@ -283,7 +315,7 @@ static const char *value_of(const char *name, int argc, char **argv, int *i)
 
 static const char *not_for_learn(const char *word)
 {
-	static const char *const theirs[] = { "-p", "--policy", "-d", "--detach", "--attempts" };
+	static const char *const theirs[] = { "-p", "--policy", "-d", "--detach", "--attempts", "-t", "--tty" };
 
 	for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) {
 		size_t n = strlen(theirs[i]);
@@ -292,6 +324,23 @@ static const char *not_for_learn(const char *word)
 			return theirs[i];
 	}
 	return NULL;
+}
+
+/* What of run's options we need to know. */
+static void find_id(struct learn_args *a)
+{
+	const char *value;
+
+	for (int i = 0; i < a->n_rest && strcmp(a->rest[i], "--") != 0; i++) {
+		if ((value = value_of("--id", a->n_rest, a->rest, &i))) {
+			a->own_id = true;
+			(void)snprintf(a->id, sizeof a->id, "%s", value);
+		} else if ((value = value_of("--root", a->n_rest, a->rest, &i))) {
+			a->root = value;
+		}
+	}
+	if (!a->own_id)
+		state_make_id(a->id);
 }
 
 /* 0, an exit code, or -1 for help. Our options are taken out wherever they stand; the rest is run's to understand. */
@@ -307,9 +356,11 @@ static int parse(struct learn_args *a, int argc, char **argv)
 			return command_usage("learn", "%s does not go with learn%s", not_for_learn(argv[i]),
 					     argv[i][1] == 'p' || argv[i][2] == 'p' ? ": --base gives a policy" : "");
 		if (strcmp(argv[i], "--deny") == 0)
-			a->allow_all = false;
+			a->allow_all = a->ask = false;
 		else if (strcmp(argv[i], "--allow-all") == 0)
 			a->allow_all = true;
+		else if (strcmp(argv[i], "--ask") == 0)
+			a->ask = true;
 		else if ((value = value_of("--base", argc, argv, &i)))
 			a->base = value;
 		else if ((value = value_of("-o", argc, argv, &i)))
@@ -319,6 +370,11 @@ static int parse(struct learn_args *a, int argc, char **argv)
 	}
 	for (; i < argc; i++)
 		a->rest[a->n_rest++] = argv[i];
+	if (a->allow_all && a->ask)
+		return command_usage("learn", "--ask and --allow-all exclude each other");
+	if (a->ask && !prompt_possible())
+		return command_usage("learn", "--ask needs a terminal");
+	find_id(a);
 	if (!a->output)
 		return command_usage("learn", "where is the policy to be written? -o FILE");
 	if (a->n_rest == 0)

@@ -32,6 +32,7 @@ static const char help[] =
 	"with the host's files read-only, in a sandbox that reaches what its policy allows.\n\n"
 	"  -p, --policy FILE      what the app may reach (default: the bundle's policy.json; none: nothing)\n"
 	"      --ceiling FILE     a policy that bounds the other one\n"
+	"      --ask              wait with what no rule allows until it is answered: vrun learn does that\n"
 	"      --attempts FILE    write all that was tried to FILE at the end, each thing once, as JSON\n"
 	"      --fabric NAME      share a network with the other runs that name it\n"
 	"  -d, --detach           go to the background once the app has started; print the id\n"
@@ -65,10 +66,11 @@ struct run_args {
 	const char *bundle; /* NULL with CMD */
 };
 
-enum { OPT_ID = 256, OPT_OUTPUT, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
+enum { OPT_ID = 256, OPT_OUTPUT, OPT_ASK, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
 
 static const struct option options[] = {
 	{ "policy", required_argument, NULL, 'p' },
+	{ "ask", no_argument, NULL, OPT_ASK },
 	{ "attempts", required_argument, NULL, OPT_ATTEMPTS },
 	{ "ceiling", required_argument, NULL, OPT_CEILING },
 	{ "fabric", required_argument, NULL, OPT_FABRIC },
@@ -153,6 +155,9 @@ static int parse_id(struct run_args *a, const char *text)
 static int take_flag(struct run_args *a, int opt)
 {
 	switch (opt) {
+	case OPT_ASK:
+		a->launch.ask = true;
+		return 0;
 	case OPT_INIT:
 		a->launch.init = true;
 		return 0;

@@ -62,6 +62,11 @@ static int take(struct learned *l, const json_t *attempts, const json_t *o, stru
 	if (!*decision || count < 1)
 		return err_set(e, EINVAL, "attempts: not what a run writes");
 	l->attempts += (uint64_t)count;
+	if (l->asked && strcmp(decision, "deny") == 0) {
+		if (strcmp(what, "resolve") != 0) /* that is only the way to where one was asked about */
+			refuse(l, o);
+		return 0;
+	}
 	/* Its port is a guess, which is not needed when the port is known. */
 	if (strcmp(what, "resolve") == 0 && is_connected(attempts, string_of(o, "peer")))
 		return 0;

@@ -16,6 +16,7 @@ struct learned {
 	struct proposal rules;
 	json_t *looked_up; /* owned; object: names that were looked up and not connected to */
 	json_t *refused; /* owned; array of texts: denied by rules of the base, or not to be allowed at all */
+	bool asked;        /* what was denied was denied by a person, and is not learned */
 	uint64_t attempts; /* all */
 	uint64_t others;   /* that found no room, and are not among the rules */
 };

@@ -52,6 +52,7 @@ struct launch_options {
 	 */
 	int (*supervise)(int listener, int launcher, const int *spaces, bool outside, struct err *e);
 	void (*denials)(const struct json_doc *summary); /* what was denied, at the end; NULL: nobody wants to know */
+	bool ask; /* what no rule allows waits until somebody answers (sup/asks.h) */
 	void (*attempts)(const json_t *list); /* all that was tried (sup/attempts.h), likewise */
 	/*
 	 * "vrun create": the container is our caller's child, not the monitor's, so that a subreaper above

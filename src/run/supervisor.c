@@ -281,6 +281,8 @@ static json_t *state_of(const struct supervisor *s, const struct launch *l, pid_
 				"listen", s->published);
 	const char *bundle = l->bundle->dir ? l->bundle->dir : "/";
 
+	if (own && l->opt->ask)
+		(void)json_object_set_new(own, "ask", json_true());
 	if (own && l->opt->attempts)
 		(void)json_object_set_new(own, "attempts", json_true());
 	if (own && p->has_ceiling)

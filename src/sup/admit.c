@@ -74,6 +74,8 @@ static int read_own(const struct jat *root, struct admit_state *s, struct err *e
 		rc = json_get_bool(&own, "listen", &s->listen, e);
 	if (rc >= 0)
 		rc = json_get_bool(&own, "attempts", &s->attempts, e);
+	if (rc >= 0)
+		rc = json_get_bool(&own, "ask", &s->ask, e);
 	return rc < 0 ? rc : 0;
 }
 
@@ -247,6 +249,8 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 		}
 		if (a->attempts)
 			d->attempts = attempts_new(); /* without memory the launcher hears nothing, and says so */
+		if (a->ask)
+			d->asks = asks_new(); /* without memory it is denied */
 		d->walled = a->landlock >= LANDLOCK_TCP;
 		sup_add(s, d);
 		rc = begin_gateway(s, d, a, fds, e);

@@ -40,6 +40,7 @@ struct admit_state {
 	bool own;                /* it comes from vrun's own launcher */
 	struct admit_text policy, ceiling;
 	int64_t landlock;
+	bool ask; /* what no rule allows waits for an answer */
 	bool attempts; /* the launcher wants to know all that was tried */
 	bool listen; /* the supervisor's own socket has got its name */
 };

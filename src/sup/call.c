@@ -144,6 +144,8 @@ int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struc
 					.verdict = v };
 	int num;
 
+	if (asks_hold(c, a, v))
+		return CALL_ANSWERED; /* and on record when it is decided */
 	sup_audit(c->domain, &r);
 	if (v->allow)
 		return 0;

@@ -263,6 +263,7 @@ void domain_free(struct domain *d)
 	names_fini(&d->host_names);
 	trail_fini(&d->trail);
 	summary_fini(&d->summary);
+	asks_free(d->asks);
 	attempts_free(d->attempts);
 	free(d->hits);
 	free(d->names);

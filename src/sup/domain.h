@@ -12,6 +12,7 @@
 #include "kern/notify.h"
 #include "model/policy.h"
 #include "model/policy_decide.h"
+#include "sup/asks.h"
 #include "sup/attempts.h"
 #include "sup/epolls.h"
 #include "sup/fabric.h"
@@ -105,6 +106,7 @@ struct domain {
 	uint64_t n_traps, n_denied;
 	struct trail trail;     /* of its audit records */
 	struct summary summary; /* of what was denied to it */
+	struct asks *asks; /* owned; of whom what no rule allows is asked, or NULL */
 	struct attempts *attempts; /* owned; all that was tried, or NULL: nobody asked for it */
 };
 LIST_HEAD(domain_list, domain);

@@ -14,8 +14,8 @@
 #include "sup/rows.h"
 #include "sup/sup.h"
 
-enum kind { KIND_SOCKETS, KIND_DOMAINS, KIND_POLICIES, KIND_LOG, KIND_APPLY, KINDS };
-static const char *const kinds[KINDS] = { "sockets", "domains", "policies", "log", "apply" };
+enum kind { KIND_SOCKETS, KIND_DOMAINS, KIND_POLICIES, KIND_LOG, KIND_ASKS, KIND_ANSWER, KIND_APPLY, KINDS };
+static const char *const kinds[KINDS] = { "sockets", "domains", "policies", "log", "asks", "answer", "apply" };
 
 struct query_reader {
 	LIST_ENTRY(query_reader) link;
@@ -317,15 +317,28 @@ void query_record(struct sup *s, const struct domain *d, const char *line, size_
 	}
 }
 
+void query_question(struct sup *s, const struct domain *d, const struct ask *k)
+{
+	struct query_reader *r = LIST_FIRST(&s->queries.readers), *next;
+
+	for (; r; r = next) {
+		next = LIST_NEXT(r, link);
+		if (r->kind != KIND_ASKS || r->over || !is_about(r, d))
+			continue;
+		put(r, k->text, strlen(k->text));
+		(void)flush(r);
+	}
+}
+
 void query_forget(struct sup *s, const struct domain *d)
 {
 	struct query_reader *r = LIST_FIRST(&s->queries.readers), *next;
 
 	for (; r; r = next) {
 		next = LIST_NEXT(r, link);
-		if (r->kind != KIND_LOG || !r->id || r->over || !is_about(r, d))
+		if ((r->kind != KIND_LOG && r->kind != KIND_ASKS) || !r->id || r->over || !is_about(r, d))
 			continue;
-		if (r->next <= d->number)
+		if (r->kind == KIND_LOG && r->next <= d->number)
 			put_records(r, d);
 		put_last(r, json_pack("{s:b}", "end", 1));
 		(void)flush(r);
@@ -385,7 +398,8 @@ static struct query_reader *reader_new(struct sup *s, int *fd)
 
 static int parse(struct query_reader *r, const struct json_doc *doc, struct err *e)
 {
-	static const char *const keys[] = { "query", "id", "follow", "policy", "dry", "gateway", NULL };
+	static const char *const keys[] = { "query", "id", "follow", "policy", "dry", "gateway", "number",
+					   "allow", NULL };
 	struct jat root = json_root(doc);
 	const char *what = NULL, *id = NULL;
 	int rc = json_known_keys(&root, keys, e);
@@ -450,6 +464,41 @@ static void serve_apply(struct query_reader *r, const struct json_doc *doc)
 	put_last(r, json_pack("{s:b}", "end", 1));
 }
 
+/* What waits for an answer; more is told as it comes. */
+static void serve_asks(struct query_reader *r)
+{
+	struct domain *d = r->id ? next_domain(r) : NULL;
+	const struct ask *k;
+
+	if (!d || !d->asks) {
+		put_last(r, json_pack("{s:s}", "error", "nobody is asked about this container"));
+		return;
+	}
+	STAILQ_FOREACH(k, &d->asks->all, link)
+		if (!k->denied)
+			put(r, k->text, strlen(k->text));
+	r->next = UINT16_MAX + 1U; /* it is no domain that is told of */
+	if (!r->follow)
+		put_last(r, json_pack("{s:b}", "end", 1));
+}
+
+static void serve_answer(struct query_reader *r, const struct json_doc *doc)
+{
+	struct jat root = json_root(doc);
+	struct domain *d = r->id ? next_domain(r) : NULL;
+	struct err e = { 0 };
+	int64_t number = 0;
+	bool allow = false;
+	int rc = json_get_int(&root, "number", 1, UINT32_MAX, &number, &e);
+
+	if (rc == 1)
+		rc = json_get_bool(&root, "allow", &allow, &e);
+	if (rc != 1 || !d || asks_answer(d, (uint32_t)number, allow) < 0)
+		put_last(r, json_pack("{s:s}", "error", rc < 0 ? e.text : "there is no such question"));
+	else
+		put_last(r, json_pack("{s:b}", "end", 1));
+}
+
 bool query_is(const struct json_doc *doc)
 {
 	return json_is_object(doc->root) && json_object_get(doc->root, "query");
@@ -471,6 +520,12 @@ void query_serve(struct sup *s, int fd, const struct json_doc *doc)
 		(void)flush(r);
 	} else if (r->kind == KIND_APPLY) {
 		serve_apply(r, doc);
+		(void)flush(r);
+	} else if (r->kind == KIND_ANSWER) {
+		serve_answer(r, doc);
+		(void)flush(r);
+	} else if (r->kind == KIND_ASKS) {
+		serve_asks(r);
 		(void)flush(r);
 	} else if (r->kind == KIND_SOCKETS) {
 		r->job = (struct survey_job){ .ready = has_room, .row = put_row, .end = survey_ended };

@@ -13,6 +13,10 @@
  *   {"query": "apply", "id": ID, "policy": {"name", "text"}, "dry": false, "gateway": false}
  *                                              another policy for that container (apply.h)
  *
+ *   {"query": "asks", "id": ID, "follow": true} questions of calls that wait (asks.h): {"number",
+ *                                              "program", "attempt", "line"}; those that wait, then those that come
+ *   {"query": "answer", "id": ID, "number": N, "allow": true} the answer to one
+ *
  * Without "id": of all containers. The last line is {"end": true}, or
  * {"error": TEXT}, or {"lost": N} for a reader that did not follow: nobody is
  * waited for, and what is kept for one is bounded.
@@ -51,6 +55,9 @@ void query_serve(struct sup *s, int fd, const struct json_doc *doc);
 
 /* An audit record was made: a line with its end. */
 void query_record(struct sup *s, const struct domain *d, const char *line, size_t len);
+struct ask;
+/* A question has come up. */
+void query_question(struct sup *s, const struct domain *d, const struct ask *k);
 /* A domain is about to end. */
 void query_forget(struct sup *s, const struct domain *d);
 

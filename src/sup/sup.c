@@ -420,7 +420,7 @@ void sup_remove(struct sup *s, struct domain *d)
 	domain_free(d);
 }
 
-static void serve(struct call *c)
+void sup_call(struct call *c)
 {
 	int64_t result;
 
@@ -514,7 +514,7 @@ static void listener_ready(struct watch *watch, uint32_t events)
 	c.trap = (enum trap)trap;
 	for (unsigned i = 0; i < 6; i++)
 		c.args[i] = q.data.args[i];
-	serve(&c);
+	sup_call(&c);
 }
 
 void sup_add(struct sup *s, struct domain *d)

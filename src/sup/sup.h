@@ -228,6 +228,9 @@ void sup_collect_slowly(struct sup *s);
  * stream, as its policy wants it. */
 void sup_audit(struct domain *d, struct audit_record *r);
 
+/* A trapped call, from its beginning to its answer, or to what will answer it. */
+void sup_call(struct call *c);
+
 /* Writes the audit record that the policy wants of a decision; returns the call's result: 0 or -errno. */
 int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struct policy_verdict *v);
 

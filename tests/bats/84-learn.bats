@@ -206,3 +206,103 @@ rules() # FILE
 	[[ ! -e new.json ]]
 	[[ -z $(find "$T/tmp" -name 'vrun-learn-*') ]]
 }
+
+# The command with a terminal on which these lines are typed; what it shows in $output.
+typing() # TEXT COMMAND...
+{
+	local text=$1
+
+	shift
+	run script -qec "$(printf '%q ' "$@")" /dev/null < <(printf '%b' "$text")
+}
+
+# The same in the background, typing what comes from a file: what is shown goes to another.
+typing_from() # FROM COMMAND TO
+{
+	exec script -qfec "$2" "$3" <"$1"
+}
+
+@test "with --ask a person decides about each new destination, and the call waits so long" {
+	need_command python3 script
+	cat >server.py <<-'EOF'
+		import socket
+		s = socket.socket()
+		s.bind(("", 5432))
+		s.listen()
+		open("listens", "w").close()
+		open("over").read()
+	EOF
+	cat >client.sh <<-'EOF'
+		for n in 1 2; do (exec 3<>/dev/tcp/10.88.0.11/5432) 2>/dev/null && echo through; done
+		for n in 1 2; do (exec 3<>/dev/tcp/10.88.0.11/9) 2>/dev/null || echo refused; done
+		(exec 3<>/dev/tcp/10.88.0.11/25) 2>/dev/null || echo no mail
+		read -r line; echo "input: <$line>"
+	EOF
+	echo '{"version":1,"domain":"web","net":{"address":["10.88.0.10"],"rules":[{"id":"mail","deny":"connect","to":"*:25"}]}}' >web0.json
+	echo '{"version":1,"domain":"db","net":{"address":["10.88.0.11"],"rules":[{"allow":"listen","at":":*","from":["web"]}]}}' >db.json
+	mkfifo listens over
+	spawn db "$VRUN" run -p db.json --fabric "$MARK" --id "$MARK-db" -- python3 server.py
+	: <listens
+	typing 'y\nn\n' "$VRUN" learn --ask -o web.json --base web0.json --fabric "$MARK" --id "$MARK-web" -- bash client.sh
+	assert_status 0
+	# Each destination once; what a rule denies is not asked about.
+	assert_equal "$(grep -o 'wants to [^.]*[.0-9]*:[0-9]*' <<<"$output" | tr '\n' ';')" \
+		'wants to connect to db:5432;wants to connect to db:9;'
+	assert_equal "$(grep -o 'through' <<<"$output" | wc -l)" 2
+	assert_equal "$(grep -o refused <<<"$output" | wc -l)" 2
+	assert_contains "$output" "no mail"
+	assert_contains "$output" "input: <>"
+	assert_equal "$(rules web.json)" "$(printf '%s\n' '{"id":"mail","deny":"connect","to":"*:25"}' '{"allow":"connect","to":"db:5432"}')"
+	assert_contains "$output" 'not learned: connect to db:9/tcp'
+	: >over
+	wait_exit "${PID[db]}"
+}
+
+@test "with --ask a call may be interrupted, and a run may be ended, while nobody answers" {
+	need_command python3 script
+	cat >app.py <<-'EOF'
+		import signal, socket
+		def ring(*_):
+		    raise TimeoutError
+		signal.signal(signal.SIGALRM, ring)
+		s = socket.socket()
+		signal.alarm(1)
+		try:
+		    s.connect(("10.88.0.11", 5432))
+		    print("connected")
+		except TimeoutError:
+		    print("interrupted", flush=True)
+		# Another thread's call is still asked about when the first one has gone.
+		try:
+		    s.connect(("10.88.0.11", 9))
+		except OSError as e:
+		    print("second:", e.strerror, flush=True)
+	EOF
+	mkfifo answers
+	spawn answers sh -c 'exec 9>answers; read -r _ <interrupted; printf "n\nn\n" >&9; read -r _ <interrupted'
+	mkfifo interrupted
+	spawn app typing_from answers "'$VRUN' learn --ask -o web.json --id '$MARK-web' -- python3 app.py" out
+	wait_until grep -q interrupted out
+	echo >interrupted
+	wait_exit "${PID[app]}"
+	assert_contains "$(<out)" "second: Permission denied"
+	echo >interrupted
+	wait_exit "${PID[answers]}"
+	# And ended in the middle of a question.
+	rm answers
+	mkfifo answers
+	spawn answers sh -c 'exec sleep 1000 >answers'
+	spawn app typing_from answers "'$VRUN' learn --ask -o web2.json --id '$MARK-web2' -- bash -c 'exec 3<>/dev/tcp/10.88.0.11/5432'" out2
+	wait_until grep -q "wants to" out2
+	"$VRUN" kill "$MARK-web2" KILL
+	kill "${PID[answers]}"
+	wait_exit "${PID[app]}"
+	wait_until sandbox_gone "$MARK-web2"
+}
+
+@test "--ask needs a terminal" {
+	run setsid -w "$VRUN" learn --ask -o new.json -- true
+	assert_vrun_error "--ask needs a terminal"
+	run "$VRUN" learn --ask --allow-all -o new.json -- true
+	assert_vrun_error "exclude each other"
+}
