@@ -135,16 +135,12 @@ static int apply_limits(struct bundle *b, const struct policy_limits *l, struct 
 static int check_enforceable(const struct policy_applied *a, struct err *e)
 {
 	const struct policy *p = &a->policy;
-	const unsigned names = POLICY_NEEDS_GATEWAY | POLICY_NEEDS_RESOLVER;
 
 	if (!a->supervised && p->on_deny != POLICY_DENY_EACCES) {
 		(void)err_set(e, ENOTSUP, "%s: onDeny \"%s\" goes with rules for connections", p->file,
 			      policy_on_deny_name(p->on_deny));
 		return err_hint(e, "without them the kernel itself answers EACCES");
 	}
-	if (a->supervised && (policy_needs(p) & names) == names)
-		log_warn("%s: hosts outside cannot be reached by this version: connections to them end with "
-			 "\"Network is unreachable\"", p->file);
 	return 0;
 }
 

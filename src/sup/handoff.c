@@ -140,6 +140,7 @@ static void new_row(struct call *c, struct target *t, struct vsk *old)
 		v->bound_port = old->bound_port;
 		v->remote = old->remote;
 		v->remote_port = old->remote_port;
+		v->real = old->real;
 	}
 	vsk_free(table, old);
 	t->row = v;

@@ -21,6 +21,18 @@ static void tell(struct domain *d, struct decision *why)
 		sup_audit(d, &r);
 }
 
+/* Of a name both are asked about, it and the address that it had. */
+static void ask_outside(struct sup *s, struct vsk *v, struct decision *ret)
+{
+	static const struct addr unknown;
+
+	decide_connect(s, v->domain, POLICY_TCP, &v->local, &v->remote, v->remote_port, ret);
+	if (ret->attempt.peer.kind != PARTY_NAME || addr_equal(&v->real, &unknown))
+		return;
+	ret->attempt.peer.addr = &v->real;
+	policy_decide_bounded(&v->domain->policy, domain_ceiling(v->domain), &ret->attempt, &ret->verdict);
+}
+
 /*
  * The question that was asked when the row came to be. False: it has none, or
  * nobody is at its other end any more.
@@ -33,6 +45,10 @@ static bool ask_again(struct sup *s, struct vsk *v, struct decision *ret)
 		return true;
 	case VSK_CONNECTING:
 	case VSK_CONNECTED:
+		if (v->host || v->out) {
+			ask_outside(s, v, ret);
+			return true;
+		}
 		if (!v->to || !v->to->domain) /* the resolver's, or nobody's */
 			return false;
 		if (v->accepted)
@@ -106,6 +122,8 @@ static void cut(struct sup *s, struct vsk *v)
 {
 	const struct transport *t = transport_of(v);
 
+	if (v->out)
+		outgoing_drop(v->out);
 	if (t->cut)
 		(void)t->cut(s, v); /* what came of it is looked at afterwards */
 }
@@ -131,6 +149,14 @@ static void see(void *ctx, const struct sockdiag_entry *e)
 		v->seen = true;
 }
 
+static void see_host(void *ctx, uint64_t cookie)
+{
+	struct vsk *v = vsk_find(ctx, cookie);
+
+	if (v && v->doomed && !v->cut)
+		v->seen = true;
+}
+
 /* How many doomed ones live. Where the kernel does not tell, all do. */
 static size_t look(struct sup *s)
 {
@@ -143,13 +169,15 @@ static size_t look(struct sup *s)
 	LIST_FOREACH(d, &s->domains, link)
 		LIST_FOREACH(v, &d->rows, in_domain) {
 			wires = wires || (v->doomed && v->wire);
-			tcp = tcp || (v->doomed && !v->wire);
+			tcp = tcp || (v->doomed && !v->wire && !v->host);
 		}
 	tcp = tcp && sockdiag_list(&s->diag, SOCKDIAG_TCP6, see, &s->table) < 0;
+	if (s->table.n_host)
+		(void)alive_list(&s->handed, see_host, &s->table);
 	wires = wires && sockdiag_list(&s->diag, SOCKDIAG_UNIX, see, &s->table) < 0;
 	LIST_FOREACH(d, &s->domains, link)
 		LIST_FOREACH(v, &d->rows, in_domain) {
-			if (v->doomed && (v->wire ? wires : tcp))
+			if (v->doomed && !v->host && (v->wire ? wires : tcp))
 				v->seen = true;
 			n += v->doomed && v->seen;
 		}
@@ -168,6 +196,7 @@ static void shut(void *ctx, int fd)
 	v = vsk_find(&s->table, cookie);
 	if (!v || !v->doomed)
 		return;
+	v->cut = v->host; /* nothing lists it, and all its descriptors are of one socket */
 	if (transport_of(v)->shutdown)
 		(void)transport_of(v)->shutdown(fd, v, SHUT_RDWR);
 	else
