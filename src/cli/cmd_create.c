@@ -314,7 +314,7 @@ static int create_from(struct create_args *a, struct bundle *b, struct err *e)
 	int rc = check(a, b, e);
 
 	if (rc == 0)
-		rc = policy_apply(b, a->policy, a->ceiling, &policy, e);
+		rc = policy_apply(b, a->policy, a->ceiling, NULL, &policy, e);
 	if (rc < 0)
 		return rc;
 	a->launch.policy = &policy;

@@ -312,7 +312,7 @@ static int run(struct exec_args *a, const struct oci_target *t, struct bundle *b
 	int rc = check(a, t, b, e);
 
 	if (rc == 0)
-		rc = policy_apply(b, policy_file, ceiling, &policy, e);
+		rc = policy_apply(b, policy_file, ceiling, NULL, &policy, e);
 	if (rc < 0)
 		return rc;
 	a->launch.policy = &policy;

@@ -72,6 +72,7 @@ static int add(struct listing *l, const struct state_record *r)
 	json_t *domain;
 	json_t *o;
 	const json_t *addresses;
+	const json_t *published;
 
 	if (status == STATE_STOPPED)
 		return 0;
@@ -80,9 +81,11 @@ static int add(struct listing *l, const struct state_record *r)
 		      (int)r->pid, "net", r->net, "program", r->program, "bundle", r->bundle,
 		      "created", (json_int_t)r->created);
 	addresses = json_object_get(domain, "addresses");
+	published = json_object_get(domain, "published");
 
 	(void)json_object_set_new(o, "domain", domain ? json_string(ask_string(domain, "domain")) : json_null());
 	(void)json_object_set_new(o, "addresses", addresses ? json_deep_copy(addresses) : json_array());
+	(void)json_object_set_new(o, "published", published ? json_deep_copy(published) : json_array());
 	(void)json_object_set_new(o, "fabric", r->fabric && *r->fabric ? json_string(r->fabric) : json_null());
 	json_decref(domain);
 	return o && json_array_append_new(l->array, o) == 0 ? 0 : -ENOMEM;
@@ -95,9 +98,9 @@ static int each(const struct state_record *r, void *arg)
 
 /* --- the table ------------------------------------------------------------------- */
 
-enum { COLUMNS = 9, CELL_MAX = 200 };
+enum { COLUMNS = 10, CELL_MAX = 200 };
 static const char *const titles[COLUMNS] = { "ID",	"PID",	     "AGE",    "NET",	 "DOMAIN",
-					     "ADDRESSES", "FABRIC", "PROGRAM", "BUNDLE" };
+					     "ADDRESSES", "PUBLISHED", "FABRIC", "PROGRAM", "BUNDLE" };
 
 static void text_cell(const json_t *o, const char *key, char *buf)
 {
@@ -119,6 +122,23 @@ static void addresses_cell(const json_t *o, char *buf)
 						log_quote(quoted, sizeof quoted, json_string_value(a) ?: ""));
 }
 
+/* "127.0.0.1:8080>80": the machine's, and the domain's port; in brackets while nobody listens there. */
+static void published_cell(const json_t *o, char *buf)
+{
+	const json_t *all = json_object_get(o, "published"), *p;
+	size_t i, len = 0;
+
+	(void)snprintf(buf, CELL_MAX, "-");
+	json_array_foreach(all, i, p) {
+		bool open = json_is_true(json_object_get(p, "open"));
+
+		if (len < CELL_MAX)
+			len += (size_t)snprintf(buf + len, CELL_MAX - len, "%s%s%s>%lld%s", i ? "," : "",
+						open ? "" : "(", ask_string(p, "at"), ask_int(p, "port"),
+						open ? "" : ")");
+	}
+}
+
 static void cells(const json_t *o, char ret[COLUMNS][CELL_MAX])
 {
 	text_cell(o, "id", ret[0]);
@@ -127,9 +147,10 @@ static void cells(const json_t *o, char ret[COLUMNS][CELL_MAX])
 	text_cell(o, "net", ret[3]);
 	text_cell(o, "domain", ret[4]);
 	addresses_cell(o, ret[5]);
-	text_cell(o, "fabric", ret[6]);
-	text_cell(o, "program", ret[7]);
-	text_cell(o, "bundle", ret[8]);
+	published_cell(o, ret[6]);
+	text_cell(o, "fabric", ret[7]);
+	text_cell(o, "program", ret[8]);
+	text_cell(o, "bundle", ret[9]);
 }
 
 static void print_table(const json_t *array)

@@ -34,6 +34,7 @@ static const char help[] =
 	"      --ceiling FILE     a policy that bounds the other one\n"
 	"      --ask              wait with what no rule allows until it is answered: vrun learn does that\n"
 	"      --attempts FILE    write all that was tried to FILE at the end, each thing once, as JSON\n"
+	"      --publish ADDRESS:PORT:PORT  a port of this machine that leads to one of the app's\n"
 	"      --fabric NAME      share a network with the other runs that name it\n"
 	"  -d, --detach           go to the background once the app has started; print the id\n"
 	"      --output FILE      with -d: append the app's output to FILE (default: none is kept)\n"
@@ -56,17 +57,21 @@ static const char help[] =
 	"      --env KEY[=VALUE]  set a variable, or pass the caller's on\n"
 	"  -h, --help\n";
 
+#define PUBLISH_MAX 64
+
 struct run_args {
 	struct launch_options launch;
 	struct hostrun_options host;
 	char id[STATE_ID_MAX + 1];
 	const char *state_root, *pid_file, *policy, *ceiling, *fabric, *attempts;
+	const char *publish[PUBLISH_MAX + 1];
+	size_t n_publish;
 	bool detach, verify, quiet;
 	int tty; /* -1: not said */
 	const char *bundle; /* NULL with CMD */
 };
 
-enum { OPT_ID = 256, OPT_OUTPUT, OPT_ASK, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
+enum { OPT_ID = 256, OPT_OUTPUT, OPT_ASK, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_PUBLISH, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
 
 static const struct option options[] = {
 	{ "policy", required_argument, NULL, 'p' },
@@ -74,6 +79,7 @@ static const struct option options[] = {
 	{ "attempts", required_argument, NULL, OPT_ATTEMPTS },
 	{ "ceiling", required_argument, NULL, OPT_CEILING },
 	{ "fabric", required_argument, NULL, OPT_FABRIC },
+	{ "publish", required_argument, NULL, OPT_PUBLISH },
 	{ "detach", no_argument, NULL, 'd' },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "id", required_argument, NULL, OPT_ID },
@@ -126,6 +132,14 @@ static int parse_fabric(struct run_args *a, const char *text)
 	if (strlen(text) > 63 || name_parse_domain(text, name, NULL) < 0)
 		return command_usage("run", "--fabric takes a name: letters, digits and '-', at most 63");
 	a->fabric = text;
+	return 0;
+}
+
+static int add_publish(struct run_args *a, const char *text)
+{
+	if (a->n_publish == PUBLISH_MAX)
+		return command_usage("run", "--publish can be given %d times", PUBLISH_MAX);
+	a->publish[a->n_publish++] = text;
 	return 0;
 }
 
@@ -195,6 +209,8 @@ static int take_option(struct run_args *a, int opt)
 		break;
 	case OPT_FABRIC:
 		return parse_fabric(a, optarg);
+	case OPT_PUBLISH:
+		return add_publish(a, optarg);
 	case OPT_OUTPUT:
 		a->launch.output = optarg;
 		break;
@@ -415,7 +431,7 @@ int cmd_run(int argc, char **argv)
 		return rc;
 	if (prepare(&a, &root, &e) < 0 || load_bundle(&a, &b, &e) < 0)
 		return command_fail(&e);
-	rc = policy_apply(&b, a.policy, a.ceiling, &policy, &e);
+	rc = policy_apply(&b, a.policy, a.ceiling, a.publish, &policy, &e);
 	if (rc < 0) {
 		bundle_fini(&b);
 		return command_fail(&e);

@@ -53,6 +53,33 @@ enum gate_decision gate_decide(const struct gate *g, const struct gateway_reques
 	return GATE_ALLOWED;
 }
 
+bool gate_lets_in(const struct gate *g, const struct addr *from, const struct addr *at, uint16_t port)
+{
+	const struct policy_attempt a = { .kind = ATTEMPT_ACCEPT, .proto = POLICY_TCP, .port = port,
+					  .peer = gateway_visitor(from, at) };
+
+	return allowed(g, &a);
+}
+
+static bool publishes(const struct policy *p, const struct addr *at, uint16_t port, uint16_t local_port)
+{
+	for (size_t i = 0; i < p->n_rules; i++) {
+		const struct policy_rule *r = &p->rules[i];
+
+		/* A port of 0 stands for any, and for the one that it was the last time. */
+		if (r->publish && (r->publish_port == port || r->publish_port == 0) &&
+		    addr_equal(&r->publish_addr, at) && ports_have(&r->endpoints[0].ports, local_port))
+			return true;
+	}
+	return false;
+}
+
+bool gate_publishes(const struct gate *g, const struct addr *at, uint16_t port, uint16_t local_port)
+{
+	return publishes(&g->text->policy, at, port, local_port) &&
+	       (!g->next || publishes(&g->next->policy, at, port, local_port));
+}
+
 bool gate_may_look_up(const struct gate *g, const char *name)
 {
 	const struct policy_attempt a = { .kind = ATTEMPT_RESOLVE, .proto = POLICY_TCP,

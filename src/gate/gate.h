@@ -112,6 +112,8 @@ struct gate {
 };
 
 /* False: too many, or that id is in use (which ends the gateway). */
+/* A job that still is one, by its number and what ends it, or NULL. */
+struct gate_job *gate_job_find(struct gate *g, uint32_t id, void (*end)(struct gate *, struct gate_job *));
 bool gate_job_add(struct gate *g, struct gate_job *j, uint32_t id);
 void gate_job_remove(struct gate *g, struct gate_job *j);
 
@@ -129,6 +131,10 @@ enum gate_decision { GATE_ALLOWED, GATE_DENIED, GATE_UNREACHABLE };
 /* A connection or flow of the request to that address. */
 enum gate_decision gate_decide(const struct gate *g, const struct gateway_request *r, enum policy_proto proto,
 			       const struct addr *a);
+/* One who comes from outside to a port of the domain, at an address of the machine. */
+bool gate_lets_in(const struct gate *g, const struct addr *from, const struct addr *at, uint16_t port);
+/* Whether a rule publishes that port of the domain there. */
+bool gate_publishes(const struct gate *g, const struct addr *at, uint16_t port, uint16_t local_port);
 /* Whether the name may be asked for outside. */
 bool gate_may_look_up(const struct gate *g, const char *name);
 /* Whether anybody would be let through to that address of a name that was looked up. */
@@ -150,6 +156,10 @@ int gate_socket_connect(int fd, bool v6, const struct addr *peer, uint16_t port)
 
 void gate_connect(struct gate *g, const struct gateway_request *r); /* connect.c */
 void gate_resolve(struct gate *g, const struct gateway_request *r); /* resolve.c */
+
+void gate_publish(struct gate *g, const struct gateway_request *r); /* publish.c */
+/* GATEWAY_OPEN and GATEWAY_SHUT. */
+void gate_publish_open(struct gate *g, const struct gateway_request *r);
 
 /* Hears those who put another policy in force at the listening socket, which it takes. */
 int gate_control_init(struct gate *g, int fd, int64_t owner, struct err *e);

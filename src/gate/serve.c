@@ -20,6 +20,13 @@ static struct gate_job *job_find(struct gate *g, uint32_t id)
 	return NULL;
 }
 
+struct gate_job *gate_job_find(struct gate *g, uint32_t id, void (*end)(struct gate *, struct gate_job *))
+{
+	struct gate_job *j = job_find(g, id);
+
+	return j && j->end == end ? j : NULL;
+}
+
 bool gate_job_add(struct gate *g, struct gate_job *j, uint32_t id)
 {
 	if (job_find(g, id))
@@ -102,6 +109,13 @@ static void request(struct gate *g, const struct gateway_request *r)
 		break;
 	case GATEWAY_RESOLVE:
 		gate_resolve(g, r);
+		break;
+	case GATEWAY_PUBLISH:
+		gate_publish(g, r);
+		break;
+	case GATEWAY_OPEN:
+	case GATEWAY_SHUT:
+		gate_publish_open(g, r);
 		break;
 	case GATEWAY_CANCEL:
 		cancel(g, r);

@@ -20,6 +20,7 @@
 
 #include "base/addr.h"
 #include "model/endpoint.h"
+#include "model/policy_decide.h"
 
 #define GATEWAY_SOCK 3   /* the gateway's descriptor of that socket */
 #define GATEWAY_POLICY 4 /* a pipe or memfd from which it reads {"policy": {"name", "text"}, "ceiling": {...}} to the end */
@@ -32,8 +33,9 @@ enum gateway_kind {
 	/* to the gateway */
 	GATEWAY_CONNECT,   /* a TCP connection; CONNECTING, RACING, CONNECTED, FAILED or DENIED */
 	GATEWAY_RESOLVE,   /* the addresses of `name`; RESOLVED, FAILED or DENIED */
-	GATEWAY_PUBLISH,   /* listens for rule number `rule`; PUBLISHED or FAILED, then ARRIVED */
-	GATEWAY_UNPUBLISH, /* closes that listener. No answer. */
+	GATEWAY_PUBLISH,   /* takes addr and port of the machine for local_port of the domain; PUBLISHED or FAILED */
+	GATEWAY_OPEN,      /* id of a PUBLISH: somebody listens in the domain, so the gateway does: ARRIVED. No answer. */
+	GATEWAY_SHUT,      /* nobody does any more; the port stays taken. No answer. */
 	GATEWAY_FLOW,      /* a UDP flow; CONNECTED with a socket pair's end, FAILED or DENIED */
 	GATEWAY_CANCEL,    /* nobody waits for the answer to that id any more. No answer. */
 	/* from the gateway */
@@ -43,8 +45,8 @@ enum gateway_kind {
 	GATEWAY_FAILED,     /* `error`. After RACING, where there is one, with a socket that has its error pending: error is 0 then */
 	GATEWAY_DENIED,     /* by the policy: addresses[0], when there is one, is what it was denied for */
 	GATEWAY_RESOLVED,   /* addresses and ttl; none: the name exists and has none of that family. Unknown: FAILED with ENOENT */
-	GATEWAY_PUBLISHED,  /* port: where it listens */
-	GATEWAY_ARRIVED,    /* id of the PUBLISH; with a TCP socket that came in, from addresses[0], port */
+	GATEWAY_PUBLISHED,  /* port: the one that was taken */
+	GATEWAY_ARRIVED,    /* id of the PUBLISH; from addresses[0], port, to addresses[1]: a TCP socket; none: it was denied */
 };
 
 /* Where a connection or a flow is to go. */
@@ -68,9 +70,8 @@ struct gateway_request {
 	uint8_t want_v4, want_v6; /* families of addresses that may be taken; of RESOLVE: which one is asked for */
 	uint8_t nonblock; /* the app does not wait: answer CONNECTING or RACING at once */
 	uint16_t port;
-	uint16_t local_port; /* bound to before connecting; 0: any */
+	uint16_t local_port; /* bound to before connecting, 0: any; of PUBLISH: the domain's */
 	uint32_t id;
-	uint32_t rule;       /* of PUBLISH: its place in policy.rules */
 	struct addr addr;
 	uint32_t n_options;
 	struct gateway_option options[GATEWAY_OPTIONS_MAX]; /* set before connecting; those of gateway_option_allowed() */
@@ -99,6 +100,12 @@ struct gateway_option_kind {
 extern const struct gateway_option_kind gateway_option_kinds[];
 extern const unsigned gateway_n_option_kinds;
 bool gateway_option_allowed(const struct gateway_option *o);
+
+/*
+ * Who comes from outside to an address of the machine: the machine itself, "host",
+ * where that is its own address, too; else that address. It points to `from`.
+ */
+struct policy_party gateway_visitor(const struct addr *from, const struct addr *at);
 
 /* Copies a message out; false for one that ends the gateway. */
 bool gateway_request_good(const void *message, size_t len, struct gateway_request *ret);

@@ -77,6 +77,13 @@ bool gateway_option_allowed(const struct gateway_option *o)
 	return false;
 }
 
+struct policy_party gateway_visitor(const struct addr *from, const struct addr *at)
+{
+	bool own = addr_kind(from) == ADDR_LOOPBACK || addr_equal(from, at);
+
+	return (struct policy_party){ .kind = own ? PARTY_HOST : PARTY_ADDR, .addr = from };
+}
+
 /* --- requests ------------------------------------------------------------------------------ */
 
 /* A name in its one form, ended, with nothing behind it. */
@@ -109,5 +116,7 @@ bool gateway_request_good(const void *message, size_t len, struct gateway_reques
 			return false;
 	if (r->kind == GATEWAY_CONNECT || r->kind == GATEWAY_FLOW)
 		return good_target(r);
+	if (r->kind == GATEWAY_PUBLISH)
+		return r->local_port != 0;
 	return r->kind != GATEWAY_RESOLVE || (good_name(r->name) && r->want_v4 + r->want_v6 == 1);
 }

@@ -31,7 +31,7 @@ static void join_sorted(FILE *f, char **v, size_t n)
 static char *meaning(const struct policy_rule *r)
 {
 	size_t n = r->n_endpoints + r->n_from, len;
-	char **v = calloc(n + 1, sizeof *v), *text = NULL;
+	char **v = calloc(n + 1, sizeof *v), *text = NULL, addr[ADDR_TEXT_MAX];
 	FILE *f = v ? open_memstream(&text, &len) : NULL;
 	bool ok = f != NULL;
 
@@ -53,6 +53,9 @@ static char *meaning(const struct policy_rule *r)
 		if (r->n_from)
 			(void)fputs(" from", f);
 		join_sorted(f, v + r->n_endpoints, r->n_from);
+		if (r->publish) /* a port of the domain may be published at several places */
+			(void)fprintf(f, " publish %s %u", addr_format(&r->publish_addr, addr, sizeof addr),
+				      r->publish_port);
 	}
 	if (f && (fclose(f) != 0 || !ok)) {
 		free(text);

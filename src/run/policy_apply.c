@@ -18,7 +18,8 @@ static void tell_warnings(struct policy_warnings *w)
 	policy_warnings_fini(w);
 }
 
-static int find(struct policy_applied *ret, const struct bundle *b, const char *file, struct err *e)
+static int find(struct policy_applied *ret, const struct bundle *b, const char *file,
+		const char *const *publish, struct err *e)
 {
 	bool has_dir = b->dir && *b->dir;
 	AUTO_FD int dir = has_dir ? open(b->dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -30,9 +31,17 @@ static int find(struct policy_applied *ret, const struct bundle *b, const char *
 	enum policy_source source;
 	int rc = policy_find_text(&ret->text, &sources, &source, e);
 
-	if (rc < 0 || source == POLICY_FROM_NOWHERE)
+	if (rc < 0)
 		return rc;
-	ret->has_policy = true;
+	ret->has_policy = source != POLICY_FROM_NOWHERE;
+	if (publish && *publish) {
+		rc = policy_publish(&ret->text, ret->has_policy, publish, e);
+		if (rc < 0)
+			return rc;
+		ret->has_policy = true;
+	}
+	if (!ret->has_policy)
+		return 0;
 	rc = policy_read(&ret->policy, &ret->text, &warnings, e);
 	if (rc < 0 && source == POLICY_FROM_ANNOTATION)
 		(void)err_wrap(e, "annotation %s", POLICY_ANNOTATION);
@@ -144,15 +153,15 @@ static int check_enforceable(const struct policy_applied *a, struct err *e)
 	return 0;
 }
 
-int policy_apply(struct bundle *b, const char *file, const char *ceiling, struct policy_applied *ret,
-		 struct err *e)
+int policy_apply(struct bundle *b, const char *file, const char *ceiling, const char *const *publish,
+		 struct policy_applied *ret, struct err *e)
 {
 	struct policy_applied a = { .supervised = false };
 	int rc;
 
 	policy_init_none(&a.policy);
 	policy_init_none(&a.ceiling);
-	rc = find(&a, b, file, e);
+	rc = find(&a, b, file, publish, e);
 	if (rc == 0)
 		rc = read_ceiling(&a, ceiling, e);
 	if (rc == 0) {

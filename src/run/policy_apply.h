@@ -21,14 +21,17 @@ struct policy_applied {
 
 /*
  * Finds the policy (`file` of -p, else the bundle's policy.json, else its
- * annotation, else none), bounds it by `ceiling` (--ceiling, else ceiling.json
+ * annotation, else none), adds what is to be published (NULL: nothing), bounds it by `ceiling` (--ceiling, else ceiling.json
  * of the system's configuration directory when it is there), writes its limits
  * into the bundle and says what the app's network is. policy_applied_fini()
  * after success. -ENOTSUP for a policy that cannot be enforced: it never is in
  * part.
  */
-int policy_apply(struct bundle *b, const char *file, const char *ceiling, struct policy_applied *ret,
-		 struct err *e);
+int policy_apply(struct bundle *b, const char *file, const char *ceiling, const char *const *publish,
+		 struct policy_applied *ret, struct err *e);
 void policy_applied_fini(struct policy_applied *a);
+
+/* --publish: adds rules for these to a policy's document (policy_publish.c). Of none it makes one. */
+int policy_publish(struct json_doc *doc, bool has_doc, const char *const *list, struct err *e);
 
 #endif

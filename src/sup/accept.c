@@ -19,7 +19,7 @@
 #include "sup/transport.h"
 #include "sup/wire_options.h"
 
-static void park(struct call *c, struct vsk *listener, int *fd)
+void accept_park(struct sup *s, struct vsk *listener, int *fd)
 {
 	struct vsk_parked *p = malloc(sizeof *p);
 
@@ -27,8 +27,8 @@ static void park(struct call *c, struct vsk *listener, int *fd)
 		return; /* the client sees a reset */
 	p->fd = fd_take(fd);
 	TAILQ_INSERT_TAIL(&listener->parked, p, link);
-	transport_of(listener)->send_token(c->sup, listener);
-	sup_arrived(c->sup, listener->cookie);
+	transport_of(listener)->send_token(s, listener);
+	sup_arrived(s, listener->cookie);
 }
 
 static int unpark(struct vsk *listener, int flags)
@@ -85,6 +85,24 @@ static int take(struct call *c, struct target *t, int flags, struct vsk **ret)
 	return *ret ? fd_take(&fd) : -ENOMEM;
 }
 
+/*
+ * The last connection that was parked has its taker: the tokens for those before
+ * would make a listener readable that has nothing. What lies among them is parked.
+ */
+static void drain(struct call *c, struct target *t)
+{
+	struct vsk_arrival who;
+	uint64_t cookie;
+	socklen_t len = sizeof cookie;
+	AUTO_FD int fd = -1;
+
+	if (t->row->n_tokens == 0 || !TAILQ_EMPTY(&t->row->parked))
+		return;
+	fd = transport_of(t->row)->accept(c->sup, t->fd, t->row, 0, &who);
+	if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 && new_row(c, t->row, &who, cookie))
+		accept_park(c->sup, t->row, &fd);
+}
+
 static int64_t accept_virtual(struct call *c, struct target *t, int flags)
 {
 	struct vsk *v = NULL;
@@ -101,7 +119,9 @@ static int64_t accept_virtual(struct call *c, struct target *t, int flags)
 		if (rc == 0)
 			rc = notify_reply_fd(&c->listener->notify, c->id, fd, flags & SOCK_CLOEXEC);
 		if (rc < 0)
-			park(c, t->row, &fd);
+			accept_park(c->sup, t->row, &fd);
+		else
+			drain(c, t);
 	}
 	sup_retry(c->sup, cookie);
 	return rc >= 0 || rc == -ENOENT ? CALL_ANSWERED : rc;

@@ -155,7 +155,6 @@ int admit_check_needs(struct sup *sup, const char *id, const struct policy *p, s
 		unsigned bit;
 		const char *what;
 	} missing[] = {
-		{ POLICY_NEEDS_PUBLISH, "\"publish\"" },
 		{ POLICY_NEEDS_RELAY, "\"rate\", \"maxBytes\", \"record\" or \"tls\"" },
 		{ POLICY_NEEDS_FORWARD, "\"forward\"" },
 	};
@@ -165,6 +164,10 @@ int admit_check_needs(struct sup *sup, const char *id, const struct policy *p, s
 		if (needs & missing[i].bit)
 			return err_set(e, ENOTSUP, "container %s: its policy asks for %s, which is not served",
 				       id, missing[i].what);
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (p->rules[i].publish && (p->rules[i].protos & POLICY_UDP))
+			return err_set(e, ENOTSUP, "container %s: its policy publishes a port for UDP, which is not served",
+				       id);
 	if (needs & POLICY_NEEDS_WIRE && transport_wire_check(sup, e) < 0)
 		return err_wrap(e, "container %s", id);
 	return 0;

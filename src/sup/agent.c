@@ -118,13 +118,17 @@ static void settled(struct domain *d, void *ctx, const struct err *e)
 
 	if (e)
 		d->ended = NULL;
-	if (p->own && e)
+	if (p->own && e) { /* it leaves when it has heard, which may be the end (see leave()) */
 		tell_error(p, e);
-	else if (e)
+		p->domain = NULL;
+		p->told = true;
+		return;
+	}
+	if (e)
 		p->agent->complain(e);
 	else if (p->own)
 		tell_taken(p, d);
-	if (e || !p->own)
+	if (!p->own)
 		peer_free(p);
 }
 

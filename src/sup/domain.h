@@ -19,6 +19,7 @@
 #include "sup/gateway.h"
 #include "sup/loop.h"
 #include "sup/names.h"
+#include "sup/publish.h"
 #include "sup/rate.h"
 #include "sup/summary.h"
 #include "sup/trail.h"
@@ -81,6 +82,7 @@ struct domain {
 	void *settled_ctx;
 	struct domain_net net;
 	struct names host_names;
+	struct publishes published;
 	struct gateway gateway; /* its way out, where its policy has one */
 	struct epolls epolls; /* of its apps, when it has a gateway */
 	uint64_t unknown[DOMAIN_UNKNOWN_MAX]; /* names that were looked up in vain and are on record: hashes */

@@ -15,7 +15,7 @@ struct gateway_job {
 	TAILQ_ENTRY(gateway_job) link;    /* those whose request has not been sent first */
 	LIST_ENTRY(gateway_job) by_id;
 	uint32_t id;
-	gateway_done *done;
+	gateway_done *done; /* NULL: no answer comes, and its id is not its own */
 	void *ctx;
 	struct gateway_request *unsent; /* owned; NULL: it was sent */
 };
@@ -33,7 +33,8 @@ static struct gateway_job *find(struct gateway *g, uint32_t id)
 static void job_free(struct gateway *g, struct gateway_job *j)
 {
 	TAILQ_REMOVE(j->unsent ? &g->unsent : &g->jobs, j, link);
-	LIST_REMOVE(j, by_id);
+	if (j->done)
+		LIST_REMOVE(j, by_id);
 	free(j->unsent);
 	free(j);
 }
@@ -68,6 +69,10 @@ static void send_rest(struct gateway *g)
 		rc = transmit(g, j->unsent);
 		if (rc <= 0)
 			break;
+		if (!j->done) {
+			job_free(g, j);
+			continue;
+		}
 		TAILQ_REMOVE(&g->unsent, j, link);
 		TAILQ_INSERT_TAIL(&g->jobs, j, link);
 		mem_free(&j->unsent);
@@ -78,27 +83,40 @@ static void send_rest(struct gateway *g)
 		watch(g);
 }
 
-uint32_t gateway_ask(struct gateway *g, struct gateway_request *req, gateway_done *done, void *ctx)
+static bool put(struct gateway *g, const struct gateway_request *req, gateway_done *done, void *ctx)
 {
 	struct gateway_job *j = calloc(1, sizeof *j);
 	struct gateway_request *copy = j ? malloc(sizeof *copy) : NULL;
 
 	if (!copy) {
 		free(j);
-		return 0;
+		return false;
 	}
-	do
-		req->id = ++g->next;
-	while (req->id == 0 || find(g, req->id));
 	*copy = *req;
 	*j = (struct gateway_job){ .id = req->id, .done = done, .ctx = ctx, .unsent = copy };
-	LIST_INSERT_HEAD(&g->buckets[j->id % GATEWAY_BUCKETS], j, by_id);
+	if (done)
+		LIST_INSERT_HEAD(&g->buckets[j->id % GATEWAY_BUCKETS], j, by_id);
 	TAILQ_INSERT_TAIL(&g->unsent, j, link);
 	if (g->fd < 0)
 		loop_set_alarm(&g->sup->loop, &g->lost, 0);
 	else if (TAILQ_FIRST(&g->unsent) == j)
 		send_rest(g);
-	return req->id;
+	return true;
+}
+
+uint32_t gateway_ask(struct gateway *g, struct gateway_request *req, gateway_done *done, void *ctx)
+{
+	do
+		req->id = ++g->next;
+	while (req->id == 0 || find(g, req->id));
+	return put(g, req, done, ctx) ? req->id : 0;
+}
+
+void gateway_note(struct gateway *g, enum gateway_kind kind, uint32_t id)
+{
+	const struct gateway_request r = { .kind = (uint8_t)kind, .id = id };
+
+	(void)put(g, &r, NULL, NULL);
 }
 
 void gateway_cancel(struct gateway *g, uint32_t id)
@@ -158,7 +176,10 @@ static void lost(struct loop_alarm *alarm)
 	while (n-- && ((j = TAILQ_FIRST(&g->jobs)) || (j = TAILQ_FIRST(&g->unsent)))) {
 		const struct gateway_answer a = { .kind = GATEWAY_FAILED, .id = j->id, .error = ENETUNREACH };
 
-		tell(g, &a, -1);
+		if (j->done)
+			tell(g, &a, -1);
+		else
+			job_free(g, j);
 	}
 }
 

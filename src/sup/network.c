@@ -20,6 +20,20 @@ static void settle(struct domain *d, const struct err *e)
 		d->sup->complain(e);
 }
 
+/* Its network is there, and its ports of the machine; or not. */
+static void published(struct domain *d, const struct err *e)
+{
+	struct err failed;
+
+	if (e) {
+		failed = *e;
+		(void)err_wrap(&failed, "container %s", d->id);
+	}
+	settle(d, e ? &failed : NULL);
+	if (e)
+		sup_remove(d->sup, d);
+}
+
 static void made(void *ctx, struct factory_made *m, const struct err *e)
 {
 	struct domain *d = ctx;
@@ -39,9 +53,12 @@ static void made(void *ctx, struct factory_made *m, const struct err *e)
 		rc = flow_add_domain(s, d);
 		rc = rc < 0 ? err_num(&failed, -rc, "container %s", d->id) : sup_serve(s, d, &failed);
 	}
-	settle(d, rc < 0 ? &failed : NULL);
-	if (rc < 0)
-		sup_remove(s, d);
+	if (rc == 0 && publish_begin(d, published) < 0)
+		rc = err_num(&failed, ENOMEM, "container %s", d->id);
+	if (rc == 0)
+		return;
+	settle(d, &failed);
+	sup_remove(s, d);
 }
 
 /* Addresses of two domains in one namespace would be those of both. */

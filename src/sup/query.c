@@ -254,6 +254,8 @@ static void put_domain(struct query_reader *r, const struct domain *d)
 		      "transport", policy_transport_name(d->policy.transport), "sockets", (json_int_t)d->n_rows,
 		      "pending", (json_int_t)d->n_waits, "traps", (json_int_t)d->n_traps, "denied",
 		      (json_int_t)d->n_denied);
+	if (o)
+		(void)json_object_set_new(o, "published", publish_json(d));
 	if (o && r->kind == KIND_POLICIES) {
 		(void)json_object_set_new(o, "policy", policy_json(&d->policy));
 		(void)json_object_set_new(o, "generation", json_integer(d->generation));

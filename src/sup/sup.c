@@ -412,6 +412,7 @@ void sup_remove(struct sup *s, struct domain *d)
 	LIST_FOREACH(l, &d->listeners, link)
 		loop_remove(&s->loop, l->notify.fd, &l->watch);
 	network_end(s, d);
+	publish_end(d);
 	gateway_fini(&d->gateway);
 	LIST_REMOVE(d, link);
 	domain_unindex(d);

@@ -204,6 +204,9 @@ void call_reply_data(struct call *c, int64_t result, uint64_t at, const void *da
 int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t timeout, int timeout_error,
 	      int64_t (*retry)(struct wait *w));
 
+/* Keeps a connection, which has a row, for the listener's next accept. Takes the descriptor. */
+void accept_park(struct sup *s, struct vsk *listener, int *fd);
+
 /* Tries connects again that wait for room in the listener's queue. */
 void sup_retry(struct sup *s, uint64_t cookie);
 /*

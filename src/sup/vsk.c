@@ -129,12 +129,16 @@ static void drop_queues(struct vsk *v)
 
 void vsk_set_status(struct vsk_table *t, struct vsk *v, enum vsk_status status)
 {
+	bool closed = v->status == VSK_LISTENING && status != VSK_LISTENING;
+
 	leave_lists(t, v);
 	if (status != VSK_LISTENING)
 		drop_queues(v);
 	v->status = (uint8_t)status;
 	v->missed = false;
 	enter_lists(t, v);
+	if (closed)
+		publish_closed(v->domain, v->local_port);
 }
 
 struct vsk *vsk_new(struct vsk_table *t, struct domain *d, uint64_t cookie, bool v6)
@@ -196,6 +200,8 @@ void vsk_free(struct vsk_table *t, struct vsk *v)
 	LIST_REMOVE(v, in_domain);
 	v->domain->n_rows--;
 	t->n--;
+	if (v->status == VSK_LISTENING)
+		publish_closed(v->domain, v->local_port);
 	free(v->options);
 	free(v);
 }

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ports of the machine that lead into a domain: "publish" in its policy.
+ *
+ * Its gateway takes each of them before the app starts, and listens while
+ * somebody in the domain does. What came in is a socket of the host's, which is
+ * parked in the listener's row, like a connection that was accepted for a thread
+ * that had left (accept.c), and given to the next accept.
+ */
+#ifndef VRUN_SUP_PUBLISH_H
+#define VRUN_SUP_PUBLISH_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "sup/loop.h"
+
+struct domain;
+
+struct publish {
+	struct domain *domain;
+	struct addr addr;          /* of the machine */
+	uint16_t port, local_port; /* of the machine, as it was taken; of the domain */
+	uint32_t id;               /* of the gateway's job */
+	bool taken, open;
+};
+
+/* Of a domain. Zeroed: none. */
+struct publishes {
+	struct publish *v; /* owned */
+	size_t n, n_waiting;
+	void (*done)(struct domain *d, const struct err *e);
+	struct loop_alarm ready;
+	struct err failed; /* num 0: all were taken */
+};
+
+/*
+ * Has the domain's gateway take what its policy publishes; `done` is called
+ * once, from the loop: with NULL, or with why one could not be taken. It may end
+ * the domain. -ENOMEM: it is not.
+ */
+int publish_begin(struct domain *d, void (*done)(struct domain *d, const struct err *e));
+void publish_end(struct domain *d);
+
+/* Somebody in the domain listens at a port, or does not any more. */
+void publish_listening(struct domain *d, uint16_t port);
+void publish_closed(struct domain *d, uint16_t port);
+
+/* [{"at": "127.0.0.1:8080", "port": 80, "open": true}]: what is published where. */
+json_t *publish_json(const struct domain *d);
+
+#endif

@@ -1,0 +1,254 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# Ports of the machine that lead into a sandbox.
+
+bats_require_minimum_version 1.5.0
+load helper
+load internet
+
+setup()
+{
+	helper_setup
+	mkdir "$T/work"
+	cd "$T/work" || return 1
+	cat >server.py <<'PYTHON'
+# Says to each who comes what accept and getpeername say of them: server.py [ADDRESS] PORT [TIMES]
+import socket, sys
+address, port, times = (sys.argv[1:] + ["0"])[:3]
+def listener():
+    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((address, int(port)))
+    s.listen(64)
+    print("ready", flush=True)
+    return s
+s = listener()
+while True:
+    c, peer = s.accept()
+    if c.getpeername() != peer:
+        c.sendall(f"peer {c.getpeername()} is not {peer}\n".encode())
+    c.sendall(f"{peer[0]} came to {c.getsockname()[0]} {c.getsockname()[1]}, {c.family.name}\n".encode())
+    line = c.makefile().readline().strip()
+    if line == "close":
+        s.close()
+        print("closed", flush=True)
+        c.sendall(b"closed\n")
+        c.makefile().readline()
+        s = listener()
+    c.close()
+PYTHON
+	cat >client.py <<'PYTHON'
+# client.py ADDRESS PORT [TEXT...]: what the server says; or why not
+import socket, sys
+try:
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+    s.sendall("".join(t + "\n" for t in sys.argv[3:] or ["x"]).encode())
+    print(s.makefile().read().strip() or "nothing")
+except OSError as e:
+    print(e.strerror or e)
+PYTHON
+	internet_start
+}
+
+teardown()
+{
+	[[ -z ${PID[internet]-} ]] || internet_stop
+	helper_teardown
+}
+
+# The server in a sandbox whose rules (JSON) publish it, in the background, listening.
+serve() # RULES OPTIONS... -- ADDRESS PORT
+{
+	local rules=$1 options=()
+
+	shift
+	while [[ $1 != -- ]]; do
+		options+=("$1")
+		shift
+	done
+	shift
+	if [[ -n $rules ]]; then
+		jq -n --argjson rules "[$rules]" '{version: 1, domain: "web", net: {address: ["10.88.0.10", "fd00::10"], rules: $rules}}' >"$T/web.json"
+		options+=(-p "$T/web.json")
+	fi
+	rm -f "$T/web.out"
+	spawn web on_host "$VRUN" run -T --id "$MARK-web" "${options[@]}" -- python3 server.py "$@" </dev/null
+	if ! wait_until grep -q ready "$T/web.out"; then
+		fail "no server:" "$(<"$T/web.err")"
+		return 1
+	fi
+}
+
+end_server()
+{
+	"$VRUN" kill "$MARK-web" KILL
+	wait_exit "${PID[web]}" || :
+}
+
+# Where the first published port is.
+published()
+{
+	"$VRUN" ps --json | jq -r --arg id "$MARK-web" '.[] | select(.id == $id) | .published[0].at'
+}
+
+listens_again()
+{
+	[[ $(grep -c ready "$T/web.out") == 2 ]]
+}
+
+readonly LOCAL='{"allow": "listen", "at": ":80", "from": "host", "publish": "127.0.0.1:0"}'
+
+@test "a published port leads to the app, which sees who comes" {
+	serve "$LOCAL" -- 0.0.0.0 80
+	at=$(published)
+	assert_matches "$at" '^127\.0\.0\.1:[1-9][0-9]+$'
+	for _ in 1 2 3; do
+		run -0 on_host python3 client.py 127.0.0.1 "${at#*:}"
+		assert_output "127.0.0.1 came to 10.88.0.10 80, AF_INET"
+	done
+	run -0 "$VRUN" ps
+	assert_contains "$output" "$at>80"
+	end_server
+	internet_stop
+	assert_nothing_left
+}
+
+@test "IPv6 and an app that listens for both families" {
+	serve '{"allow": "listen", "at": ":80", "from": ["host", "0.0.0.0/0", "::/0"], "publish": "[::]:18080"},
+		{"allow": "listen", "at": ":80", "from": ["host", "0.0.0.0/0"], "publish": "0.0.0.0:18080"}' -- :: 80
+	run -0 on_servers python3 client.py 2001:db8:1::2 18080
+	assert_output "2001:db8:1::1 came to fd00::10 80, AF_INET6"
+	run -0 on_servers python3 client.py 198.51.100.2 18080
+	assert_output "::ffff:198.51.100.1 came to ::ffff:10.88.0.10 80, AF_INET6"
+	end_server
+}
+
+@test "from decides who may come in, by the address that they come from" {
+	serve '{"allow": "listen", "at": ":80", "from": ["host"], "publish": "0.0.0.0:18081"}' -- 0.0.0.0 80
+	run -0 on_host python3 client.py 127.0.0.1 18081
+	assert_output "127.0.0.1 came to 10.88.0.10 80, AF_INET"
+	run -0 on_servers python3 client.py 198.51.100.2 18081
+	assert_output "Connection reset by peer"
+	end_server
+	assert_contains "$(<"$T/web.err")" "198.51.100.1"
+	serve '{"allow": "listen", "at": ":80", "from": ["198.51.100.0/24"], "publish": "0.0.0.0:18081"},
+		{"deny": "listen", "at": ":80", "from": ["198.51.100.53"]}' -- 0.0.0.0 80
+	run -0 on_servers python3 client.py 198.51.100.2 18081
+	assert_output "198.51.100.1 came to 10.88.0.10 80, AF_INET"
+	run -0 on_host python3 client.py 127.0.0.1 18081
+	assert_output "Connection reset by peer"
+	run -0 on_servers python3 -c 'import socket
+try: print(socket.create_connection(("198.51.100.2", 18081), 10, ("198.51.100.53", 0)).recv(9))
+except OSError as e: print(e.strerror)'
+	assert_output "Connection reset by peer"
+	end_server
+}
+
+@test "nobody is let in while the app does not listen, and the port stays its own" {
+	serve "$LOCAL" -- 0.0.0.0 80
+	port=$(published)
+	port=${port#*:}
+	# The server closes its listener while it is connected to this one, and opens it again.
+	mkfifo line
+	spawn first on_host python3 -c 'import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+f = s.makefile()
+f.readline()
+s.sendall(b"close\n")
+print(f.readline(), end="", flush=True)
+open("line").readline()
+s.sendall(b"go on\n")
+print(f.read() or "end", flush=True)' "$port" </dev/null
+	wait_until grep -q closed "$T/first.out"
+	run -0 on_host python3 client.py 127.0.0.1 "$port"
+	assert_matches "$output" 'Connection (reset|refused)'
+	run -0 on_host python3 client.py 127.0.0.1 "$port"
+	assert_output "Connection refused"
+	run on_host python3 -c 'import socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(sys.argv[1])))' "$port"
+	assert_contains "$output" "Address already in use"
+	echo >line
+	wait_until listens_again
+	run -0 on_host python3 client.py 127.0.0.1 "$port"
+	assert_output "127.0.0.1 came to 10.88.0.10 80, AF_INET"
+	wait_exit "${PID[first]}"
+	end_server
+}
+
+@test "--publish needs no policy, and adds to one" {
+	serve "" --publish 127.0.0.1:0:8000 -- 0.0.0.0 8000
+	at=$(published)
+	run -0 on_host python3 client.py 127.0.0.1 "${at#*:}"
+	assert_matches "$output" '^127\.0\.0\.1 came to 10\.88\.[0-9.]+ 8000, AF_INET$'
+	end_server
+	serve '{"allow": "connect", "to": "db:5432"}' --publish '[::1]:18082:8000' --publish 18082:8000 -- :: 8000
+	run -0 on_host python3 client.py ::1 18082
+	assert_output "::1 came to fd00::10 8000, AF_INET6"
+	run -0 on_host python3 client.py 127.0.0.1 18082
+	assert_output "::ffff:127.0.0.1 came to ::ffff:10.88.0.10 8000, AF_INET6"
+	end_server
+	for bad in 80 :80 80: 0.0.0.0:80:0 a:80:80 1.2.3.4:99999:80; do
+		run "$VRUN" run --publish "$bad" -- true
+		assert_vrun_error "--publish $bad"
+	done
+}
+
+@test "a port that is taken, or that needs rights, stops the run before the app starts" {
+	serve "$LOCAL" -- 0.0.0.0 80
+	at=$(published)
+	run on_host "$VRUN" run -T --publish "$at:80" -- touch started </dev/null
+	assert_vrun_error "publishing port 80 at $at: Address already in use"
+	[[ ! -e started ]] || fail "the app has run"
+	end_server
+	if is_root; then
+		serve "" --publish 127.0.0.1:81:80 -- 0.0.0.0 80
+		run -0 on_host python3 client.py 127.0.0.1 81
+		assert_contains "$output" "127.0.0.1 came to"
+		end_server
+	else
+		run on_host "$VRUN" run -T --publish 127.0.0.1:81:80 -- touch started </dev/null
+		assert_vrun_error "Permission denied"
+		[[ ! -e started ]] || fail "the app has run"
+	fi
+	internet_stop
+	assert_nothing_left
+}
+
+@test "those who wait in accept, poll and epoll all hear of a visitor" {
+	cat >waits.py <<'PYTHON'
+import select, socket, sys, threading
+s = socket.create_server(("0.0.0.0", 80), backlog=128)
+print("ready", flush=True)
+how = sys.argv[1]
+for _ in range(20):
+    if how == "poll":
+        p = select.poll(); p.register(s, select.POLLIN); p.poll(20000)
+    elif how == "epoll":
+        e = select.epoll(); e.register(s, select.EPOLLIN); e.poll(20)
+    elif how == "nonblock":
+        s.setblocking(False); select.select([s], [], [], 20)
+    c, _ = s.accept()
+    c.setblocking(True)
+    c.sendall(c.recv(100))
+    c.close()
+PYTHON
+	for how in accept poll epoll nonblock; do
+		jq -n --argjson rules "[$LOCAL]" '{version: 1, domain: "web", net: {rules: $rules}}' >"$T/web.json"
+		rm -f "$T/web.out"
+		spawn web on_host "$VRUN" run -T --id "$MARK-web" -p "$T/web.json" -- python3 waits.py "$how" </dev/null
+		wait_until grep -q ready "$T/web.out"
+		at=$(published)
+		run -0 on_host python3 -c 'import socket, sys
+for i in range(20):
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
+    s.sendall(b"%d" % i)
+    assert s.recv(100) == b"%d" % i, i
+print("done")' "${at#*:}"
+		assert_equal "$output" "done" "visitors of $how"
+		wait_exit "${PID[web]}"
+		assert_equal "$status" 0 "$how: $(<"$T/web.err")"
+	done
+}
