@@ -10,13 +10,16 @@
 #include "cli/ask.h"
 #include "cli/command.h"
 #include "cli/globals.h"
+#include "cli/processes.h"
 #include "run/kept.h"
 #include "run/state.h"
 
-static const char help[] = "Usage: vrun ps [--json] [--root DIR] [-q]\n\n"
-			   "Lists the sandboxes that run, those of the calling user.\n\n"
+static const char help[] = "Usage: vrun ps [--json] [--root DIR] [-q]\n"
+			   "       vrun ps [-f table|json] ID [PS OPTIONS]\n\n"
+			   "Lists the sandboxes that run, those of the calling user; or the processes of one.\n\n"
 			   "      --json       as a JSON array\n"
 			   "  -q, --quiet      ids only\n"
+			   "  -f, --format F   table (default) or json\n"
 			   "      --root DIR   directory of the records\n"
 			   "  -h, --help\n";
 
@@ -220,6 +223,7 @@ int cmd_ps(int argc, char **argv)
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "quiet", no_argument, NULL, 'q' },
+		{ "format", required_argument, NULL, 'f' },
 		{ "root", required_argument, NULL, 'r' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -231,7 +235,7 @@ int cmd_ps(int argc, char **argv)
 	int opt;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "qh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "+qf:h", options, NULL)) != -1) {
 		if (opt == 'h')
 			return fputs(help, stdout) >= 0 && fflush(stdout) == 0 ? 0 : EXIT_VRUN;
 		if (opt == 'j')
@@ -239,12 +243,14 @@ int cmd_ps(int argc, char **argv)
 		else if (opt == 'q')
 			format = FORMAT_IDS;
 		else if (opt == 'r')
-			override = optarg;
+			globals.root = override = optarg;
+		else if (opt == 'f' && (strcmp(optarg, "json") == 0 || strcmp(optarg, "table") == 0))
+			format = *optarg == 'j' ? FORMAT_JSON : FORMAT_TABLE;
 		else
 			return command_usage("ps", "unknown option or missing value");
 	}
 	if (optind < argc)
-		return command_usage("ps", "no arguments are taken");
+		return processes_print(argv[optind], format == FORMAT_JSON, argv + optind + 1);
 	if (state_root(override, &root, &e) < 0 || list(root, format, &e) < 0)
 		return command_fail(&e);
 	return 0;

@@ -28,6 +28,15 @@ const char *bundle_ns_name(enum ns_kind kind)
 	return "(unknown)";
 }
 
+const char *bundle_word(enum bundle_words kind, size_t i)
+{
+	if (kind == WORDS_CAPS)
+		return bundle_cap_word(i);
+	if (kind == WORDS_MOUNT_ATTRS || kind == WORDS_MOUNT_OTHERS)
+		return bundle_mount_word(kind == WORDS_MOUNT_ATTRS, i);
+	return bundle_seccomp_word(kind, i);
+}
+
 const char *bundle_annotation(const struct bundle *b, const char *key)
 {
 	for (size_t i = 0; i < b->n_annotations; i++)

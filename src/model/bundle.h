@@ -319,6 +319,14 @@ void bundle_fini(struct bundle *b);
 /* Value of an annotation, or NULL. */
 const char *bundle_annotation(const struct bundle *b, const char *key);
 
+/*
+ * The words of the spec that the reader knows, one by one: NULL behind the
+ * last. Mount options that lie on the mount itself have a recursive form with
+ * "r" in front, too.
+ */
+enum bundle_words { WORDS_CAPS, WORDS_MOUNT_ATTRS, WORDS_MOUNT_OTHERS, WORDS_ACTIONS, WORDS_OPERATORS, WORDS_ARCHS, WORDS_FILTER_FLAGS };
+const char *bundle_word(enum bundle_words kind, size_t i);
+
 /* "user", "pid", "network" ... as the spec writes them. Never NULL. */
 const char *bundle_ns_name(enum ns_kind kind);
 

@@ -328,3 +328,10 @@ int bundle_read_mounts(struct bundle *b, const struct jat *root, struct err *e)
 	b->n_mounts = items.n;
 	return 0;
 }
+
+const char *bundle_mount_word(bool attrs, size_t i)
+{
+	if (attrs)
+		return i < sizeof attr_options / sizeof *attr_options ? attr_options[i].name : NULL;
+	return i < sizeof other_options / sizeof *other_options ? other_options[i].name : NULL;
+}

@@ -448,3 +448,8 @@ int bundle_read_process(struct bundle *b, const struct jat *root, struct err *e)
 	rc = read_ioprio(b, &proc, e);
 	return rc < 0 ? rc : 0;
 }
+
+const char *bundle_cap_word(size_t i)
+{
+	return i < sizeof cap_names / sizeof *cap_names ? cap_names[i].name : NULL;
+}

@@ -41,6 +41,11 @@ int bundle_read_seccomp(struct bundle *b, const struct jat *linux_at, struct err
 int bundle_read_hooks(struct bundle *b, const struct jat *root, struct err *e);
 int bundle_read_annotations(struct bundle *b, const struct jat *root, struct err *e);
 
+/* For bundle_word(). */
+const char *bundle_cap_word(size_t i);
+const char *bundle_mount_word(bool attrs, size_t i);
+const char *bundle_seccomp_word(enum bundle_words kind, size_t i);
+
 /* Error for a member that the spec requires and that is not there. -EINVAL. */
 int bundle_missing(const struct jat *at, const char *key, struct err *e);
 int bundle_no_memory(const struct jat *at, struct err *e); /* -ENOMEM */

@@ -229,3 +229,18 @@ int bundle_read_seccomp(struct bundle *b, const struct jat *linux_at, struct err
 	s->n_rules = rules.n;
 	return check_notify(s, &at, e);
 }
+
+const char *bundle_seccomp_word(enum bundle_words kind, size_t i)
+{
+	static const struct {
+		const struct name_value *v;
+		size_t n;
+	} tables[] = {
+		[WORDS_ACTIONS] = { actions, sizeof actions / sizeof *actions },
+		[WORDS_OPERATORS] = { operators, sizeof operators / sizeof *operators },
+		[WORDS_ARCHS] = { architectures, sizeof architectures / sizeof *architectures },
+		[WORDS_FILTER_FLAGS] = { filter_flags, sizeof filter_flags / sizeof *filter_flags },
+	};
+
+	return i < tables[kind].n ? tables[kind].v[i].name : NULL;
+}

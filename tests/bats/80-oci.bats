@@ -340,3 +340,74 @@ count_lines() # WORD COUNT
 {
 	[[ $(grep -cx "$1" "$T/$id.out") == "$2" ]]
 }
+
+@test "the processes of a container are listed" {
+	local id
+
+	make_bundle "$T/b" '.process.args = ["sh", "-c", "sleep 1000 & echo up; wait"]'
+	create "$T/b"
+	id=$REPLY
+	"$VRUN" start "$id"
+	wait_until count_lines up 1
+	run -0 "$VRUN" ps -f json "$id"
+	assert_equal "$(jq length <<<"$output")" 2
+	assert_contains "$(jq -c . <<<"$output")" "$(<"$T/$id.pid")"
+	run -0 "$VRUN" ps "$id"
+	assert_equal "${#lines[@]}" 3
+	assert_contains "$output" "sleep 1000"
+	"$VRUN" delete --force "$id"
+	run "$VRUN" ps "$id"
+	assert_status 1
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+# bats test_tags=identity:root
+@test "limits are changed and usage is told" {
+	local id cgroup
+
+	sleeper "$T/b" '.linux.resources.pids.limit = 50'
+	create "$T/b"
+	id=$REPLY
+	"$VRUN" start "$id"
+	run -0 "$VRUN" events --stats "$id"
+	assert_equal "$(jq -r '[.type, .id, .data.pids.limit, .data.pids.current] | join(" ")' <<<"$output")" "stats $id 50 1"
+	run -0 "$VRUN" update --pids-limit 20 --memory 67108864 "$id"
+	run -0 "$VRUN" events --stats "$id"
+	assert_equal "$(jq -r '[.data.pids.limit, .data.memory.usage.limit] | join(" ")' <<<"$output")" "20 67108864"
+	echo '{"pids": {"limit": 30}}' >"$T/resources"
+	run -0 "$VRUN" update --resources "$T/resources" "$id"
+	run -0 "$VRUN" update -r - "$id" <<<'{"memory": {"limit": 134217728}}'
+	run -0 "$VRUN" events --stats "$id"
+	assert_equal "$(jq -r '[.data.pids.limit, .data.memory.usage.limit] | join(" ")' <<<"$output")" "30 134217728"
+	run "$VRUN" update -r - "$id" <<<'{"memory": {"limit": "much"}}'
+	assert_status 1
+	assert_contains "$output" "resources.memory.limit: expected an integer"
+	run "$VRUN" update "$id"
+	assert_status 1
+	spawn events "$VRUN" events --interval 1s "$id"
+	wait_until grep -q stats "$T/events.out"
+	"$VRUN" kill "$id" KILL
+	wait_exit "${PID[events]}"
+	assert_equal "$status" 0
+	"$VRUN" delete "$id"
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+@test "features says what a launch takes" {
+	local features word
+
+	features=$("$VRUN" features)
+	assert_equal "$(jq -r '.ociVersionMin, .linux.cgroup.v2, .hooks[5]' <<<"$features" | tr '\n' ' ')" "1.0.0 true poststop "
+	make_bundle "$T/b"
+	# Every word that it names is taken by the reader.
+	for word in $(jq -r '.linux.capabilities[]' <<<"$features" | head -n 41); do
+		edit_bundle "$T/b" ".process.capabilities.bounding += [\"$word\"]"
+	done
+	for word in $(jq -r '.mountOptions[]' <<<"$features" | grep -vE 'bind|idmap|copyup|defaults|iversion|mand|silent|loud|sync|lazy'); do
+		edit_bundle "$T/b" ".mounts += [{destination: \"/tmp/$word\", type: \"tmpfs\", source: \"tmpfs\", options: [\"$word\"]}]"
+	done
+	assert_lacks "$features" '"remount"'
+	run -0 "$VRUN" run "$T/b"
+}
