@@ -63,6 +63,21 @@ char *state_default_root(void)
 	return n < 0 ? NULL : path;
 }
 
+/* An engine may name a directory in one of its own that is not there yet, as containerd does. */
+static int make_parents(char *path)
+{
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		int rc;
+
+		*slash = '\0';
+		rc = mkdir(path, 0700);
+		*slash = '/';
+		if (rc < 0 && errno != EEXIST)
+			return -errno;
+	}
+	return 0;
+}
+
 int state_root(const char *override, char **ret_path, struct err *e)
 {
 	AUTO_FREE char *path = override ? strdup(override) : state_default_root();
@@ -70,7 +85,8 @@ int state_root(const char *override, char **ret_path, struct err *e)
 
 	if (!path)
 		return err_num(e, ENOMEM, "state directory");
-	if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+	if (mkdir(path, 0700) < 0 && errno != EEXIST &&
+	    (errno != ENOENT || !override || make_parents(path) < 0 || (mkdir(path, 0700) < 0 && errno != EEXIST))) {
 		(void)err_sys(e, "state directory %s", path);
 		return err_hint(e, "set XDG_RUNTIME_DIR to a directory of yours, or give --root DIR");
 	}
