@@ -20,6 +20,7 @@ static const char help[] =
 	"  suggest ID|LOG    the rules that would allow what was denied, as a patch\n"
 	"  apply ID FILE     put FILE in force for a sandbox that runs, and cut what it forbids\n"
 	"  show ID           the policy in force, and how often its rules have decided\n"
+	"  seccomp FILE      the \"linux.seccomp\" that gives containers of other runtimes this policy\n"
 	"  schema            the JSON Schema of the format\n"
 	"\n"
 	"check, why:\n"
@@ -44,6 +45,8 @@ static const char help[] =
 	"  -p, --policy FILE       where the policy of that name is now (may be repeated)\n"
 	"show:\n"
 	"      --text              only the policy itself\n"
+	"seccomp:\n"
+	"      --listen PATH       where \"vrun supervise\" listens, or a hook of vrun's will start one\n"
 	"apply:\n"
 	"      --dry-run           only say whether it could be done\n"
 	"  -h, --help\n"
@@ -74,7 +77,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } verbs[] = {
 	{ "apply", policy_cmd_apply },	   { "check", policy_cmd_check }, { "diff", policy_cmd_diff },
-	{ "schema", policy_cmd_schema }, { "show", policy_cmd_show }, { "suggest", policy_cmd_suggest }, { "test", policy_cmd_test },
+	{ "schema", policy_cmd_schema }, { "seccomp", policy_cmd_seccomp }, { "show", policy_cmd_show }, { "suggest", policy_cmd_suggest }, { "test", policy_cmd_test },
 	{ "why", policy_cmd_why },
 };
 #define N_VERBS (sizeof verbs / sizeof *verbs)

@@ -9,6 +9,7 @@
 int policy_cmd_apply(int argc, char **argv);
 int policy_cmd_check(int argc, char **argv);
 int policy_cmd_diff(int argc, char **argv);
+int policy_cmd_seccomp(int argc, char **argv);
 int policy_cmd_show(int argc, char **argv);
 int policy_cmd_suggest(int argc, char **argv);
 int policy_cmd_test(int argc, char **argv);

@@ -11,15 +11,21 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/globals.h"
+#include "model/endpoint.h"
+#include "run/state.h"
+#include "run/supervisor.h"
 #include "sup/serve.h"
 
 static const char help[] =
-	"Usage: vrun supervise --listen PATH [-p POLICY]\n\n"
+	"Usage: vrun supervise --listen PATH [-p POLICY] [--fabric NAME]\n\n"
 	"Answers the socket calls of containers under their policies, until the last one ends.\n"
 	"A container comes over the Unix socket PATH, as an OCI runtime sends it to the\n"
 	"seccomp agent at \"listenerPath\". Audit records go to standard output.\n\n"
 	"      --listen PATH    where runtimes connect to\n"
 	"  -p, --policy POLICY  policy of every container (default: its bundle's policy.json)\n"
+	"      --fabric NAME    be the supervisor of that fabric: runs that name it join\n"
+	"      --root DIR       directory of the records, in which fabrics have their names\n"
 	"  -h, --help\n";
 
 static volatile sig_atomic_t ended;
@@ -61,16 +67,46 @@ static int serve(const char *path, const char *policy, struct err *e)
 	return rc < 0 ? rc : serve_run(&p, e);
 }
 
+/* Runs look for a fabric's supervisor under this name (run/supervisor.c). A link leads from there. */
+static int take_name(const char *path, const char *fabric, char **ret_name, struct err *e)
+{
+	AUTO_FREE char *root = NULL, *name = NULL, *whole = NULL, *cwd = *path == '/' ? strdup("") : realpath(".", NULL);
+	AUTO_FD int dir = -1;
+	char text[NAME_TEXT_MAX], plain[96];
+	int rc = state_root(globals.root, &root, e);
+
+	if (rc < 0)
+		return rc;
+	if (strlen(fabric) > 63 || name_parse_domain(fabric, text, NULL) < 0)
+		return err_set(e, EINVAL, "--fabric takes a name: letters, digits and '-', at most 63");
+	(void)snprintf(plain, sizeof plain, "fabric-%s.sock", fabric);
+	if (!cwd || asprintf(&whole, "%s%s%s", cwd, *cwd ? "/" : "", path) < 0 || asprintf(&name, "%s/%s", root, plain) < 0)
+		return err_num(e, ENOMEM, "fabric %s", fabric);
+	dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* What a supervisor left that was killed: a socket at which nobody listens, or a link to nothing. */
+	if (dir >= 0 && !supervisor_remove_socket(dir, plain) && access(name, F_OK) < 0)
+		(void)unlink(name);
+	if (symlink(whole, name) < 0)
+		return errno == EEXIST ? err_set(e, EEXIST, "fabric %s has a supervisor already", fabric) :
+					 err_sys(e, "fabric %s in %s", fabric, root);
+	*ret_name = mem_take(&name);
+	return 0;
+}
+
 int cmd_supervise(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "policy", required_argument, NULL, 'p' },
+		{ "fabric", required_argument, NULL, 'f' },
+		{ "root", required_argument, NULL, 'r' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const struct sigaction on_end = { .sa_handler = end };
-	const char *path = NULL, *policy = NULL;
+	const char *path = NULL, *policy = globals.policy, *fabric = globals.fabric;
+	AUTO_FREE char *name = NULL;
+	int rc;
 	struct policy check;
 	struct err e = { 0 };
 	int opt;
@@ -81,7 +117,10 @@ int cmd_supervise(int argc, char **argv)
 			return fputs(help, stdout) >= 0 && fflush(stdout) == 0 ? 0 : EXIT_VRUN;
 		if (opt == '?')
 			return command_usage("supervise", "unknown option or missing value");
-		*(opt == 'l' ? &path : &policy) = optarg;
+		if (opt == 'r')
+			globals.root = optarg;
+		else
+			*(opt == 'l' ? &path : opt == 'f' ? &fabric : &policy) = optarg;
 	}
 	if (!path || optind < argc)
 		return command_usage("supervise", "expected --listen PATH and nothing else");
@@ -93,5 +132,11 @@ int cmd_supervise(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigaction(SIGINT, &on_end, NULL);
 	(void)sigaction(SIGTERM, &on_end, NULL);
-	return serve(path, policy, &e) < 0 ? command_fail(&e) : 0;
+	rc = fabric ? take_name(path, fabric, &name, &e) : 0;
+	if (rc == 0) {
+		rc = serve(path, policy, &e);
+		if (name)
+			(void)unlink(name);
+	}
+	return rc < 0 ? command_fail(&e) : 0;
 }

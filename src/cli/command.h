@@ -28,6 +28,7 @@ int cmd_pack(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_spec(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_hook(int argc, char **argv);
 int cmd_supervise(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_why(int argc, char **argv); /* cmd_policy_why.c */

@@ -45,6 +45,7 @@ static const struct command commands[] = {
 	{ "why", cmd_why, "whether a running sandbox may do something, and by which rule" },
 	{ "spec", cmd_spec, "print an example config.json" },
 	{ "doctor", cmd_doctor, "say what this host gives, and what to change" },
+	{ "hook", cmd_hook, "give containers of other runtimes a supervisor" },
 	{ "supervise", cmd_supervise, "serve the sockets of containers under their policies" },
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)

@@ -56,6 +56,8 @@ static int join_supervisor(const struct launch *l, int sync, int *ret_self, stru
 		return 0;
 	if (l->outer[0] >= 0 && setns(l->outer[0], CLONE_NEWUSER) < 0)
 		return err_sys(e, "joining the supervisor's user namespace");
+	if (l->outer[1] < 0)
+		return 0; /* "vrun supervise" is in its caller's */
 	return enter_pid_namespace(l, l->outer[1], sync, ret_self, e);
 }
 

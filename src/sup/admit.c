@@ -108,6 +108,8 @@ int admit_parse(const struct json_doc *doc, size_t n_fds, struct admit_state *re
 	if (rc == 0)
 		rc = find_descriptors(&root, n_fds, &s, e);
 	if (rc == 0)
+		rc = json_get_string(&root, "metadata", &s.metadata, e);
+	if (rc >= 0)
 		rc = read_state(&root, &s, e);
 	if (rc == 0)
 		rc = read_own(&root, &s, e);
@@ -139,6 +141,12 @@ static int find_policy(const struct admit_state *s, const char *option, struct p
 
 	if (s->own)
 		return read_policy(&s->policy, ret, e);
+	/* "vrun policy seccomp" puts it there. */
+	if (!option && s->metadata && s->metadata[0] == '{') {
+		const struct admit_text t = { "linux.seccomp.listenerMetadata", s->metadata };
+
+		return read_policy(&t, ret, e);
+	}
 	if (s->bundle && !option) {
 		dir = open(s->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0)

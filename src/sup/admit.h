@@ -33,6 +33,7 @@ struct admit_text {
 struct admit_state {
 	const char *id, *bundle; /* bundle: NULL when it is left out */
 	const char *annotation;  /* org.vrun.policy, or NULL */
+	const char *metadata;    /* linux.seccomp.listenerMetadata, or NULL: a policy, when it looks like one */
 	size_t listener;         /* which descriptor is the filter's listener */
 	size_t network;          /* ... and the network namespace; SIZE_MAX: it is that of pid */
 	size_t gateway;          /* ... and its gateway's socket; SIZE_MAX: none */

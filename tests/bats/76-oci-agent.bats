@@ -81,3 +81,107 @@ policy() # NAME ADDRESS RULE
 	rm -rf "$T/crun" "$T/runc"
 	assert_nothing_left
 }
+
+# A packed program with the profile that the policy makes, and nothing else of vrun's.
+profiled() # NAME POLICY ARG...
+{
+	local name=$1 policy=$2
+
+	shift 2
+	run "$VRUN" pack -q -o "$T/$name" "$@"
+	assert_status 0
+	printf '%s\n' "$policy" >"$T/$name.json"
+	"$VRUN" policy seccomp --listen "$T/agent" "$T/$name.json" >"$T/$name.profile"
+	jq --slurpfile p "$T/$name.profile" '.ociVersion = "1.0.2" | .annotations = {} | .root.readonly = false
+		| .linux.namespaces |= map(select(.type != "user")) | .linux.seccomp = $p[0]' \
+		"$T/$name/config.json" >"$T/config" && mv "$T/config" "$T/$name/config.json"
+}
+
+DB='{"version": 1, "domain": "db", "net": {"address": ["10.88.0.20"], "rules": [
+	{"allow": "listen", "at": ":6379", "from": ["app", "late"]}]}}'
+APP='{"version": 1, "domain": "app", "net": {"address": ["10.88.0.21"], "rules": [
+	{"allow": "connect", "to": "db:6379"}]}}'
+
+end_db()
+{
+	run_crun kill "$MARK-db" KILL
+	wait_exit "${PID[db]}" || :
+	run_crun delete --force "$MARK-db" 2>/dev/null || :
+}
+
+# crun connects to the listenerPath before it runs any hook; runc does it behind createRuntime's.
+@test "vrun policy seccomp makes the profile, and hooks of runc start the supervisor" {
+	local hooks
+
+	need_command runc redis-server redis-cli
+	profiled db "$DB" redis-server --bind '*' --protected-mode no --save '' --daemonize no
+	profiled app "$APP" redis-cli -h 10.88.0.20 ping
+	hooks='.hooks = { createRuntime: [{ path: "'"$VRUN"'", args: ["vrun", "hook", "--log-to", "'"$T"'/hook.log", "createRuntime"] }],
+		poststop: [{ path: "'"$VRUN"'", args: ["vrun", "hook", "poststop"] }] }'
+	edit_bundle "$T/db" "$hooks"
+	edit_bundle "$T/app" "$hooks"
+	spawn db run_runc run -b "$T/db" "$MARK-db" </dev/null
+	wait_until grep -q 'Ready to accept' "$T/db.out"
+	run -0 run_runc run -b "$T/app" "$MARK-app"
+	assert_output PONG
+	# runc's own exec has a listener of its own for the same container.
+	jq '.process | .args = ["/usr/bin/redis-server", "--port", "7000", "--protected-mode", "no", "--save", ""]' "$T/db/config.json" >"$T/process.json"
+	spawn exec run_runc exec -p "$T/process.json" "$MARK-db" </dev/null
+	wait_until grep -q 'Ready to accept' "$T/exec.out"
+	run_runc kill "$MARK-db" KILL
+	wait_exit "${PID[db]}" || :
+	wait_exit "${PID[exec]}" || :
+	run_runc delete --force "$MARK-db" 2>/dev/null || :
+	wait_until agent_gone
+	rm -rf "$T/runc"
+	assert_nothing_left
+}
+
+agent_gone()
+{
+	[[ ! -S $T/agent ]] || ! socat -u OPEN:/dev/null "UNIX-CONNECT:$T/agent" 2>/dev/null
+}
+
+@test "runs of vrun join the fabric of a supervisor that serves other runtimes" {
+	need_command crun runc redis-server redis-cli unshare
+	profiled db "$DB" redis-server --bind '*' --protected-mode no --save '' --daemonize no
+	mkdir -m 0700 "$T/run/vrun"
+	spawn supervisor "$VRUN" --root "$T/run/vrun" supervise --listen "$T/agent" --fabric shop </dev/null
+	wait_path "$T/run/vrun/fabric-shop.sock"
+	run "$VRUN" --root "$T/run/vrun" supervise --listen "$T/agent2" --fabric shop
+	assert_vrun_error "fabric shop has a supervisor already"
+	spawn db run_crun run -b "$T/db" "$MARK-db" </dev/null
+	wait_until grep -q 'Ready to accept' "$T/db.out"
+	run "$VRUN" pack -q -o "$T/late" redis-cli -h 10.88.0.20 ping
+	printf '%s\n' "${APP//\"app\"/\"late\"}" | sed 's/10.88.0.21/10.88.0.23/' >"$T/late/policy.json"
+	run -0 --separate-stderr "$VRUN" --root "$T/run/vrun" run --fabric shop "$T/late"
+	assert_output PONG
+	end_db
+	wait_exit "${PID[supervisor]}" || :
+	[[ ! -e $T/run/vrun/fabric-shop.sock && ! -L $T/run/vrun/fabric-shop.sock ]]
+	rm -rf "$T/crun" "$T/runc"
+	assert_nothing_left
+}
+
+@test "a profile that would lock the runtime up, or that nobody answers, is refused" {
+	make_bundle "$T/b" '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: "'"$T"'/agent",
+		syscalls: [{names: ["connect", "write"], action: "SCMP_ACT_NOTIFY"}]}'
+	printf '{"ociVersion": "1.0.2", "id": "x", "status": "creating", "pid": 1, "bundle": "%s"}' "$T/b" >"$T/state"
+	run "$VRUN" hook createRuntime <"$T/state"
+	assert_status 1
+	assert_contains "$output" "traps write, which the runtime itself needs"
+	edit_bundle "$T/b" '.linux.seccomp.syscalls[0].names = ["connect", "mkdir"]'
+	run "$VRUN" hook createRuntime <"$T/state"
+	assert_status 1
+	assert_contains "$output" "traps mkdir, which vrun's supervisor does not answer"
+	edit_bundle "$T/b" 'del(.linux.seccomp)'
+	run "$VRUN" hook createRuntime <"$T/state"
+	assert_status 1
+	assert_contains "$output" "no linux.seccomp.listenerPath"
+	run "$VRUN" hook createRuntime <<<'{'
+	assert_status 1
+	run "$VRUN" policy seccomp <(echo '{"version": 1, "net": {"rules": []}}')
+	assert_vrun_error "--listen PATH"
+	[[ ! -e $T/agent ]]
+	assert_nothing_left
+}
