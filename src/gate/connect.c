@@ -328,8 +328,15 @@ static struct race *race_new(struct gate *g, const struct gateway_request *r)
 void gate_connect(struct gate *g, const struct gateway_request *r)
 {
 	const struct addr loopback4 = addr_v4(127, 0, 0, 1), loopback6 = { { [15] = 1 } };
-	struct race *c = race_new(g, r);
+	struct gateway_answer denied = { .kind = GATEWAY_DENIED, .id = r->id };
+	struct race *c;
 
+	/* Before it is looked up: a question can say something, too. */
+	if (r->to == GATEWAY_TO_NAME && !gate_may_connect(g, r, POLICY_TCP)) {
+		gate_tell(g, &denied, -1);
+		return;
+	}
+	c = race_new(g, r);
 	if (!c) {
 		gate_tell_failed(g, r->id, ENOBUFS);
 		return;

@@ -53,6 +53,15 @@ enum gate_decision gate_decide(const struct gate *g, const struct gateway_reques
 	return GATE_ALLOWED;
 }
 
+bool gate_may_connect(const struct gate *g, const struct gateway_request *r, enum policy_proto proto)
+{
+	const char *name = r->name;
+	const struct policy_attempt a = { .kind = ATTEMPT_CONNECT, .proto = proto, .port = r->port,
+					  .peer = { .kind = PARTY_NAME, .names = &name, .n_names = 1 } };
+
+	return allowed(g, &a);
+}
+
 bool gate_lets_in(const struct gate *g, const struct addr *from, const struct addr *at, uint16_t port)
 {
 	const struct policy_attempt a = { .kind = ATTEMPT_ACCEPT, .proto = POLICY_TCP, .port = port,

@@ -71,7 +71,7 @@ static ssize_t send_one(int sock, const struct gateway_answer *a, int fd)
 
 void gate_tell(struct gate *g, struct gateway_answer *a, int fd)
 {
-	ssize_t n = send_one(g->sock, a, fd);
+	ssize_t n = g->over ? 0 : send_one(g->sock, a, fd);
 
 	/* Too many descriptors of this user's are under way (unix(7)). */
 	if (n < 0 && fd >= 0 && errno == ETOOMANYREFS) {

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a supervisor in somebody else's hands gets of vrun-gateway: nothing that the policy does not allow. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gate/gate.h"
+#include "kern/netlink.h"
+#include "model/gateway.h"
+#include "tap.h"
+
+static const char policy[] =
+	"{\"policy\":{\"name\":\"p\",\"text\":\"{\\\"version\\\":1,\\\"net\\\":{\\\"rules\\\":["
+	"{\\\"allow\\\":\\\"connect\\\",\\\"to\\\":[\\\"192.0.2.1:80\\\",\\\"192.0.2.1:81\\\",\\\"[2001:db8::]/32:80\\\",\\\"127.0.0.0/8:*\\\","
+	"\\\"host:8080\\\",\\\"web.example.com:443\\\"]},"
+	"{\\\"allow\\\":\\\"connect\\\",\\\"proto\\\":\\\"udp\\\",\\\"to\\\":\\\"192.0.2.1:53\\\"},"
+	"{\\\"deny\\\":\\\"connect\\\",\\\"to\\\":\\\"[2001:db8::bad]:*\\\"},"
+	"{\\\"allow\\\":\\\"listen\\\",\\\"at\\\":\\\":80\\\",\\\"from\\\":\\\"host\\\",\\\"publish\\\":\\\"127.0.0.1:0\\\"}]}}\"}}";
+
+static char gateway[4096];
+
+struct peer {
+	int sock;
+	pid_t pid;
+};
+
+static struct peer start(void)
+{
+	int pair[2], text = memfd_create("policy", 0);
+	struct peer p = { -1, -1 };
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 || text < 0 ||
+	    write(text, policy, sizeof policy - 1) != (ssize_t)sizeof policy - 1 || lseek(text, 0, SEEK_SET) < 0)
+		return p;
+	p.sock = pair[0];
+	p.pid = fork();
+	if (p.pid == 0) {
+		int sock = fcntl(pair[1], F_DUPFD, 10), file = fcntl(text, F_DUPFD, 10);
+
+		(void)dup2(sock, GATEWAY_SOCK);
+		(void)dup2(file, GATEWAY_POLICY);
+		for (int fd = 5; fd < 64; fd++)
+			(void)close(fd);
+		(void)execl(gateway, "vrun-gateway", (char *)NULL);
+		_exit(127);
+	}
+	close(pair[1]);
+	close(text);
+	return p;
+}
+
+/* The answer to a request, with what came beside it in *ret_fd. kind 255: the gateway has ended. */
+static struct gateway_answer hear(const struct peer *p, int *ret_fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} ctl = { 0 };
+	struct gateway_answer a = { .kind = 255 };
+	struct iovec iov = { &a, sizeof a };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf };
+	struct pollfd wait = { .fd = p->sock, .events = POLLIN };
+
+	*ret_fd = -1;
+	if (poll(&wait, 1, 20000) <= 0 || recvmsg(p->sock, &m, 0) <= 0)
+		return (struct gateway_answer){ .kind = 255 };
+	if (CMSG_FIRSTHDR(&m))
+		memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof *ret_fd);
+	return a;
+}
+
+static struct gateway_answer ask(const struct peer *p, struct gateway_request r, int *ret_fd)
+{
+	if (!r.id)
+		r.id = 7;
+	if (send(p->sock, &r, sizeof r, MSG_NOSIGNAL) < 0)
+		return (struct gateway_answer){ .kind = 255 };
+	return hear(p, ret_fd);
+}
+
+static struct addr to_addr(const char *text)
+{
+	struct addr a = { { 0 } };
+
+	(void)addr_parse(text, &a, NULL);
+	return a;
+}
+
+/* --- tests ---------------------------------------------------------------------------------------- */
+
+static void test_decisions(const struct peer *p)
+{
+	static const struct {
+		const char *addr;
+		uint16_t port;
+		uint8_t kind;
+		const char *what;
+	} v[] = {
+		{ "192.0.2.1", 80, GATEWAY_CONNECTED, "what is allowed" },
+		{ "192.0.2.1", 81, GATEWAY_FAILED, "what is allowed and refuses" },
+		{ "192.0.2.1", 82, GATEWAY_DENIED, "another port" },
+		{ "192.0.2.2", 80, GATEWAY_DENIED, "another address" },
+		{ "2001:db8::1", 80, GATEWAY_CONNECTED, "IPv6" },
+		{ "2001:db8::bad", 80, GATEWAY_DENIED, "IPv6 that a rule denies" },
+		{ "127.0.0.1", 8081, GATEWAY_DENIED, "the machine's loopback, though a rule has the domain's" },
+		{ "0.0.0.0", 8080, GATEWAY_FAILED, "the address that means this machine" },
+		{ "::", 8080, GATEWAY_FAILED, "and that of IPv6" },
+		{ "::ffff:0.0.0.0", 8080, GATEWAY_FAILED, "and the mapped one" },
+		{ "198.18.0.2", 8080, GATEWAY_FAILED, "an address of the pool" },
+		{ "224.0.0.1", 80, GATEWAY_FAILED, "multicast" },
+	};
+
+	for (size_t i = 0; i < sizeof v / sizeof *v; i++)
+		for (unsigned family = 0; family < 2; family++) {
+			struct gateway_request r = { .kind = GATEWAY_CONNECT, .to = GATEWAY_TO_ADDRESS, .v6 = (uint8_t)family,
+						     .port = v[i].port, .addr = to_addr(v[i].addr) };
+			struct gateway_answer a;
+			int fd;
+
+			if (!family && !addr_is_v4(&r.addr))
+				continue;
+			a = ask(p, r, &fd);
+			TAP_INT(a.kind, v[i].kind, "%s, a socket of %s", v[i].what, family ? "IPv6" : "IPv4");
+			TAP_INT(fd >= 0, a.kind == GATEWAY_CONNECTED, "... %s", fd >= 0 ? "a socket" : "no socket");
+			if (fd >= 0)
+				close(fd);
+		}
+}
+
+static void test_others(const struct peer *p)
+{
+	int fd;
+
+	TAP_INT(ask(p, (struct gateway_request){ .kind = GATEWAY_CONNECT, .to = GATEWAY_TO_HOST, .port = 8081, .want_v4 = 1 }, &fd).kind,
+		GATEWAY_DENIED, "the machine at a port that is not allowed");
+	TAP_INT(ask(p, (struct gateway_request){ .kind = GATEWAY_RESOLVE, .want_v4 = 1, .name = "evil.example.com" }, &fd).kind,
+		GATEWAY_DENIED, "a name that no rule has");
+	TAP_INT(ask(p, (struct gateway_request){ .kind = GATEWAY_CONNECT, .to = GATEWAY_TO_NAME, .want_v4 = 1, .port = 443,
+						 .name = "evil.example.com" }, &fd).kind,
+		GATEWAY_DENIED, "connecting to it: it is not even looked up");
+	TAP_INT(ask(p, (struct gateway_request){ .kind = GATEWAY_PUBLISH, .addr = addr_v4(127, 0, 0, 1), .port = 0, .local_port = 81 }, &fd).kind,
+		GATEWAY_DENIED, "publishing another port");
+	TAP_INT(ask(p, (struct gateway_request){ .kind = GATEWAY_PUBLISH, .addr = addr_v4(0, 0, 0, 0), .port = 0, .local_port = 80 }, &fd).kind,
+		GATEWAY_DENIED, "publishing it elsewhere");
+}
+
+/* Each ends the gateway. */
+static void test_malformed(void)
+{
+	const struct gateway_request good = { .kind = GATEWAY_CONNECT, .to = GATEWAY_TO_ADDRESS, .id = 1, .port = 80,
+					      .addr = addr_v4(192, 0, 2, 2) };
+	static const struct {
+		const char *what;
+		size_t len;
+	} v[] = { { "a short message", sizeof good - 1 }, { "a long one", sizeof good + 1 }, { "one byte", 1 },
+		  { "an unknown kind", 0 },		  { "a truth value of 2", 0 },	     { "an unknown target", 0 },
+		  { "port 0", 0 },			  { "more options than there are", 0 },
+		  { "an option that is not in the table", 0 }, { "an option of another length", 0 },
+		  { "a name that does not end", 0 },	  { "a name of one label", 0 },	     { "a name in another form", 0 },
+		  { "a priority that needs rights", 0 } };
+
+	for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
+		uint8_t bytes[sizeof good + 1] = { 0 };
+		struct gateway_request r = good;
+		struct peer p = start();
+		int status, fd;
+
+		switch (i) {
+		case 3: r.kind = GATEWAY_ARRIVED; break;
+		case 4: r.v6 = 2; break;
+		case 5: r.to = 3; break;
+		case 6: r.port = 0; break;
+		case 7: r.n_options = GATEWAY_OPTIONS_MAX + 1; break;
+		case 8: r.n_options = 1; r.options[0] = (struct gateway_option){ SOL_SOCKET, SO_BINDTODEVICE, 4, { 'l', 'o' } }; break;
+		case 9: r.n_options = 1; r.options[0] = (struct gateway_option){ IPPROTO_TCP, TCP_NODELAY, 8, { 1 } }; break;
+		case 10: r.to = GATEWAY_TO_NAME; r.want_v4 = 1; memset(r.name, 'a', sizeof r.name); break;
+		case 11: r.to = GATEWAY_TO_NAME; r.want_v4 = 1; strcpy(r.name, "localhost"); break;
+		case 12: r.to = GATEWAY_TO_NAME; r.want_v4 = 1; strcpy(r.name, "WEB.example.com."); break;
+		case 13: r.n_options = 1; r.options[0] = (struct gateway_option){ SOL_SOCKET, SO_PRIORITY, 4, { 7 } }; break;
+		}
+		memcpy(bytes, &r, sizeof r);
+		TAP_INT(send(p.sock, bytes, v[i].len ? v[i].len : sizeof r, 0) > 0, 1, "%s is sent", v[i].what);
+		TAP_INT(hear(&p, &fd).kind, 255, "... no answer");
+		TAP_INT(waitpid(p.pid, &status, 0) == p.pid && WIFEXITED(status) && WEXITSTATUS(status) == 0, 1, "... it has ended");
+		close(p.sock);
+	}
+}
+
+/* With CAP_NET_ADMIN, or on a kernel that lets everybody: only the peer is ever heard. */
+static void test_lock(const struct sockaddr_in *there, const struct sockaddr_in *elsewhere)
+{
+	const struct addr peer = addr_v4(192, 0, 2, 1);
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), off = 0;
+	struct timeval soon = { .tv_usec = 300000 };
+
+	TAP_INT(gate_lock(fd, &peer, 80), 0, "a socket is locked to its peer");
+	TAP_INT(connect(fd, (const struct sockaddr *)there, sizeof *there), 0, "which it connects to");
+	TAP_INT(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &off, sizeof off) < 0 ? errno : 0, EPERM, "for good");
+	(void)connect(fd, &none, sizeof none);
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon);
+	TAP_INT(connect(fd, (const struct sockaddr *)elsewhere, sizeof *elsewhere) < 0 ? errno : 0, EINPROGRESS,
+		"connected elsewhere it hears nothing");
+	close(fd);
+}
+
+static int listen_at(const char *address, uint16_t port)
+{
+	struct addr a = to_addr(address);
+	struct sockaddr_storage sa;
+	int family = addr_is_v4(&a) ? AF_INET : AF_INET6, fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = addr_to_sockaddr(&a, port, family, &sa);
+
+	return bind(fd, (struct sockaddr *)&sa, len) == 0 && listen(fd, 64) == 0 ? fd : -1;
+}
+
+static void test_end(void)
+{
+	struct peer p = start();
+	int fd, status;
+	struct gateway_answer a = ask(&p, (struct gateway_request){ .kind = GATEWAY_PUBLISH, .addr = addr_v4(127, 0, 0, 1),
+								    .local_port = 80 }, &fd);
+	struct gateway_request again = { .kind = GATEWAY_PUBLISH, .addr = addr_v4(127, 0, 0, 1), .local_port = 80, .id = 7 };
+
+	TAP_OK(a.kind == GATEWAY_PUBLISHED && a.port, "what is allowed is published");
+	TAP_INT(ask(&p, again, &fd).kind, 255, "a second job of that id ends it");
+	TAP_INT(waitpid(p.pid, &status, 0), p.pid, "it has ended");
+	close(p.sock);
+	p = start();
+	(void)ask(&p, (struct gateway_request){ .kind = GATEWAY_RESOLVE, .want_v4 = 1, .name = "evil.example.com" }, &fd);
+	close(p.sock);
+	TAP_OK(waitpid(p.pid, &status, 0) == p.pid && WIFEXITED(status) && WEXITSTATUS(status) == 0, "it ends with its supervisor");
+}
+
+int main(int argc, char **argv)
+{
+	const struct addr own[] = { addr_v4(192, 0, 2, 1), addr_v4(192, 0, 2, 2), addr_v4(198, 18, 0, 2), to_addr("2001:db8::1"),
+				    to_addr("2001:db8::bad") };
+	struct sockaddr_in there = { .sin_family = AF_INET, .sin_port = htons(80), .sin_addr = { htonl(0xc0000201) } };
+	struct sockaddr_in elsewhere = { .sin_family = AF_INET, .sin_port = htons(80), .sin_addr = { htonl(0xc0000202) } };
+	char *slash = strrchr(argv[0], '/');
+	struct peer p;
+	struct err e;
+
+	(void)argc;
+	(void)snprintf(gateway, sizeof gateway, "%.*s/../../vrun-gateway", slash ? (int)(slash - argv[0]) : 1, slash ? argv[0] : ".");
+	if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) {
+		printf("1..0 # SKIP no network namespaces here\n");
+		return 0;
+	}
+	TAP_INT(netlink_domain(NULL, own, sizeof own / sizeof *own, &e), 0, "a network of its own");
+	TAP_OK(listen_at("192.0.2.1", 80) >= 0 && listen_at("192.0.2.1", 82) >= 0 && listen_at("192.0.2.2", 80) >= 0 &&
+		       listen_at("2001:db8::1", 80) >= 0 && listen_at("2001:db8::bad", 80) >= 0 &&
+		       listen_at("127.0.0.1", 8080) >= 0 && listen_at("127.0.0.1", 8081) >= 0 && listen_at("198.18.0.2", 8080) >= 0,
+	       "servers");
+	p = start();
+	test_decisions(&p);
+	test_others(&p);
+	close(p.sock);
+	(void)waitpid(p.pid, NULL, 0);
+	test_malformed();
+	test_end();
+	test_lock(&there, &elsewhere);
+	return tap_done();
+}
