@@ -113,7 +113,8 @@ struct launch {
 	bool joins_by_path;       /* ... others' namespaces */
 	bool supervised;          /* a supervisor serves the app's sockets */
 	const int *outer;         /* its user and pid namespaces, in which the container's are made; -1: none */
-	struct bpf_prog traps;    /* loaded before the filter, when that is the bundle's own */
+	struct bpf_prog traps;    /* loaded before the filter, when that is the bundle's own: the supervisor's
+				     rules, or what keeps an app out of a network that is joined */
 	bool has_traps;
 	bool own_users;           /* the container's user namespace is not the caller's */
 	bool network_from_keeper; /* the keeper makes the network namespace */

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/plan.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <linux/seccomp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -136,6 +140,28 @@ static int plan_bundle_filter(struct launch *l, struct err *e)
 	return 0;
 }
 
+/*
+ * A bundle's own filter may allow what the policy does not. In a network
+ * namespace of our making that leads nowhere; one that is joined may lead
+ * anywhere, so its sockets are refused before the bundle's filter is asked.
+ */
+static int plan_wall(struct launch *l, struct err *e)
+{
+	static const struct bpf_cond is_unix = { .op = BPF_OP_EQ, .low32 = true, .value = AF_UNIX },
+				     is_netlink = { .op = BPF_OP_EQ, .low32 = true, .value = AF_NETLINK };
+	AUTO_FREE struct traps *t = calloc(1, sizeof *t);
+	int rc;
+
+	if (!t)
+		return err_num(e, ENOMEM, "filter");
+	t->rules[t->n++] = (struct bpf_rule){ __NR_socket, SECCOMP_RET_ALLOW, &is_unix, 1 };
+	t->rules[t->n++] = (struct bpf_rule){ __NR_socket, SECCOMP_RET_ALLOW, &is_netlink, 1 };
+	t->rules[t->n++] = (struct bpf_rule){ __NR_socket, SECCOMP_RET_ERRNO | EACCES, NULL, 0 };
+	rc = traps_build(t, &l->traps, e);
+	l->has_traps = rc == 0;
+	return rc;
+}
+
 /* The supervisor's rules before whatever else there is. */
 static int add_traps(unsigned needs, struct profile_params *p, struct traps **ret_traps, struct bpf_rule **ret_rules,
 		     struct err *e)
@@ -181,6 +207,8 @@ static int plan_filter(struct launch *l, struct err *e)
 		if (rc == 0 && l->supervised)
 			rc = traps_build(traps, &l->traps, e);
 		l->has_traps = rc == 0 && l->supervised;
+		if (rc == 0 && !l->supervised && b->ns[NS_NET].path)
+			rc = plan_wall(l, e);
 	} else if (l->supervised) {
 		rc = profile_default_build(&params, &l->filter, e);
 	} else {
@@ -188,6 +216,16 @@ static int plan_filter(struct launch *l, struct err *e)
 	}
 	l->has_filter = rc == 0;
 	return rc;
+}
+
+/* A loopback of others is theirs, and what else is there. */
+static int check_network(const struct bundle *b, const struct launch_options *opt, struct err *e)
+{
+	if (!b->ns[NS_NET].path || opt->policy->net == PROFILE_NET_NONE)
+		return 0;
+	(void)err_set(e, EINVAL, "a policy with a network of its own, and a network namespace of others (%s)",
+		      b->ns[NS_NET].path);
+	return err_hint(e, "leave \"path\" out of linux.namespaces, or use \"net\": \"none\"");
 }
 
 static void plan_namespaces(struct launch *l)
@@ -220,6 +258,8 @@ int launch_plan(struct launch *l, struct bundle *b, const struct launch_options 
 	rc = check_supported(b, e);
 	if (rc == 0 && l->supervised)
 		rc = check_supervisable(b, e);
+	else if (rc == 0)
+		rc = check_network(b, opt, e);
 	if (rc == 0) {
 		plan_namespaces(l);
 		rc = plan_root_filesystem(l, e);

@@ -51,6 +51,23 @@ uint64_t namespaces_clone_flags(const struct launch *l)
 	return flags;
 }
 
+/* A bundle names it and gets past every policy: only a new one, or one that somebody has made for it. */
+static int refuse_hosts_network(int fd, const char *path, struct err *e)
+{
+	static const char *const hosts[] = { "/proc/self/ns/net", "/proc/1/ns/net" };
+	struct stat ns, host;
+
+	if (fstat(fd, &ns) < 0)
+		return err_sys(e, "network namespace %s", path);
+	for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+		if (stat(hosts[i], &host) < 0 || host.st_dev != ns.st_dev || host.st_ino != ns.st_ino)
+			continue;
+		(void)err_set(e, EPERM, "network namespace %s: it is the %s", path, i ? "host's" : "caller's own");
+		return err_hint(e, "leave \"path\" out of linux.namespaces, and say in a policy what is to be reached");
+	}
+	return 0;
+}
+
 int namespaces_open(const struct bundle *b, int ret_fds[static NS_KINDS], struct err *e)
 {
 	for (int k = 0; k < NS_KINDS; k++)
@@ -68,6 +85,8 @@ int namespaces_open(const struct bundle *b, int ret_fds[static NS_KINDS], struct
 		if (type != kind_flag[k])
 			return err_set(e, EINVAL, "%s is not a %s namespace", path,
 				       bundle_ns_name((enum ns_kind)k));
+		if (k == NS_NET && refuse_hosts_network(ret_fds[k], path, e) < 0)
+			return -e->num;
 	}
 	return 0;
 }

@@ -270,8 +270,10 @@ static int load_filters(const struct launch *l, int sync, struct err *e)
 	AUTO_FD int self = -1;
 	int listener, rc;
 
-	if (!l->supervised)
-		return filter_load(&l->filter, l->filter_flags, NULL, e);
+	if (!l->supervised) {
+		rc = l->has_traps ? filter_load(&l->traps, 0, NULL, e) : 0;
+		return rc < 0 ? rc : filter_load(&l->filter, l->filter_flags, NULL, e);
+	}
 	self = sys_pidfd_open(getpid(), 0);
 	if (self < 0 || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
 		return err_sys(e, "handing over the listener");

@@ -296,6 +296,36 @@ hold() # UNSHARE-OPTIONS...
 	assert_output "$(readlink "/proc/$HOLDER/ns/net")"$'\n'"$(readlink "/proc/$HOLDER/ns/user")"
 }
 
+@test "the caller's own network is joined by no path" {
+	local path
+
+	for path in /proc/self/ns/net "/proc/$$/ns/net" "/proc/$$/root/proc/self/ns/net"; do
+		make_bundle "$T/b" '.linux.namespaces |= map(if .type == "network" then .path = "'"$path"'" else . end)' \
+			'.linux.seccomp = { defaultAction: "SCMP_ACT_ALLOW" }'
+		script "$T/b" 'echo ran'
+		run --separate-stderr vrun run "$T/b"
+		assert_vrun_error "network namespace $path: it is the "
+		assert_equal "$output" ""
+		rm -rf "$T/b"
+	done
+}
+
+@test "a network that is joined is out of reach, whatever the bundle's own filter allows" {
+	hold --user --map-root-user --net
+	make_bundle "$T/b" '.linux.namespaces |= map(if .type == "network" or .type == "user"
+		then .path = "/proc/'"$HOLDER"'/ns/" + { network: "net", user: "user" }[.type] else . end)' \
+		'.linux.seccomp = { defaultAction: "SCMP_ACT_ALLOW" }'
+	script "$T/b" 'nc -w 1 127.0.0.1 9; nslookup a.example 127.0.0.1; ping -c 1 -w 1 127.0.0.1; ip -o link | grep -c lo:'
+	run vrun run "$T/b"
+	assert_contains "$output" "nc: socket: Permission denied"
+	assert_contains "$output" "nslookup: socket: Permission denied"
+	assert_matches "$output" 'ping: .*(socket|denied|permitted)'
+	assert_equal "${lines[-1]}" 1 "what the network has may be seen"
+	echo '{ "version": 1, "net": "loopback" }' >"$T/p.json"
+	run --separate-stderr vrun run -p "$T/p.json" "$T/b"
+	assert_vrun_error "a network namespace of others"
+}
+
 @test "user, ipc, uts and pid namespaces are joined by their paths" {
 	local kind
 
