@@ -55,7 +55,7 @@ struct workplace {
 static int load_base(const struct learn_args *a, struct json_doc *ret, struct err *e)
 {
 	static const char empty[] = "{ \"version\": 1, \"net\": { \"rules\": [] } }\n";
-	struct policy p;
+	struct policy p = { 0 };
 	int rc = a->base ? json_doc_load(ret, AT_FDCWD, a->base, NULL, e) :
 			   json_doc_parse(ret, "policy", empty, strlen(empty), e);
 
@@ -66,9 +66,8 @@ static int load_base(const struct learn_args *a, struct json_doc *ret, struct er
 		(void)err_set(e, EINVAL, "%s: \"net\": \"%s\" has no rules to add to", a->base, policy_net_name(p.net));
 		rc = err_hint(e, "write \"net\": {}");
 	}
-	if (rc == 0)
-		policy_fini(&p);
-	else
+	policy_fini(&p);
+	if (rc < 0)
 		json_doc_fini(ret);
 	return rc;
 }
@@ -301,16 +300,19 @@ static bool same_file(const char *a, const char *b)
 	return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* "--base FILE" and "--base=FILE". Moves *i on. NULL: it is not that option, or has no value. */
-static const char *value_of(const char *name, int argc, char **argv, int *i)
+/* "--base FILE" and "--base=FILE". Moves *i on. Whether it is that option, with a value. */
+static bool take_value(const char *name, int argc, char **argv, int *i, const char **ret)
 {
+	const char *word = argv[*i];
 	size_t n = strlen(name);
 
-	if (strncmp(argv[*i], name, n) == 0 && argv[*i][n] == '=')
-		return argv[*i] + n + 1;
-	if (strcmp(argv[*i], name) != 0 || *i + 1 >= argc)
-		return NULL;
-	return argv[++*i];
+	if (strncmp(word, name, n) == 0 && word[n] == '=')
+		*ret = word + n + 1;
+	else if (strcmp(word, name) == 0 && *i + 1 < argc)
+		*ret = argv[++*i];
+	else
+		return false;
+	return true;
 }
 
 static const char *not_for_learn(const char *word)
@@ -329,16 +331,17 @@ static const char *not_for_learn(const char *word)
 /* What of run's options we need to know. */
 static void find_id(struct learn_args *a)
 {
-	const char *value;
+	const char *id = NULL;
 
-	for (int i = 0; i < a->n_rest && strcmp(a->rest[i], "--") != 0; i++) {
-		if ((value = value_of("--id", a->n_rest, a->rest, &i))) {
-			a->own_id = true;
-			(void)snprintf(a->id, sizeof a->id, "%s", value);
-		} else if ((value = value_of("--root", a->n_rest, a->rest, &i))) {
-			a->root = value;
-		}
+	for (int i = 0; i < a->n_rest; i++) {
+		if (!a->rest[i] || strcmp(a->rest[i], "--") == 0)
+			break;
+		if (!take_value("--id", a->n_rest, a->rest, &i, &id))
+			(void)take_value("--root", a->n_rest, a->rest, &i, &a->root);
 	}
+	a->own_id = id != NULL;
+	if (id)
+		(void)snprintf(a->id, sizeof a->id, "%s", id);
 	if (!a->own_id)
 		state_make_id(a->id);
 }
@@ -346,7 +349,6 @@ static void find_id(struct learn_args *a)
 /* 0, an exit code, or -1 for help. Our options are taken out wherever they stand; the rest is run's to understand. */
 static int parse(struct learn_args *a, int argc, char **argv)
 {
-	const char *value;
 	int i;
 
 	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
@@ -361,11 +363,8 @@ static int parse(struct learn_args *a, int argc, char **argv)
 			a->allow_all = true;
 		else if (strcmp(argv[i], "--ask") == 0)
 			a->ask = true;
-		else if ((value = value_of("--base", argc, argv, &i)))
-			a->base = value;
-		else if ((value = value_of("-o", argc, argv, &i)))
-			a->output = value;
-		else
+		else if (!take_value("--base", argc, argv, &i, &a->base) &&
+			 !take_value("-o", argc, argv, &i, &a->output))
 			a->rest[a->n_rest++] = argv[i];
 	}
 	for (; i < argc; i++)
