@@ -41,6 +41,7 @@ static const struct trap_info traps[] = {
 	[TRAP_SHUTDOWN] = { "shutdown", __NR_shutdown, "in domains with wires" },
 	[TRAP_EPOLL_CREATE] = { "epoll_create", TRAPPED_EPOLL_CREATE, "in domains with a way out" },
 	[TRAP_EPOLL_CREATE1] = { "epoll_create1", __NR_epoll_create1, "in domains with a way out" },
+	[TRAP_IOCTL] = { "ioctl", __NR_ioctl, "what reads interfaces, in domains with a way out" },
 	[TRAP_SEND_MULTI] = { "vrun_send_multi", VRUN_SEND_MULTI_NR, "always; no kernel has it" },
 };
 static_assert(sizeof traps / sizeof *traps == TRAP_COUNT, "every trap has its line");
@@ -235,8 +236,15 @@ static void add_options(struct syscall_rules *r, unsigned needs, bool set)
 void syscalls_rules(unsigned needs, struct syscall_rules *ret)
 {
 	ret->n = 0;
-	for (size_t i = 0; i < sizeof judged / sizeof *judged; i++)
-		add(ret, &judged[i]);
+	for (size_t i = 0; i < sizeof judged / sizeof *judged; i++) {
+		struct syscall_rule rule = judged[i];
+
+		/* A socket of the host's would show the host's. */
+		if (needs & POLICY_NEEDS_GATEWAY && rule.nr == __NR_ioctl && rule.verdict == SYSCALL_ALLOW &&
+		    rule.conds[0].lo >= SIOCGIFNAME)
+			rule.verdict = SYSCALL_TRAP;
+		add(ret, &rule);
+	}
 	for (size_t i = 0; needs & POLICY_NEEDS_WIRE && i < sizeof with_wires / sizeof *with_wires; i++)
 		add(ret, &with_wires[i]);
 	add_options(ret, needs, false);

@@ -29,6 +29,7 @@ static int64_t (*const handlers[])(struct call *) = {
 	[TRAP_SEND_MULTI] = handle_send_multi,
 	[TRAP_EPOLL_CREATE] = handle_epoll_create,
 	[TRAP_EPOLL_CREATE1] = handle_epoll_create,
+	[TRAP_IOCTL] = handle_ioctl,
 };
 static_assert(sizeof handlers / sizeof *handlers == TRAP_COUNT, "every trap has a handler");
 

@@ -74,6 +74,7 @@ int64_t handle_setsockopt(struct call *c);
 int64_t handle_sendto(struct call *c);
 int64_t handle_shutdown(struct call *c);
 int64_t handle_send_multi(struct call *c);
+int64_t handle_ioctl(struct call *c);
 int64_t handle_epoll_create(struct call *c); /* epoll_create1, too */
 
 struct wait {

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -111,6 +113,28 @@ static int descriptors(void)
 	return n;
 }
 
+/* The host's are not shown; its own are. */
+static void show_interfaces(int fd)
+{
+	struct ifreq r[8] = { 0 };
+	struct ifconf c = { .ifc_len = sizeof r, .ifc_req = r };
+	int own = socket(AF_INET, SOCK_DGRAM, 0);
+
+	IS(ioctl(fd, SIOCGIFCONF, &c), -ENOTTY, "interfaces of a socket that leads outside");
+	strcpy(r[0].ifr_name, "lo");
+	IS(ioctl(fd, SIOCGIFADDR, &r[0]), -ENOTTY, "nor an address");
+	IS(ioctl(own, SIOCGIFADDR, &r[0]), 0, "of a socket of its own");
+	OK(((struct sockaddr_in *)&r[0].ifr_addr)->sin_addr.s_addr == htonl(INADDR_LOOPBACK), "its address");
+	IS(ioctl(own, SIOCGIFCONF, &c), 0, "all of them");
+	OK(c.ifc_len > 0 && strcmp(r[0].ifr_name, "lo") == 0, "lo among them");
+	c.ifc_req = NULL;
+	IS(ioctl(own, SIOCGIFCONF, &c), 0, "how many");
+	OK(c.ifc_len > 0, "some");
+	IS(ioctl(own, SIOCGIFCONF, NULL), -EFAULT, "no memory");
+	IS(ioctl(STDIN_FILENO, SIOCGIFCONF, &c), -ENOTTY, "no socket");
+	close(own);
+}
+
 static void test_blocking(void)
 {
 	union sa s;
@@ -149,6 +173,7 @@ static void test_blocking(void)
 	IS(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3), -ENOPROTOOPT, "SO_BINDTODEVICE");
 	IS(getsockopt(fd, SOL_SOCKET, 28 /* SO_PEERNAME */, &s, &len), -ENOPROTOOPT, "SO_PEERNAME");
 	IS(sendto(fd, "x", 1, MSG_FASTOPEN, &s.sa, sizeof s.v4), -EOPNOTSUPP, "MSG_FASTOPEN");
+	show_interfaces(fd);
 	IS(shutdown(fd, SHUT_WR), 0, "shutdown");
 	IS(read(fd, text, sizeof text), 0, "the server ends, too");
 	close(fd);
