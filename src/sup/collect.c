@@ -126,7 +126,6 @@ static void collect_own(struct sup *s, struct domain *d)
 		if (!v->host && !t->is_there(s, v))
 			vsk_free(&s->table, v);
 	}
-	collect_host(s);
 }
 
 /* --- a domain at its limit --------------------------------------------------------- */
@@ -195,23 +194,36 @@ static void learn_own(struct sup *s)
 		s->own_sockets = n;
 }
 
+/* Milliseconds, since the kernel goes through all of its tables: one domain must not have them all. */
+void sup_collect_domain(struct sup *s, struct domain *d)
+{
+	int64_t now = microseconds(CLOCK_MONOTONIC), start = microseconds(CLOCK_THREAD_CPUTIME_ID), took;
+
+	/* Those of the host are no list of the kernel's. */
+	if (now >= s->host_until) {
+		collect_host(s);
+		took = microseconds(CLOCK_THREAD_CPUTIME_ID) - start;
+		if (took > COSTLY_US)
+			s->host_until = now + 10 * took;
+	}
+	if (now < d->full_until)
+		return;
+	start = microseconds(CLOCK_THREAD_CPUTIME_ID);
+	collect_own(s, d);
+	took = microseconds(CLOCK_THREAD_CPUTIME_ID) - start;
+	if (took > COSTLY_US)
+		d->full_until = now + 10 * took;
+}
+
 bool sup_make_room(struct sup *s, struct domain *d, uint64_t most)
 {
-	int64_t now, start, took;
 
 	if (s->table.n == 0) /* not before: what it took to set up the domain is closed by now */
 		learn_own(s);
 	if (d->n_rows + d->n_forgotten < most)
 		return true;
 	forget_closed(s, d);
-	now = microseconds(CLOCK_MONOTONIC);
-	if (d->n_rows + d->n_forgotten < most || now < d->full_until)
-		return d->n_rows + d->n_forgotten < most;
-	/* Milliseconds, since the kernel goes through all of its tables: one domain must not have them all. */
-	start = microseconds(CLOCK_THREAD_CPUTIME_ID);
-	collect_own(s, d);
-	took = microseconds(CLOCK_THREAD_CPUTIME_ID) - start;
-	if (took > COSTLY_US)
-		d->full_until = now + 10 * took;
+	if (d->n_rows + d->n_forgotten >= most)
+		sup_collect_domain(s, d);
 	return d->n_rows + d->n_forgotten < most;
 }

@@ -60,6 +60,42 @@ static int64_t decide(struct call *c, struct vsk *v, const struct destination *t
 	return call_verdict(c, &ret->attempt, &ret->verdict);
 }
 
+static size_t count_open(const struct domain *d, const struct policy_rule *rule)
+{
+	const struct vsk *v;
+	size_t n = 0;
+
+	LIST_FOREACH(v, &d->rows, in_domain)
+		if (v->rule == rule && (v->status == VSK_CONNECTING || v->status == VSK_CONNECTED))
+			n += v->to || v->host || v->out; /* without any of these it is over */
+	return n;
+}
+
+static int64_t refuse(struct call *c, const struct policy_rule *rule, const char *why)
+{
+	struct err e;
+
+	(void)err_set(&e, EACCES, "container %s: a connection was refused: rule %s %s", c->domain->id, rule->id, why);
+	if (c->sup->complain && domain_may_record(c->domain))
+		c->sup->complain(&e);
+	return -EACCES;
+}
+
+/* What an allowing rule asks for beside that. */
+static int64_t limit(struct call *c, const struct decision *d)
+{
+	const struct policy_rule *rule = d->verdict.rule;
+	struct policy_options o;
+
+	policy_verdict_options(&d->verdict, &o);
+	if (rule && d->to && policy_options_need_relay(&o)) /* which admit.c refuses as far as it can see */
+		return refuse(c, rule, "has options that are served for the outside alone");
+	if (!rule || o.max_connections == 0 || count_open(c->domain, rule) < o.max_connections)
+		return 0;
+	sup_collect_domain(c->sup, c->domain); /* some may be closed by now */
+	return count_open(c->domain, rule) < o.max_connections ? 0 : refuse(c, rule, "has its \"maxConnections\"");
+}
+
 /* Gives the socket the source that its connection is to have. */
 static int64_t bind_source(struct call *c, struct target *t, const struct destination *to)
 {
@@ -163,6 +199,8 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 	struct decision d;
 	int64_t rc = decide(c, t->row, to, &d);
 
+	if (rc == 0)
+		rc = limit(c, &d);
 	if (rc == 0 && !to->domain && c->domain->gateway.fd < 0)
 		return -ENETUNREACH; /* allowed, but nothing leaves the fabric */
 	if (rc == 0 && t->row->wire != wire) /* what leads out is TCP */

@@ -94,11 +94,16 @@ int limbo_join(const struct limbo *l, const struct in6_addr *addr, uint16_t port
 	return fd_take(&fd);
 }
 
-void limbo_fail(const struct limbo *l, const struct in6_addr *addr, uint16_t port)
+void limbo_fail(const struct limbo *l, struct sockdiag *diag, const struct in6_addr *addr, uint16_t port,
+		uint64_t cookie)
 {
+	const struct sockaddr_in6 local = place(addr, port), remote = place(&l->at.addr, LIMBO_PORT);
 	const struct linger reset = { .l_onoff = 1 };
-	AUTO_FD int fd = limbo_join(l, addr, port);
+	AUTO_FD int fd = -1;
 
+	if (sockdiag_destroy_tcp6(diag, &local, &remote, cookie) != -EOPNOTSUPP)
+		return;
+	fd = limbo_join(l, addr, port);
 	if (fd >= 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }

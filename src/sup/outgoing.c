@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/outgoing.h"
 
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ struct outgoing {
 	struct watch near_watch, far_watch;
 	bool near_watched, far_watched;
 	struct loop_alarm grace;
+	struct relay_limits limits;
 	struct relay *pipe;        /* owned; then near and far are its */
 };
 
@@ -97,14 +99,21 @@ static int enter_limbo(struct outgoing *o, struct target *t)
 
 static void relay_ended(void *ctx)
 {
-	outgoing_drop(ctx);
+	struct outgoing *o = ctx;
+	struct err e;
+
+	(void)err_set(&e, EDQUOT, "container %s: a connection was ended: it had moved the %" PRIu64 " bytes of \"maxBytes\"",
+		      o->domain->id, o->limits.max_bytes);
+	if (relay_is_used_up(o->pipe) && o->sup->complain && domain_may_record(o->domain))
+		o->sup->complain(&e);
+	outgoing_drop(o);
 }
 
 static void start_relay(struct outgoing *o)
 {
 	unwatch(o);
 	o->relay = true;
-	o->pipe = relay_new(o->sup, &o->near, &o->far, relay_ended, o);
+	o->pipe = relay_new(o->sup, &o->near, &o->far, &o->limits, relay_ended, o);
 	if (!o->pipe)
 		outgoing_drop(o); /* both are closed, as the app sees */
 }
@@ -161,19 +170,7 @@ static void fail(struct outgoing *o, int error)
 	/* Nobody has heard it: those who poll the socket are to ask. */
 	v = vsk_find(&s->table, cookie);
 	if (v && v->error && port)
-		limbo_fail(&s->limbo, &at, port);
-}
-
-int outgoing_error(struct target *t)
-{
-	int error = t->row->error;
-
-	if (error == 0)
-		return 0;
-	t->row->error = 0;
-	limbo_leave(t->fd);
-	vsk_reset(&t->row->domain->sup->table, t->row);
-	return error;
+		limbo_fail(&s->limbo, &s->diag, &at, port, cookie);
 }
 
 static int pending_error(int fd)
@@ -184,6 +181,33 @@ static int pending_error(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		error = errno;
 	return error ? error : ECONNREFUSED;
+}
+
+/* After SO_ERROR has told it, connect() still says once that there was one. */
+#define TOLD (-1)
+
+int outgoing_error(struct target *t)
+{
+	int error = t->row->error;
+
+	if (error <= 0)
+		return 0;
+	t->row->error = TOLD;
+	(void)pending_error(t->fd); /* what the kernel made of it */
+	return error;
+}
+
+/* The same for connect(), after which the socket is as if it had never been tried. */
+static int take_error(struct target *t)
+{
+	int error = t->row->error;
+
+	if (error == 0)
+		return 0;
+	t->row->error = 0;
+	limbo_leave(t->fd);
+	vsk_reset(&t->row->domain->sup->table, t->row);
+	return error == TOLD ? ECONNABORTED : error;
 }
 
 /* The gateway knows the address by now, and the domain's policy does not let it through. */
@@ -303,7 +327,7 @@ static void leave_behind(struct outgoing *o)
 	if (o->near >= 0)
 		(void)setsockopt(o->near, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 	else if (o->port)
-		limbo_fail(&o->sup->limbo, &o->at, o->port);
+		limbo_fail(&o->sup->limbo, &o->sup->diag, &o->at, o->port, o->cookie);
 	(void)err_set(&e, EMLINK, "container %s: a socket was connected to the outside while a copy of it was under way in a "
 		      "message; that copy is dead", o->domain->id);
 	if (o->sup->complain && domain_may_record(o->domain))
@@ -359,7 +383,7 @@ static int64_t state_of(struct target *t, bool begin)
 
 	if (t->row->host)
 		return t->row->status == VSK_CONNECTED ? tell_connected(t) : -EINPROGRESS;
-	error = outgoing_error(t);
+	error = take_error(t);
 	if (error)
 		return -error;
 	if (!o)
@@ -451,12 +475,14 @@ int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_a
 	struct gateway_request r;
 	struct outgoing *o = outgoing_new(c, t, attempt);
 	bool nonblock = socket_nonblocking(t->fd);
+	struct policy_options options;
 	int64_t rc = 0;
 
-	(void)verdict;
 	if (!o)
 		return -ENOMEM;
-	o->relay = handoff_init(c->sup) < 0;
+	policy_verdict_options(verdict, &options);
+	o->limits = (struct relay_limits){ options.rate, options.burst, options.max_bytes };
+	o->relay = policy_options_need_relay(&options) || handoff_init(c->sup) < 0;
 	o->first = nonblock && !o->relay;
 	fill(&r, c, o, t);
 	if (!o->first)
@@ -489,7 +515,7 @@ int64_t outgoing_again(struct call *c, struct target *t)
 	int64_t rc;
 
 	if (v->error)
-		return -outgoing_error(t);
+		return -take_error(t);
 	if (o && o->first) /* the same call, interrupted and begun anew */
 		return wait_for(c, t, WAITS_FOR_BEGIN);
 	if (o && o->near < 0 && !o->pipe)

@@ -10,6 +10,7 @@
 #include "sup/sup.h"
 
 #define PIPE_SIZE (256 << 10) /* what is asked for; a user's share may be used up (pipe(7)) */
+#define PIECE 16384           /* under a rate no less than that is moved at once, as far as the burst allows */
 #define TURN_BYTES (1 << 20)  /* of one direction; the loop has others to serve */
 
 struct relay_side {
@@ -20,6 +21,7 @@ struct relay_side {
 	bool watched;
 	bool ended;        /* it sends no more */
 	bool shut;         /* it was told that nothing more comes */
+	uint64_t tokens;   /* bytes that may come from it now, under a rate */
 	int pipe[2];       /* owned; what came from it and the other could not take yet; -1: nothing */
 	size_t held;
 };
@@ -28,8 +30,60 @@ struct relay {
 	struct sup *sup;
 	void (*ended)(void *ctx);
 	void *ctx;
+	struct relay_limits limits;
+	uint64_t left;             /* of max_bytes */
+	bool used_up;
+	int64_t at;                /* loop_now() when tokens were counted */
+	struct loop_alarm refill;  /* set while a side has none */
 	struct relay_side side[2]; /* near, far */
 };
+
+/* --- limits ----------------------------------------------------------------------------- */
+
+static void count_tokens(struct relay *r)
+{
+	int64_t now = loop_now();
+	uint64_t more = (uint64_t)(now - r->at) * r->limits.rate / 1000;
+
+	if (r->limits.rate == 0 || more == 0)
+		return;
+	r->at = now;
+	for (unsigned i = 0; i < 2; i++) {
+		struct relay_side *s = &r->side[i];
+
+		s->tokens = r->limits.burst - s->tokens < more ? r->limits.burst : s->tokens + more;
+	}
+}
+
+/* How much of `most` may come from a side now. */
+static size_t allowed(const struct relay_side *s, size_t most)
+{
+	const struct relay *r = s->relay;
+
+	if (r->limits.rate && s->tokens < most)
+		most = (size_t)s->tokens;
+	/* One byte more than the limit is taken, to see that there is one. */
+	if (r->limits.max_bytes && r->left + 1 < most)
+		most = (size_t)r->left + 1;
+	return most;
+}
+
+/* False: that was one too many. */
+static bool take(struct relay_side *s, size_t n)
+{
+	struct relay *r = s->relay;
+
+	if (r->limits.rate)
+		s->tokens -= n;
+	if (!r->limits.max_bytes)
+		return true;
+	if (n > r->left) {
+		r->used_up = true;
+		return false;
+	}
+	r->left -= n;
+	return true;
+}
 
 /* --- pipes ------------------------------------------------------------------------------ */
 
@@ -78,9 +132,9 @@ void relay_pipes_fini(struct relay_pipes *p)
 /* --- one direction ------------------------------------------------------------------------ */
 
 /* Bytes, 0 at the end, -errno. */
-static ssize_t move(int from, int to)
+static ssize_t move(int from, int to, size_t most)
 {
-	ssize_t n = splice(from, NULL, to, NULL, PIPE_SIZE, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+	ssize_t n = splice(from, NULL, to, NULL, most, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 
 	return n < 0 ? -errno : n;
 }
@@ -94,7 +148,7 @@ static bool is_wait(ssize_t rc)
 static int drain(struct relay_side *from, struct relay_side *to)
 {
 	while (from->held) {
-		ssize_t n = move(from->pipe[0], to->fd);
+		ssize_t n = move(from->pipe[0], to->fd, from->held);
 
 		if (n < 0)
 			return is_wait(n) ? 0 : (int)n;
@@ -111,11 +165,14 @@ static int pump(struct relay_side *from, struct relay_side *to)
 	int rc = drain(from, to);
 
 	while (rc == 0 && from->held == 0 && !from->ended && moved < TURN_BYTES) {
+		size_t most = allowed(from, PIPE_SIZE);
 		ssize_t n;
 
+		if (most == 0)
+			break;
 		if (from->pipe[0] < 0 && !take_pipe(from->relay, from->pipe))
 			return -ENFILE;
-		n = move(from->fd, from->pipe[1]);
+		n = move(from->fd, from->pipe[1], most);
 		if (n <= 0)
 			give_pipe(from->relay, from->pipe);
 		if (n < 0)
@@ -123,6 +180,8 @@ static int pump(struct relay_side *from, struct relay_side *to)
 		from->ended = n == 0;
 		from->held = (size_t)n;
 		moved += (size_t)n;
+		if (!take(from, (size_t)n))
+			return -EDQUOT;
 		rc = drain(from, to);
 	}
 	if (rc == 0 && from->ended && from->held == 0 && !to->shut) {
@@ -134,12 +193,24 @@ static int pump(struct relay_side *from, struct relay_side *to)
 
 /* --- both ----------------------------------------------------------------------------------- */
 
+/* Enough for a piece worth the trouble, or for the burst. */
+static int64_t refill_after(const struct relay *r)
+{
+	uint64_t piece = r->limits.burst < PIECE ? r->limits.burst : PIECE;
+	uint64_t after = piece * 1000 / r->limits.rate;
+
+	return after < 1 ? 1 : after > 1000 ? 1000 : (int64_t)after;
+}
+
 /* A side of which nothing is wanted is not watched: it may have hung up, which the loop would tell for ever. */
 static void want(struct relay_side *s, const struct relay_side *other)
 {
-	uint32_t events = (!s->ended && s->held == 0 ? EPOLLIN : 0) | (other->held ? EPOLLOUT : 0);
+	bool reads = !s->ended && s->held == 0, may = allowed(s, 1) > 0;
+	uint32_t events = (reads && may ? EPOLLIN : 0) | (other->held ? EPOLLOUT : 0);
 	struct loop *l = &s->relay->sup->loop;
 
+	if (reads && !may && s->relay->refill.due == 0)
+		loop_set_alarm(l, &s->relay->refill, refill_after(s->relay));
 	if (events == 0) {
 		if (s->watched)
 			loop_remove(l, s->fd, &s->watch);
@@ -168,6 +239,7 @@ static void side_ready(struct watch *w, uint32_t events)
 	struct relay_side *other = s == &r->side[0] ? &r->side[1] : &r->side[0];
 	int rc = 0;
 
+	count_tokens(r);
 	if (events & EPOLLERR) { /* reset, or timed out */
 		if (!s->ended)
 			(void)pump(s, other);
@@ -190,15 +262,40 @@ static void side_ready(struct watch *w, uint32_t events)
 	want(other, s);
 }
 
-struct relay *relay_new(struct sup *s, int *near, int *far, void (*ended)(void *ctx), void *ctx)
+static void refilled(struct loop_alarm *a)
+{
+	struct relay *r = (struct relay *)((char *)a - offsetof(struct relay, refill));
+
+	count_tokens(r);
+	want(&r->side[0], &r->side[1]);
+	want(&r->side[1], &r->side[0]);
+}
+
+bool relay_is_used_up(const struct relay *r)
+{
+	return r->used_up;
+}
+
+struct relay *relay_new(struct sup *s, int *near, int *far, const struct relay_limits *limits, void (*ended)(void *ctx), void *ctx)
 {
 	struct relay *r = calloc(1, sizeof *r);
 
 	if (!r)
 		return NULL;
-	*r = (struct relay){ .sup = s, .ended = ended, .ctx = ctx };
+	*r = (struct relay){ .sup = s,
+			     .ended = ended,
+			     .ctx = ctx,
+			     .limits = *limits,
+			     .left = limits->max_bytes,
+			     .at = loop_now(),
+			     .refill = { .ring = refilled } };
+	if (r->limits.rate && r->limits.burst == 0)
+		r->limits.burst = r->limits.rate / 10 + 1;
 	for (unsigned i = 0; i < 2; i++)
-		r->side[i] = (struct relay_side){ .watch = { side_ready }, .relay = r, .pipe = { -1, -1 } };
+		r->side[i] = (struct relay_side){ .watch = { side_ready },
+						  .relay = r,
+						  .tokens = r->limits.burst,
+						  .pipe = { -1, -1 } };
 	r->side[0].fd = fd_take(near);
 	r->side[1].fd = fd_take(far);
 	for (unsigned i = 0; i < 2; i++) /* splice(2) asks the socket, whatever its flags say */
@@ -210,6 +307,7 @@ struct relay *relay_new(struct sup *s, int *near, int *far, void (*ended)(void *
 
 void relay_free(struct relay *r)
 {
+	loop_clear_alarm(&r->refill);
 	for (unsigned i = 0; i < 2; i++) {
 		struct relay_side *s = &r->side[i];
 

@@ -24,12 +24,21 @@ struct relay_pipes {
 };
 void relay_pipes_fini(struct relay_pipes *p);
 
+/* What it is under; zero: nothing. */
+struct relay_limits {
+	uint64_t rate;      /* bytes per second, each direction */
+	uint64_t burst;     /* bytes that may pass at once; 0: a tenth of a second's */
+	uint64_t max_bytes; /* both directions together; then both sides are reset */
+};
+
 /*
  * Takes both sockets on success. `ended` is called from the
  * loop when both sides are done, never from within this; it calls
  * relay_free(). NULL without memory.
  */
-struct relay *relay_new(struct sup *s, int *near, int *far, void (*ended)(void *ctx), void *ctx);
+struct relay *relay_new(struct sup *s, int *near, int *far, const struct relay_limits *limits, void (*ended)(void *ctx), void *ctx);
+/* It ended because it had moved all that it may. */
+bool relay_is_used_up(const struct relay *r);
 /* Closes both. */
 void relay_free(struct relay *r);
 

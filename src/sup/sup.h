@@ -116,6 +116,7 @@ struct sup {
 	struct limbo limbo;
 	struct alive handed, replaced; /* sockets of the host's; those that another took the place of */
 	uint64_t n_replaced;
+	int64_t host_until; /* microseconds of the monotonic clock: no costly look at which of them are closed */
 	struct handoff_defaults *defaults; /* owned; NULL: not known yet */
 	struct relay_pipes pipes;
 	struct fabric fabric;
@@ -225,6 +226,8 @@ void sup_collect(struct sup *s);
 size_t sup_count_sockets(void);
 /* Whether the domain has less than `most` sockets, after a look at which of them are closed where it seems not to. */
 bool sup_make_room(struct sup *s, struct domain *d, uint64_t most);
+/* The same for one domain, but not again at once when it took long. */
+void sup_collect_domain(struct sup *s, struct domain *d);
 /* The same in slices, beside whatever else there is to do; for a table that has grown. */
 void sup_collect_slowly(struct sup *s);
 

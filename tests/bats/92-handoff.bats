@@ -22,6 +22,7 @@ on_machine() # COMMAND...
 		shift
 		ip link set lo up
 		ip addr add 192.0.2.1/24 dev lo
+		ip addr add 192.0.2.3/24 dev lo
 		ip -6 addr add 2001:db8::1/64 dev lo nodad
 		ip link add name out type veth peer name sink
 		ip link set out up
@@ -120,5 +121,88 @@ TO_ALL='{"allow": "connect", "to": ["192.0.2.0/24:*", "198.51.100.0/24:*", "[200
 {b'from outside'}"
 	run -0 on_machine bash "$T/work.sh" "$T/www" "$VRUN" run -p "$T/app.json" -- node fetch.js
 	assert_output "from outside"
+	assert_nothing_left
+}
+
+@test "relayed connections behave as on any Linux, too" {
+	# Nothing is exchanged: a copy in a message works.
+	run -0 sandbox "{\"allow\": \"connect\", \"to\": \"192.0.2.1:7000-7002\", \"rate\": \"100MB/s\"}, $TO_ALL" \
+		env OUTSIDE_NATIVE=1 "$OUTSIDE" ask 192.0.2.1 7000 198.51.100.66
+	assert_contains "$output" " 0 failed"
+	assert_nothing_left
+}
+
+@test "rate, maxBytes and maxConnections hold" {
+	need_command python3
+	cat >"$T/limits.py" <<-'END'
+		import errno, socket, threading, time
+
+		def connected(a, p):
+		    s = socket.socket()
+		    s.settimeout(20)
+		    s.connect((a, p))
+		    return s
+
+		def push(s, n):
+		    s.sendall(b"x" * n)
+		    s.shutdown(socket.SHUT_WR)
+
+		def pull(s):
+		    n = 0
+		    while data := s.recv(65536):
+		        n += len(data)
+		    return n
+
+		a, b = connected("192.0.2.1", 7000), connected("192.0.2.1", 7000)
+		since = time.monotonic()
+		threads = [threading.Thread(target=push, args=(s, 2000000)) for s in (a, b)]
+		[t.start() for t in threads]
+		print(pull(a), pull(b))
+		took = time.monotonic() - since
+		print("at its rate" if 0.8 < took else f"too fast: {took}")
+
+		few = [connected("192.0.2.1", 7001) for _ in range(2)]
+		try:
+		    connected("192.0.2.1", 7001)
+		except OSError as e:
+		    print(errno.errorcode[e.errno])
+		few.pop().close()
+		few.append(connected("192.0.2.1", 7001))
+		print("again")
+
+		s = connected("192.0.2.3", 7000)
+		push(s, 50000)
+		print(pull(s))
+		s = connected("192.0.2.3", 7000)
+		try:
+		    push(s, 50001)
+		    pull(s)
+		except OSError as e:
+		    print(errno.errorcode[e.errno])
+	END
+	mkdir -p "$T/work"
+	cp "$T/limits.py" "$T/work"
+	run -0 --separate-stderr sandbox '{"allow": "connect", "to": "192.0.2.1:7000", "rate": "2MB/s", "burst": "100kB"},
+		{"id": "few", "allow": "connect", "to": "192.0.2.1:7001", "maxConnections": 2},
+		{"allow": "connect", "to": "192.0.2.3:7000", "maxBytes": "100kB"}' python3 limits.py
+	assert_output "2000000 2000000
+at its rate
+EACCES
+again
+50000
+ECONNRESET"
+	# shellcheck disable=SC2154 # set by run
+	assert_contains "$stderr" 'rule few has its "maxConnections"'
+	assert_contains "$stderr" 'it had moved the 100000 bytes of "maxBytes"'
+	assert_nothing_left
+}
+
+@test "options that are not served are refused before anything runs" {
+	for rule in '{"allow": "connect", "to": "db:5432", "rate": "1MB/s"}' \
+		'{"allow": "connect", "to": "192.0.2.1:53", "proto": "udp", "maxBytes": "1MB"}' \
+		'{"allow": "connect", "to": "192.0.2.1:53", "record": {"file": "x"}}'; do
+		run sandbox "$rule" true
+		assert_vrun_error "which"
+	done
 	assert_nothing_left
 }

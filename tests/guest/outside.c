@@ -173,7 +173,8 @@ static void test_blocking(void)
 	IS(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3), -ENOPROTOOPT, "SO_BINDTODEVICE");
 	IS(getsockopt(fd, SOL_SOCKET, 28 /* SO_PEERNAME */, &s, &len), -ENOPROTOOPT, "SO_PEERNAME");
 	IS(sendto(fd, "x", 1, MSG_FASTOPEN, &s.sa, sizeof s.v4), -EOPNOTSUPP, "MSG_FASTOPEN");
-	show_interfaces(fd);
+	if (!getenv("OUTSIDE_NATIVE"))
+		show_interfaces(fd);
 	IS(shutdown(fd, SHUT_WR), 0, "shutdown");
 	IS(read(fd, text, sizeof text), 0, "the server ends, too");
 	close(fd);
