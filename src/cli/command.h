@@ -9,6 +9,7 @@
 
 /* argv[0] is the command's name. Each returns the exit code of the program. */
 int cmd_run(int argc, char **argv);
+int cmd_up(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_sockets(int argc, char **argv);
 int cmd_log(int argc, char **argv);

@@ -22,6 +22,7 @@ struct command {
 
 static const struct command commands[] = {
 	{ "run", cmd_run, "run a bundle, or a command of this host, in a sandbox" },
+	{ "up", cmd_up, "run several bundles as one fabric" },
 	{ "ps", cmd_ps, "list running sandboxes" },
 	{ "sockets", cmd_sockets, "list their virtual sockets" },
 	{ "log", cmd_log, "show what a sandbox's policy decided" },

@@ -167,7 +167,7 @@ socket_bundle() # NAME POLICY
 	# A server that was put in later is reached by a client that was, too.
 	spawn server "$VRUN" --root "$ROOT" exec "$MARK-db" sh -c 'echo hello | nc -l -p 7000' </dev/null
 	wait_until listens
-	run -0 oci exec "$MARK-app" nc 10.88.0.20 7000
+	run -0 oci exec "$MARK-app" sh -c 'mkfifo /tmp/f && nc 10.88.0.20 7000 <>/tmp/f'
 	assert_output hello
 	wait_exit "${PID[server]}"
 	run oci exec "$MARK-app" nc -w 2 10.88.0.20 7001
