@@ -208,9 +208,10 @@ static bool may_start(const struct up *u, const struct app *a)
 	return a->phase == WAITING;
 }
 
+/* The one that has got ready may stand behind those that wait for it: so they are looked at afterwards. */
 static int go_on(struct up *u, struct err *e)
 {
-	for (size_t i = 0; i < u->file.n && !u->stopping; i++) {
+	for (size_t i = 0; i < u->file.n; i++) {
 		struct app *a = &u->apps[i];
 		int rc = a->phase == STARTED ? is_ready(u, a, e) : 0;
 
@@ -219,8 +220,12 @@ static int go_on(struct up *u, struct err *e)
 		if (rc == 0 && a->phase == STARTED && now_ms() - a->since > u->timeout)
 			rc = err_set(e, ETIMEDOUT, "%s does not listen at port %u after %lld s", a->b->name, a->b->ready,
 				     (long long)u->timeout / 1000);
-		if (rc >= 0 && may_start(u, a))
-			rc = start(u, a, e);
+		if (rc < 0)
+			return rc;
+	}
+	for (size_t i = 0; i < u->file.n; i++) {
+		int rc = may_start(u, &u->apps[i]) ? start(u, &u->apps[i], e) : 0;
+
 		if (rc < 0)
 			return rc;
 	}
