@@ -49,11 +49,39 @@ static int make_hosts(const struct policy *p, int dir)
 	return rc;
 }
 
-static int make_resolv_conf(int dir)
+static int make_resolv_conf(const struct policy *p, int dir)
 {
 	AUTO_FD int fd = openat(dir, "resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 
+	(void)p;
 	return fd < 0 ? -errno : fd_write_all(fd, resolv_conf, sizeof resolv_conf - 1);
+}
+
+static int clone_file(int dir, const char *name, int *ret_fd, struct err *e)
+{
+	AUTO_FD int fd = -1;
+	int rc = mount_clone(dir, name, false, &fd, e, name);
+
+	if (rc == 0)
+		rc = mount_change(fd, ATTRS, 0, MS_PRIVATE, -1, false);
+	if (rc == 0)
+		*ret_fd = fd_take(&fd);
+	return rc;
+}
+
+/* A file of a mount that is attached nowhere can be cloned from Linux 6.15 on. */
+static int clone_attached(int root, int dir, const char *name, int *ret_fd, struct err *e)
+{
+	AUTO_FD int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int rc = here < 0 ? -errno : mount_attach(dir, root);
+
+	if (rc < 0)
+		return err_num(e, -rc, "attaching the files of the network");
+	rc = clone_file(dir, name, ret_fd, e);
+	/* It covers the root: nothing goes on with it. */
+	if (fchdir(dir) < 0 || umount2(".", MNT_DETACH) < 0 || fchdir(here) < 0)
+		return err_sys(e, "detaching the files of the network");
+	return rc;
 }
 
 static int cover(int root, int dir, const char *name, const char *path, struct err *e)
@@ -64,34 +92,37 @@ static int cover(int root, int dir, const char *name, const char *path, struct e
 
 	if (rc < 0)
 		return 0; /* read-only, or not a file: the app asks nobody then */
-	rc = mount_clone(dir, name, false, &fd, e, name);
-	if (rc == 0)
-		rc = mount_change(fd, ATTRS, 0, MS_PRIVATE, -1, false);
+	rc = clone_file(dir, name, &fd, e);
+	if (rc == -EINVAL)
+		rc = clone_attached(root, dir, name, &fd, e);
 	if (rc == 0)
 		rc = mount_attach(fd, target);
 	return rc < 0 ? err_num(e, -rc, "mount on %s", path) : 0;
 }
 
-int netfiles_mount(const struct launch *l, int root, struct err *e)
+/* In a mount of its own: one that was attached once and detached is nobody's any more. */
+static int mount_file(const struct launch *l, int root, const char *name, const char *path,
+		      int (*make)(const struct policy *p, int dir), struct err *e)
 {
 	static const char *const data[] = { "mode=0755", "size=1m" };
-	const struct bundle *b = l->bundle;
 	AUTO_FD int dir = -1;
 	int rc;
 
-	if (!l->supervised)
+	if (is_mounted(l->bundle, path))
 		return 0;
 	rc = mount_new("tmpfs", "vrun", data, 2, 0, &dir, e);
 	if (rc < 0)
 		return rc;
-	rc = make_hosts(&l->opt->policy->policy, dir);
-	if (rc == 0)
-		rc = make_resolv_conf(dir);
-	if (rc < 0)
-		return err_num(e, -rc, "/etc/hosts and /etc/resolv.conf");
-	if (!is_mounted(b, "/etc/hosts"))
-		rc = cover(root, dir, "hosts", "/etc/hosts", e);
-	if (rc == 0 && !is_mounted(b, "/etc/resolv.conf"))
-		rc = cover(root, dir, "resolv.conf", "/etc/resolv.conf", e);
-	return rc;
+	rc = make(&l->opt->policy->policy, dir);
+	return rc < 0 ? err_num(e, -rc, "%s", path) : cover(root, dir, name, path, e);
+}
+
+int netfiles_mount(const struct launch *l, int root, struct err *e)
+{
+	int rc;
+
+	if (!l->supervised)
+		return 0;
+	rc = mount_file(l, root, "hosts", "/etc/hosts", make_hosts, e);
+	return rc < 0 ? rc : mount_file(l, root, "resolv.conf", "/etc/resolv.conf", make_resolv_conf, e);
 }

@@ -9,8 +9,8 @@
 #
 # With --systemd the machine has systemd, its bus, and a user manager for uid
 # 1000, copied from the host that this runs on. With --launcher it has the
-# program VRUN, what that needs, a disk and a user, and runs launcher.sh and
-# limits.sh; with both only limits.sh, which systemd matters to.
+# program VRUN, what that needs, a disk and a user, and runs launcher.sh,
+# fabric.sh and limits.sh; with both only limits.sh, which systemd matters to.
 # FLAVOUR is the kernel's package without "linux-image-" and machine, "cloud"
 # or "6.12-cloud"; what apt does not know is skipped.
 #
@@ -71,7 +71,8 @@ fetch_kernel()
 	mkdir -p "$work/unpack" "$modules"
 	(cd "$work/unpack" && apt-get download -qq "$name" >&2)
 	dpkg-deb --fsys-tarfile "$work"/unpack/*.deb | tar -x -C "$work/unpack" --wildcards \
-		'./boot/vmlinuz-*' '*/overlay.ko*' '*/loop.ko*'
+		'./boot/vmlinuz-*' '*/overlay.ko*' '*/loop.ko*' \
+		'*/veth.ko*' '*/inet_diag.ko*' '*/tcp_diag.ko*' '*/unix_diag.ko*' || :
 	find "$work/unpack" -name '*.ko*' -exec cp -t "$modules" {} +
 	! ls "$modules"/*.xz >/dev/null 2>&1 || xz -d "$modules"/*.xz
 	mv "$work"/unpack/boot/vmlinuz-* "$kernel"
@@ -131,10 +132,15 @@ add_launcher()
 	done
 	mkdir -p "$tree/tests-data"
 	[[ -z $modules ]] || cp "$modules"/*.ko "$tree/tests-data/"
-	cp "$here/../bats/config.json" "$tree/tests-data/"
+	cp "$here/../bats/config.json" "$here/common.sh" "$tree/tests-data/"
 	install -D -m 755 "$here/limits.sh" "$tree/tests/limits.sh"
 	if [[ -z $with_systemd ]]; then
 		install -D -m 755 "$here/launcher.sh" "$tree/tests/launcher.sh"
+		install -D -m 755 "$here/fabric.sh" "$tree/tests/fabric.sh"
+		add "$(dirname "$launcher")/vrun-resolver" /usr/bin/vrun-resolver
+		for file in flows unixes; do
+			install -D "$(dirname "$launcher")/tests/guest/$file" "$tree/tests-data/rootfs/bin/$file"
+		done
 		printf 'user:x:1000:1000::/disk/user:/bin/sh\n' >>"$tree/etc/passwd"
 		printf 'root:x:0:\nuser:x:1000:\n' >>"$tree/etc/group"
 	fi
