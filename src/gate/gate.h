@@ -27,6 +27,7 @@
 #define GATE_CANDIDATES_MAX 8   /* addresses that a connection is tried with */
 #define GATE_LOOKUPS_MAX 256    /* names that are being looked up */
 #define GATE_NAMES_MAX 2048     /* in the cache */
+#define GATE_FLOWS_MAX 2048     /* of datagrams */
 
 struct gate;
 
@@ -109,6 +110,8 @@ struct gate {
 	struct gate_names *names; /* owned */
 	LIST_HEAD(, gate_job) jobs[GATE_JOB_BUCKETS];
 	unsigned n_jobs;
+	LIST_HEAD(, relay) relays; /* flows (flow.c) */
+	unsigned n_relays;
 };
 
 /* False: too many, or that id is in use (which ends the gateway). */
@@ -162,6 +165,9 @@ void gate_resolve(struct gate *g, const struct gateway_request *r); /* resolve.c
 void gate_publish(struct gate *g, const struct gateway_request *r); /* publish.c */
 /* GATEWAY_OPEN and GATEWAY_SHUT. */
 void gate_publish_open(struct gate *g, const struct gateway_request *r);
+
+void gate_flow(struct gate *g, const struct gateway_request *r); /* flow.c */
+void gate_flows_fini(struct gate *g);
 
 /* Hears those who put another policy in force at the listening socket, which it takes. */
 int gate_control_init(struct gate *g, int fd, int64_t owner, struct err *e);

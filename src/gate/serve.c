@@ -113,6 +113,9 @@ static void request(struct gate *g, const struct gateway_request *r)
 	case GATEWAY_PUBLISH:
 		gate_publish(g, r);
 		break;
+	case GATEWAY_FLOW:
+		gate_flow(g, r);
+		break;
 	case GATEWAY_OPEN:
 	case GATEWAY_SHUT:
 		gate_publish_open(g, r);
@@ -120,8 +123,6 @@ static void request(struct gate *g, const struct gateway_request *r)
 	case GATEWAY_CANCEL:
 		cancel(g, r);
 		break;
-	default:
-		gate_tell_failed(g, r->id, EOPNOTSUPP);
 	}
 }
 
@@ -156,5 +157,6 @@ int gate_serve(struct gate *g, struct err *e)
 
 			j->end(g, j);
 		}
+	gate_flows_fini(g);
 	return rc < 0 ? err_num(e, -rc, "epoll") : 0;
 }

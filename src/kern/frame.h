@@ -34,6 +34,22 @@ enum frame_kind {
  */
 enum frame_kind frame_read(const uint8_t *frame, size_t len, struct frame_ends *ret, size_t *ret_payload);
 
+/*
+ * Of a frame that is FRAME_DATAGRAM: where its bytes begin, and how many each
+ * datagram has: one frame may carry several, of that size but the last (UDP_SEGMENT).
+ */
+size_t frame_payload_at(const uint8_t *frame);
+size_t frame_payload_size(const uint8_t *frame, size_t payload);
+
+/*
+ * Makes a frame of a datagram whose bytes are at frame + FRAME_PAYLOAD(v4)
+ * already, or of the error that one with these ends did not find its port. Returns
+ * its length; 0: too long. frame_address() follows.
+ */
+#define FRAME_PAYLOAD(v4) (FRAME_HEADS + ((v4) ? 20U : 40U) + 8U)
+size_t frame_write(uint8_t *frame, const struct frame_ends *e, size_t payload);
+size_t frame_write_error(uint8_t *frame, const struct frame_ends *e);
+
 /* Addresses the frame to an interface. */
 void frame_address(uint8_t *frame, const uint8_t mac[6]);
 

@@ -36,7 +36,7 @@ enum gateway_kind {
 	GATEWAY_PUBLISH,   /* takes addr and port of the machine for local_port of the domain; PUBLISHED or FAILED */
 	GATEWAY_OPEN,      /* id of a PUBLISH: somebody listens in the domain, so the gateway does: ARRIVED. No answer. */
 	GATEWAY_SHUT,      /* nobody does any more; the port stays taken. No answer. */
-	GATEWAY_FLOW,      /* a UDP flow; CONNECTED with a socket pair's end, FAILED or DENIED */
+	GATEWAY_FLOW,      /* a UDP flow; of a name by want_v6; CONNECTED with a pair's end, FAILED or DENIED */
 	GATEWAY_CANCEL,    /* nobody waits for the answer to that id any more. No answer. */
 	/* from the gateway */
 	GATEWAY_CONNECTING, /* with a TCP socket that is connecting, the only candidate: the last answer */
@@ -86,6 +86,15 @@ struct gateway_answer {
 	uint32_t ttl;  /* seconds */
 	uint32_t n;
 	struct addr addresses[GATEWAY_ADDRESSES_MAX]; /* of CONNECTED and CONNECTING: the one taken */
+};
+
+/*
+ * What goes through the pair of a flow: a message for each datagram, this and
+ * then its bytes. With an error from the gateway, which has no bytes, one that was
+ * sent did not arrive.
+ */
+struct gateway_datagram {
+	int32_t error; /* positive errno */
 };
 
 /*

@@ -112,8 +112,8 @@ static int64_t decide(struct call *c, int fd, const struct addr *to, uint16_t po
 	decide_connect(c->sup, c->domain, POLICY_UDP, NULL, to, port, &d);
 	if (!d.verdict.allow && quiet && (d.name || d.host || (d.to && lookup_may_know(c->domain, d.to))))
 		return 0;
-	if (d.verdict.allow) /* but nothing leaves the fabric */
-		return d.to ? 0 : -ENETUNREACH;
+	if (d.verdict.allow)
+		return d.to || c->domain->gateway.fd >= 0 ? 0 : -ENETUNREACH;
 	return call_verdict(c, &d.attempt, &d.verdict);
 }
 

@@ -101,7 +101,7 @@ struct domain {
 	struct faddr_list addrs;
 	size_t n_addrs;
 	TAILQ_HEAD(, flow) flows; /* that it began */
-	size_t n_flows;
+	size_t n_flows, n_out; /* n_out: to the outside */
 	size_t n_waits;
 	struct rate rate;   /* of its calls */
 	int64_t resume_at;  /* milliseconds of the monotonic clock; 0: its listener is watched */

@@ -52,6 +52,7 @@ static int find(struct flows *f, const struct frame_ends *e, struct flow **ret)
 
 static void flow_free(struct flows *f, struct flow *w)
 {
+	flow_out_end(w);
 	LIST_REMOVE(w, by_hash);
 	TAILQ_REMOVE(&w->from->flows, w, in_domain);
 	w->from->n_flows--;
@@ -125,7 +126,7 @@ static struct flow *open_flow(struct sup *s, struct domain *from, const struct f
 		return NULL;
 	decide_connect(s, from, POLICY_UDP, &e->from, &e->to, e->to_port, &d);
 	w->to = d.verdict.allow && d.to != from ? d.to : NULL;
-	w->denied = !w->to;
+	w->denied = !w->to && !(d.verdict.allow && !d.to && flow_out_begin(s, w, &d));
 	w->rule = decision_rule(&d, from);
 	decision_count(&d, from);
 	if (domain_may_record(from))
@@ -149,7 +150,7 @@ bool flow_is_open(struct sup *s, const struct domain *d, const struct addr *own,
 	return false;
 }
 
-static void deliver(struct sup *s, const struct domain *to, size_t len)
+void flow_deliver(struct sup *s, const struct domain *to, size_t len)
 {
 	frame_address(s->flows.buffer, to->net.mac);
 	/* What finds no room is lost, as datagrams are. */
@@ -190,7 +191,20 @@ static void pass_datagram(struct sup *s, struct domain *from, const struct frame
 	w->bytes[way] += payload;
 	TAILQ_REMOVE(&w->from->flows, w, in_domain);
 	TAILQ_INSERT_TAIL(&w->from->flows, w, in_domain);
-	deliver(s, way ? w->from : w->to, len);
+	if (w->out)
+		flow_out_send(s, w, payload);
+	else
+		flow_deliver(s, way ? w->from : w->to, len);
+}
+
+void flow_answered(struct flow *w, size_t payload)
+{
+	w->last = loop_now();
+	w->answered = true;
+	w->packets[1]++;
+	w->bytes[1] += payload;
+	TAILQ_REMOVE(&w->from->flows, w, in_domain);
+	TAILQ_INSERT_TAIL(&w->from->flows, w, in_domain);
 }
 
 /* A datagram did not arrive: to whoever sent it, if it passed here. */
@@ -199,8 +213,8 @@ static void pass_error(struct sup *s, const struct domain *d, const struct frame
 	struct flow *w;
 	int way = has_address(d, &e->to) ? find(&s->flows, e, &w) : -1;
 
-	if (way >= 0 && !w->denied)
-		deliver(s, way ? w->to : w->from, len);
+	if (way >= 0 && !w->denied && !w->out)
+		flow_deliver(s, way ? w->to : w->from, len);
 }
 
 static void read_frames(struct sup *s, struct domain *d, unsigned most)

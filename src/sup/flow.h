@@ -17,6 +17,9 @@
  * answer while the flow lives; flows that are silent end. A denial is kept, too,
  * so that it is on record once.
  *
+ * A flow to the outside is the same with one side: the domain's gateway has a
+ * socket of the host's for each (flow_out.c), and frames from there are made here.
+ *
  * Apps cannot make frames (no raw sockets), but what comes is not trusted to
  * be well-formed all the same (kern/frame.h).
  */
@@ -42,7 +45,8 @@ struct domain;
 struct flow {
 	LIST_ENTRY(flow) by_hash;
 	TAILQ_ENTRY(flow) in_domain; /* of the first sender, the longest silent first */
-	struct domain *from, *to;    /* to: NULL in a denial */
+	struct domain *from, *to;    /* to: NULL in a denial, and to the outside */
+	struct flow_out *out;        /* owned; to the outside, or NULL */
 	uint64_t id;                 /* among those of the socket table */
 	struct frame_ends ends;      /* as the first datagram had them */
 	const struct policy_rule *rule;
@@ -58,6 +62,22 @@ struct flows {
 	size_t n;
 	uint8_t buffer[FRAME_MAX];
 };
+
+/* --- flow_out.c ------------------------------------------------------------------- */
+
+struct decision;
+
+#define FLOW_OUT_MAX 1024 /* of one domain, at a time: each has a descriptor */
+
+/* Begins a flow to the outside, that was decided on. False: there is no way out. */
+bool flow_out_begin(struct sup *s, struct flow *w, const struct decision *d);
+/* What a frame in the buffer carries, to the outside. */
+void flow_out_send(struct sup *s, struct flow *w, size_t payload);
+void flow_out_end(struct flow *w);
+/* --- flow.c again --- */
+/* A frame in the buffer to a domain; one that came for a flow, and an error about what it sent. */
+void flow_deliver(struct sup *s, const struct domain *to, size_t len);
+void flow_answered(struct flow *w, size_t payload);
 
 void flows_init(struct flows *f);
 /* A domain whose network is set up: 0 or -errno; and one that ends. */

@@ -183,7 +183,7 @@ static void put_flows(struct query_reader *r)
 				continue;
 			if (is_about(r, f->from))
 				put(r, line, rows_flow_json(f, false, line));
-			if (is_about(r, f->to))
+			if (f->to && is_about(r, f->to))
 				put(r, line, rows_flow_json(f, true, line));
 		}
 	if (r->bucket == FLOW_BUCKETS)

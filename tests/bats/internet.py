@@ -16,6 +16,8 @@ import socket
 import struct
 import sys
 
+IP_PKTINFO = 8  # linux/in.h
+IPV6_FREEBIND = 78  # linux/in6.h
 TYPES = {1: "A", 28: "AAAA", 16: "TXT"}
 
 
@@ -54,6 +56,14 @@ def answer(data, zone_file, log):
     return out
 
 
+def back(c):
+    """From the address that it was sent to."""
+    level, kind, data = c
+    if level == socket.IPPROTO_IP:
+        return level, kind, struct.pack("=I", 0) + data[4:8] + bytes(4)
+    return level, kind, data[:16] + bytes(4)
+
+
 def plain(a):
     return a[7:] if a.startswith("::ffff:") else a
 
@@ -67,6 +77,10 @@ def main():
         s = socket.socket(family, socket.SOCK_DGRAM)
         if family == socket.AF_INET6:
             s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            s.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+        else:
+            s.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         s.bind((address, 7))
         echoes.append(s)
     listeners = []
@@ -91,8 +105,8 @@ def main():
                 if out:
                     s.sendto(out, peer)
             elif s in echoes:
-                data, peer = s.recvfrom(65536)
-                s.sendto(data, peer)
+                data, to, _, peer = s.recvmsg(65536, 256)
+                s.sendmsg([data], [back(c) for c in to], 0, peer)
             elif s in listeners:
                 c, peer = s.accept()
                 here = c.getsockname()

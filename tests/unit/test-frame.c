@@ -78,12 +78,63 @@ static void test_errors(void)
 	TAP_INT(with(f, len, 61, 6), FRAME_OTHER, "about TCP");
 }
 
+/* The sum of RFC 1071 over what lies between, with the addresses before it: 0xffff when it is right. */
+static unsigned sum_of(const uint8_t *frame, size_t addresses, size_t n, size_t at, size_t len, long pseudo)
+{
+	unsigned long s = (unsigned long)(pseudo + (long)len);
+
+	for (size_t i = 0; i < n; i += 2)
+		s += (unsigned)frame[addresses + i] << 8 | frame[addresses + i + 1];
+	for (size_t i = 0; i < len; i++)
+		s += i % 2 ? frame[at + i] : (unsigned)frame[at + i] << 8;
+	while (s >> 16)
+		s = (s & 0xffff) + (s >> 16);
+	return (unsigned)s;
+}
+
+static void test_writing(void)
+{
+	static const char *const addresses[][2] = { { "10.88.0.10", "192.0.2.1" }, { "fd00::10", "2001:db8::1" } };
+	static uint8_t f[FRAME_MAX];
+
+	for (size_t i = 0; i < 2; i++) {
+		bool is4 = i == 0;
+		struct frame_ends e = { .from_port = 5000, .to_port = 53 };
+		size_t head = FRAME_HEADS + (is4 ? 20 : 40), at = FRAME_PAYLOAD(is4), len;
+
+		(void)addr_parse(addresses[i][0], &e.from, NULL);
+		(void)addr_parse(addresses[i][1], &e.to, NULL);
+		memset(f, 0xee, sizeof f);
+		memcpy(f + at, "hello", 5);
+		len = frame_write(f, &e, 5);
+		TAP_INT(frame_read(f, len, &ends, &payload), FRAME_DATAGRAM, "%s: what is written is a datagram", addresses[i][0]);
+		TAP_OK(payload == 5 && memcmp(&ends, &e, sizeof e) == 0, "with these ends");
+		TAP_OK(frame_payload_at(f) == at && frame_payload_size(f, 5) == 5 && memcmp(f + at, "hello", 5) == 0, "and bytes");
+		TAP_INT(sum_of(f, FRAME_HEADS + (is4 ? 12 : 8), is4 ? 8 : 32, head, 13, 17), 0xffff, "its checksum is right");
+		if (is4)
+			TAP_INT(sum_of(f, 0, 0, FRAME_HEADS, 20, -20), 0xffff, "that of the head, too");
+		TAP_INT(frame_write(f, &e, 65000), at + 65000, "a long one");
+		TAP_INT(frame_write(f, &e, 65535), 0, "one that is too long");
+		len = frame_write_error(f, &e);
+		TAP_INT(frame_read(f, len, &ends, &payload), FRAME_ERROR, "an error");
+		TAP_OK(memcmp(&ends, &e, sizeof e) == 0, "about it");
+		TAP_INT(is4 ? sum_of(f, 0, 0, head, len - head, -(long)(len - head)) :
+			      sum_of(f, FRAME_HEADS + 8, 32, head, len - head, 58), 0xffff, "its checksum is right");
+	}
+	f[1] = 5; /* VIRTIO_NET_HDR_GSO_UDP_L4 */
+	f[4] = 2;
+	f[5] = 0;
+	TAP_OK(frame_payload_size(f, 5) == 2 && frame_payload_size(f, 2) == 2 && frame_payload_size(f, 1) == 1,
+	       "several datagrams in one frame");
+}
+
 int main(void)
 {
 	const uint8_t mac[6] = { 2, 'v', 'r', 'n', 0, 7 };
 
 	test_datagrams();
 	test_errors();
+	test_writing();
 	frame_address(v4, mac);
 	TAP_OK(memcmp(v4 + 10, mac, 6) == 0 && v4[9] == 0 && v4[16] == 0, "addressed to an interface");
 	return tap_done();
