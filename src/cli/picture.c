@@ -227,8 +227,8 @@ static int draw_socket(struct picture *p, const json_t *row, struct err *e)
 		return 0; /* with itself */
 	if (!to && addr_kind(&a) == ADDR_LOOPBACK)
 		return 0;
-	return graph_add_seen(&p->graph, from, to ?: addr_format(&a, text, sizeof text), GRAPH_DID, udp ? POLICY_UDP : POLICY_TCP,
-			      port, 1, e);
+	return graph_add_open(&p->graph, from, to ?: addr_format(&a, text, sizeof text), udp ? POLICY_UDP : POLICY_TCP,
+			      port, e);
 }
 
 int picture_draw(struct picture *p, struct err *e)
@@ -237,9 +237,9 @@ int picture_draw(struct picture *p, struct err *e)
 	int rc = graph_add_policies(&p->graph, &p->fabric, e);
 	size_t i;
 
-	json_array_foreach(p->sockets, i, o)
-		rc = rc < 0 ? rc : draw_socket(p, o, e);
 	json_array_foreach(p->records, i, o)
 		rc = rc < 0 ? rc : draw_record(p, o, e);
+	json_array_foreach(p->sockets, i, o)
+		rc = rc < 0 ? rc : draw_socket(p, o, e);
 	return rc;
 }

@@ -88,13 +88,14 @@ static struct graph_edge *find_edge(struct graph *g, const struct graph_node *fr
 
 /* --- what happened --------------------------------------------------------------------------- */
 
-static int count_port(struct graph_edge *edge, enum policy_proto proto, uint16_t port, uint64_t count, struct err *e)
+static int count_port(struct graph_edge *edge, enum policy_proto proto, uint16_t port, uint64_t count, bool recorded,
+		      struct err *e)
 {
 	struct graph_port *v = edge->ports;
 
 	for (size_t i = 0; i < edge->n_ports; i++)
 		if (v[i].proto == proto && v[i].port == port) {
-			v[i].count += count;
+			v[i].count += recorded || !v[i].recorded ? count : 0;
 			return 0;
 		}
 	if (edge->n_ports == GRAPH_PORTS_MAX) {
@@ -110,7 +111,7 @@ static int count_port(struct graph_edge *edge, enum policy_proto proto, uint16_t
 		edge->ports = v;
 		edge->room = room;
 	}
-	v[edge->n_ports++] = (struct graph_port){ proto, port, count };
+	v[edge->n_ports++] = (struct graph_port){ proto, port, count, recorded };
 	return 0;
 }
 
@@ -120,7 +121,16 @@ int graph_add_seen(struct graph *g, const char *from, const char *to, enum graph
 	const struct graph_node *a = graph_find(g, from), *b = a ? graph_find(g, to) : NULL;
 	struct graph_edge *edge = b ? find_edge(g, a, b, kind) : NULL;
 
-	return edge ? count_port(edge, proto, port, count, e) : 0; /* it is counted as dropped */
+	return edge ? count_port(edge, proto, port, count, true, e) : 0; /* it is counted as dropped */
+}
+
+int graph_add_open(struct graph *g, const char *from, const char *to, enum policy_proto proto, uint16_t port,
+		   struct err *e)
+{
+	const struct graph_node *a = graph_find(g, from), *b = a ? graph_find(g, to) : NULL;
+	struct graph_edge *edge = b ? find_edge(g, a, b, GRAPH_DID) : NULL;
+
+	return edge ? count_port(edge, proto, port, 1, false, e) : 0;
 }
 
 /* --- what is allowed --------------------------------------------------------------------------- */

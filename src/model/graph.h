@@ -44,6 +44,7 @@ struct graph_port {
 	enum policy_proto proto;
 	uint16_t port; /* 0: a look-up */
 	uint64_t count;
+	bool recorded; /* graph_add_seen() has counted it */
 };
 
 struct graph_edge {
@@ -74,6 +75,10 @@ const struct graph_node *graph_find(struct graph *g, const char *name);
 /* Something that happened `count` times. -ENOMEM. */
 int graph_add_seen(struct graph *g, const char *from, const char *to, enum graph_edge_kind kind,
 		   enum policy_proto proto, uint16_t port, uint64_t count, struct err *e);
+
+/* A connection that is open. It is not counted where records have counted it already: they come first. */
+int graph_add_open(struct graph *g, const char *from, const char *to, enum policy_proto proto, uint16_t port,
+		   struct err *e);
 
 /* In Graphviz' language. */
 void graph_write_dot(const struct graph *g, FILE *f);

@@ -114,6 +114,13 @@ static void test_texts(void)
 	TAP_HAS(dot, "\"\\\\xe2\\\\x80\\\\xaegnp.exe\"", "and what turns text around");
 	TAP_HAS(dot, "25/tcp (2)", "what happened more than once is counted");
 	free(dot);
+	TAP_INT(graph_add_open(&g, "web", "db", POLICY_TCP, 80, &err), 0, "an open connection");
+	TAP_INT(graph_add_open(&g, "web", "db", POLICY_TCP, 80, &err), 0, "and another one");
+	TAP_INT(graph_add_seen(&g, "web", "db", GRAPH_DID, POLICY_TCP, 443, 5, &err), 0, "some on record");
+	TAP_INT(graph_add_open(&g, "web", "db", POLICY_TCP, 443, &err), 0, "one of which is open");
+	dot = dot_of(&g);
+	TAP_HAS(dot, "80/tcp (2)\\n443/tcp (5)", "is counted once");
+	free(dot);
 	graph_fini(&g);
 }
 
