@@ -191,6 +191,20 @@ void attempts_note(const struct audit_record *r)
 	note_other(r);
 }
 
+void attempts_address(struct domain *d, const struct policy_attempt *at, const struct addr *address)
+{
+	struct policy_attempt by_address = { .kind = ATTEMPT_CONNECT,
+					     .proto = at->proto,
+					     .port = at->port,
+					     .peer = { .kind = PARTY_ADDR, .addr = address } };
+	struct policy_verdict v;
+
+	if (!d->attempts || at->peer.kind != PARTY_NAME || addr_kind(address) == ADDR_PUBLIC)
+		return;
+	policy_decide_bounded(&d->policy, domain_ceiling(d), &by_address, &v);
+	note(d->attempts, &by_address, &v, 0);
+}
+
 char *attempts_text(const struct attempts *a)
 {
 	const struct attempt_seen *s;

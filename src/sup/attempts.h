@@ -11,8 +11,10 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+struct addr;
 struct audit_record;
 struct domain;
+struct policy_attempt;
 
 #define ATTEMPTS_BYTES 98304 /* of all of them: the end of a domain is told in one message */
 #define ATTEMPTS_BUCKETS 256
@@ -37,6 +39,12 @@ void attempts_free(struct attempts *a); /* NULL is fine */
 
 /* Something was decided: what it is for the domain, and for the other one of the fabric. Either may not want to know. */
 void attempts_note(const struct audit_record *r);
+
+/*
+ * A name was connected to at this address: one that is not public needs a rule
+ * of its own. Does nothing for a domain that nobody asks about.
+ */
+void attempts_address(struct domain *d, const struct policy_attempt *at, const struct addr *address);
 
 /*
  * A JSON array of {"decision", "reason", "what", "peer", "attempt", "line" or

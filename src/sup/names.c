@@ -247,6 +247,10 @@ static void withheld(struct domain *d, struct lookup *l, const struct gateway_an
 	struct policy_verdict v;
 	struct audit_record r = { .domain = d, .call = "resolve", .attempt = &at, .verdict = &v };
 
+	if (d->attempts) { /* for which port it is wanted shows when it is connected to */
+		names_pretend(d, l);
+		return;
+	}
 	l->result = LOOKUP_FOUND;
 	l->why = LOOKUP_WHY_FILTERED;
 	policy_decide_bounded(&d->policy, domain_ceiling(d), &at, &v);

@@ -294,6 +294,8 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 		fd = -1;
 		if (v && a->n)
 			v->real = a->addresses[0];
+		if (a->n)
+			attempts_address(o->domain, &o->attempt, &a->addresses[0]);
 		o->connecting = a->kind == GATEWAY_CONNECTING;
 		have(o);
 		break;
