@@ -279,24 +279,21 @@ typing_from() # FROM COMMAND TO
 		    print("second:", e.strerror, flush=True)
 	EOF
 	mkfifo answers
-	spawn answers sh -c 'exec 9>answers; read -r _ <interrupted; printf "n\nn\n" >&9; read -r _ <interrupted'
-	mkfifo interrupted
+	exec {keys}<>answers
 	spawn app typing_from answers "'$VRUN' learn --ask -o web.json --id '$MARK-web' -- python3 app.py" out
+	wait_path out
 	wait_until grep -q interrupted out
-	echo >interrupted
+	printf 'n\nn\n' >&"$keys"
 	wait_exit "${PID[app]}"
 	assert_contains "$(<out)" "second: Permission denied"
-	echo >interrupted
-	wait_exit "${PID[answers]}"
 	# And ended in the middle of a question.
-	rm answers
-	mkfifo answers
-	spawn answers sh -c 'exec sleep 1000 >answers'
 	spawn app typing_from answers "'$VRUN' learn --ask -o web2.json --id '$MARK-web2' -- bash -c 'exec 3<>/dev/tcp/10.88.0.11/5432'" out2
+	wait_path out2
 	wait_until grep -q "wants to" out2
 	"$VRUN" kill "$MARK-web2" KILL
-	kill "${PID[answers]}"
+	printf 'y\n' >&"$keys"
 	wait_exit "${PID[app]}"
+	exec {keys}>&-
 	wait_until sandbox_gone "$MARK-web2"
 }
 
