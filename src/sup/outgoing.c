@@ -14,6 +14,7 @@
 #include "sup/sup.h"
 #include "sup/transport.h"
 
+#define LATE_MS 5 /* of an app that waits, until its socket enters limbo */
 #define GRACE_MS 20 /* for a call that brings the host's socket, when a server speaks first */
 
 /* What a wait has as its error at its deadline tells which kind it is. */
@@ -31,6 +32,7 @@ struct outgoing {
 	uint64_t cookie;           /* of the app's socket */
 	uint32_t request;          /* at the gateway; 0: it has answered */
 	bool first;                /* connect() waits to hear how it goes on; its socket is as it was */
+	bool late;                 /* it has waited for LATE_MS */
 	bool racing;               /* the gateway says that it takes time */
 	bool connecting;           /* far is, still */
 	bool relay;                /* the host's socket cannot take the place, or is not to */
@@ -39,7 +41,7 @@ struct outgoing {
 	int near, far;             /* owned; joined with the app's; the host's */
 	struct watch near_watch, far_watch;
 	bool near_watched, far_watched;
-	struct loop_alarm grace;
+	struct loop_alarm grace, lateness;
 	struct relay_limits limits;
 	struct relay *pipe;        /* owned; then near and far are its */
 };
@@ -70,6 +72,7 @@ void outgoing_drop(struct outgoing *o)
 	if (o->request)
 		gateway_cancel(&o->domain->gateway, o->request);
 	unwatch(o);
+	loop_clear_alarm(&o->lateness);
 	if (o->pipe)
 		relay_free(o->pipe);
 	fd_close(&o->near);
@@ -93,6 +96,15 @@ static int enter_limbo(struct outgoing *o, struct target *t)
 	o->port = ntohs(sa.sin6_port);
 	t->row->local_port = o->port;
 	return 0;
+}
+
+/* For an app that waits, what that costs is put off: most connections are there by then. */
+static void is_late(struct loop_alarm *a)
+{
+	struct outgoing *o = (struct outgoing *)((char *)a - offsetof(struct outgoing, lateness));
+
+	o->late = true;
+	sup_retry(o->sup, o->cookie);
 }
 
 /* --- relayed -------------------------------------------------------------------------------- */
@@ -261,6 +273,8 @@ static void have(struct outgoing *o)
 	if (o->first) { /* connect() was interrupted, and has had no effect */
 		outgoing_drop(o);
 		vsk_reset(&s->table, v);
+	} else if (o->port == 0) {
+		return; /* its wait was interrupted early on: the next call on the socket brings this one */
 	} else if (o->connecting) {
 		o->far_watched = loop_add(&s->loop, o->far, EPOLLOUT, &o->far_watch) == 0;
 	} else {
@@ -339,9 +353,10 @@ static void leave_behind(struct outgoing *o)
 void outgoing_settle(struct call *c, struct target *t)
 {
 	struct outgoing *o = t->row->out;
-	bool was_first = o->first;
 	int rc;
 
+	if (o->far < 0 && o->port == 0 && !o->first && c->trap != TRAP_CONNECT)
+		(void)enter_limbo(o, t); /* somebody looks at it while connect() waits, or was interrupted */
 	if (o->far < 0 || o->relay || o->pipe)
 		return;
 	if (o->near >= 0 && socket_readable(o->near)) {
@@ -360,7 +375,7 @@ void outgoing_settle(struct call *c, struct target *t)
 	}
 	t->row->out = o;
 	o->relay = rc != -ENOENT; /* another process has it, too; or its descriptor cannot be read */
-	if (was_first && o->relay && enter_limbo(o, t) == 0)
+	if (o->port == 0 && o->relay && enter_limbo(o, t) == 0)
 		o->first = false;
 	if (o->near >= 0 && o->relay)
 		start_relay(o);
@@ -396,6 +411,8 @@ static int64_t state_of(struct target *t, bool begin)
 		o->first = rc < 0;
 		return rc < 0 ? rc : -EINPROGRESS;
 	}
+	if (o->late && o->port == 0)
+		(void)enter_limbo(o, t);
 	if (o->near >= 0 || o->pipe)
 		return tell_connected(t);
 	return o->first || !begin ? -EAGAIN : -EINPROGRESS;
@@ -460,7 +477,8 @@ static struct outgoing *outgoing_new(struct call *c, const struct target *t, con
 				.far = -1,
 				.near_watch = { near_ready },
 				.far_watch = { far_ready },
-				.grace = { .ring = grace_over } };
+				.grace = { .ring = grace_over },
+				.lateness = { .ring = is_late } };
 	if (a->peer.addr)
 		o->addr = *a->peer.addr;
 	o->attempt.peer.addr = a->peer.addr ? &o->addr : NULL;
@@ -487,8 +505,10 @@ int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_a
 	o->relay = policy_options_need_relay(&options) || handoff_init(c->sup) < 0;
 	o->first = nonblock && !o->relay;
 	fill(&r, c, o, t);
-	if (!o->first)
+	if (o->relay || (!nonblock && socket_timeout(t->fd, SO_SNDTIMEO) >= 0))
 		rc = enter_limbo(o, t);
+	else if (!nonblock)
+		loop_set_alarm(&c->sup->loop, &o->lateness, LATE_MS);
 	if (rc == 0) {
 		o->request = gateway_ask(&c->domain->gateway, &r, answered, o);
 		rc = o->request ? 0 : -ENOMEM;
@@ -520,6 +540,8 @@ int64_t outgoing_again(struct call *c, struct target *t)
 		return -take_error(t);
 	if (o && o->first) /* the same call, interrupted and begun anew */
 		return wait_for(c, t, WAITS_FOR_BEGIN);
+	if (o && o->port == 0)
+		(void)enter_limbo(o, t);
 	if (o && o->near < 0 && !o->pipe)
 		return socket_nonblocking(t->fd) ? -EALREADY : wait_for(c, t, WAITS_FOR_END);
 	rc = transport_host.connect_again(t->fd, v);
