@@ -293,7 +293,7 @@ int probe_user(struct probe_user *u, struct err *e)
 	int rc;
 
 	u->user_ns = u->map = u->become = PROBE_UNTRIED;
-	u->mount_tmpfs = u->mount_proc = u->mount_overlay = PROBE_UNTRIED;
+	u->mount_tmpfs = u->mount_proc = u->mount_overlay = u->veth = PROBE_UNTRIED;
 	u->steal_fd = u->read_memory = u->helper_map = PROBE_UNTRIED;
 	u->helper_uid = u->helper_gid = PROBE_UNTRIED;
 	u->filter_addfd = u->filter_addfd_send = u->cgroup.make = PROBE_UNTRIED;

@@ -81,6 +81,7 @@ struct probe_user {
 	int user_ns, map;
 	int ns[NS_KINDS]; /* but NS_USER */
 	int mount_tmpfs, mount_proc, mount_overlay;
+	int veth;                  /* a pair of interfaces */
 	int steal_fd, read_memory; /* pidfd_getfd(2), process_vm_readv(2) on a process in it */
 	int idmap[PROBE_PATHS];    /* idmapped mounts; root only, else PROBE_UNTRIED */
 	/* subordinate ids */

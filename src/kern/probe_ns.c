@@ -21,6 +21,7 @@
 #include "base/kernel.h"
 #include "kern/ids.h"
 #include "kern/mount.h"
+#include "kern/netlink.h"
 #include "kern/probe.h"
 
 #define SECONDS 4
@@ -102,6 +103,16 @@ static void make_proc(struct probe_user *u)
 		(void)waitpid(pid, NULL, 0);
 }
 
+/* Both ends in our own new network namespace: it goes with us. */
+static void make_veth(struct probe_user *u)
+{
+	const struct netlink_veth here = { "vrun0", 100, { 2, 'v', 'r', 'n', 0, 1 } },
+				  there = { "vrun1", 101, { 2, 'v', 'r', 'n', 0, 2 } };
+	AUTO_FD int ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	u->veth = ns < 0 ? errno : -netlink_veth_make(&here, &there, ns, NULL);
+}
+
 __attribute__((noreturn)) static void inside(struct probe_user *u, int sock)
 {
 	char b = 'U';
@@ -117,6 +128,8 @@ __attribute__((noreturn)) static void inside(struct probe_user *u, int sock)
 		_exit(0);
 	}
 	make_kinds(u);
+	if (u->ns[NS_NET] == 0)
+		make_veth(u);
 	if (u->ns[NS_MNT] == 0)
 		make_mounts(u);
 	if (u->ns[NS_PID] == 0 && u->ns[NS_MNT] == 0)

@@ -187,6 +187,11 @@ static void judge_mounts(struct doctor_judge *j, const struct probe_user *u)
 		doctor_worse(j, d, DOCTOR_DEGRADED, "bundles with org.vrun.overlay are refused");
 	if (u->mount_overlay == ENODEV)
 		doctor_fix(j, d, "SUDO modprobe overlay");
+	d = doctor_add(j, u, "veth", "veth", "%s", u->veth ? doctor_reason(u->veth) : "made in a network namespace");
+	if (u->veth)
+		doctor_worse(j, d, DOCTOR_DEGRADED, "policies with rules for UDP are refused");
+	if (u->veth == EOPNOTSUPP)
+		doctor_fix(j, d, "SUDO modprobe veth");
 }
 
 static void judge_idmaps(struct doctor_judge *j, const struct probe_user *u)

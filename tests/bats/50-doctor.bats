@@ -193,7 +193,7 @@ need_userns()
 	local own other filter
 
 	need_user
-	filter='[.checks[] | select(.id | IN("user-namespaces", "namespaces", "mounts", "overlay",
+	filter='[.checks[] | select(.id | IN("user-namespaces", "namespaces", "mounts", "overlay", "veth",
 		"subordinate-ids", "supervision", "seccomp", "user-notification")) |
 		select(.uid == ($uid | tonumber)) | {id, status, found}]'
 	own=$(as_user "$VRUN" doctor --json | jq --arg uid "$(id -u "$VRUN_TEST_USER")" "$filter")

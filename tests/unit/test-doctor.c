@@ -209,6 +209,9 @@ static void test_users(void)
 	good(1000);
 	facts.users[0].mount_overlay = EPERM;
 	expect("no overlay", DOCTOR_DEGRADED, "overlay", "not permitted", NULL);
+	good(1000);
+	facts.users[0].veth = EOPNOTSUPP;
+	expect("no veth", DOCTOR_DEGRADED, "veth", "not supported", "sudo modprobe veth");
 	good(0);
 	facts.users[0].idmap[PROBE_PATH_CWD] = EINVAL;
 	expect("a file system without idmaps", DOCTOR_DEGRADED, "idmapped-mounts",
