@@ -40,7 +40,7 @@ static int64_t start(struct call *c, struct target *t, unsigned backlog)
 	v->backlog = backlog;
 	if (v->status == VSK_BOUND)
 		vsk_set_status(&c->sup->table, v, VSK_LISTENING);
-	publish_listening(c->domain, v->local_port);
+	publish_listening(c->sup, t);
 	sup_retry(c->sup, t->cookie); /* the queue may have become longer */
 	return 0;
 }

@@ -115,6 +115,9 @@ static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 	v->remote_port = a->port;
 	v->rule = verdict.policy == &p->domain->policy ? verdict.rule : NULL;
 	vsk_set_status(&s->table, v, VSK_CONNECTED);
+	for (unsigned i = 0; i < p->n_options; i++)
+		(void)setsockopt(*fd, p->options[i].level, p->options[i].name, p->options[i].value,
+				 p->options[i].len);
 	(void)alive_add(&s->handed, *fd, v->cookie);
 	accept_park(s, listener, fd);
 }
@@ -224,15 +227,29 @@ int publish_begin(struct domain *d, void (*done)(struct domain *d, const struct 
 void publish_end(struct domain *d)
 {
 	loop_clear_alarm(&d->published.ready);
+	for (size_t i = 0; i < d->published.n; i++)
+		free(d->published.v[i].options);
 	free(d->published.v);
 	d->published = (struct publishes){ .v = NULL };
 }
 
-void publish_listening(struct domain *d, uint16_t port)
+static void keep_options(struct sup *s, struct publish *p, const struct target *t)
 {
+	if (!p->options)
+		p->options = calloc(GATEWAY_OPTIONS_MAX, sizeof *p->options);
+	p->n_options = p->options ? handoff_options(s, t, p->options) : 0;
+}
+
+void publish_listening(struct sup *s, const struct target *t)
+{
+	struct domain *d = t->row->domain;
+	uint16_t port = t->row->local_port;
+
 	for (size_t i = 0; i < d->published.n; i++) {
 		struct publish *p = &d->published.v[i];
 
+		if (p->local_port == port)
+			keep_options(s, p, t);
 		if (p->local_port == port && p->taken && p->id && !p->open) {
 			p->open = true;
 			gateway_note(&d->gateway, GATEWAY_OPEN, p->id);

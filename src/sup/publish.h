@@ -16,9 +16,12 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "model/gateway.h"
 #include "sup/loop.h"
 
 struct domain;
+struct sup;
+struct target;
 
 struct publish {
 	struct domain *domain;
@@ -26,6 +29,8 @@ struct publish {
 	uint16_t port, local_port; /* of the machine, as it was taken; of the domain */
 	uint32_t id;               /* of the gateway's job */
 	bool taken, open;
+	unsigned n_options; /* of the listener */
+	struct gateway_option *options; /* owned; or NULL */
 };
 
 /* Of a domain. Zeroed: none. */
@@ -45,8 +50,11 @@ struct publishes {
 int publish_begin(struct domain *d, void (*done)(struct domain *d, const struct err *e));
 void publish_end(struct domain *d);
 
-/* Somebody in the domain listens at a port, or does not any more. */
-void publish_listening(struct domain *d, uint16_t port);
+/*
+ * Somebody in the domain listens, with a socket whose options those who come
+ * inherit as they are now; or does not any more.
+ */
+void publish_listening(struct sup *s, const struct target *t);
 void publish_closed(struct domain *d, uint16_t port);
 
 /* [{"at": "127.0.0.1:8080", "port": 80, "open": true}]: what is published where. */

@@ -145,6 +145,30 @@ except OSError as e: print(e.strerror)'
 	end_server
 }
 
+@test "options of the listener are those of its connections" {
+	cat >server.py <<'PYTHON'
+import socket
+s = socket.socket()
+s.bind(("0.0.0.0", 80))
+s.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 77)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20000)
+s.listen(5)
+print("ready", flush=True)
+c, _ = s.accept()
+c.makefile().readline()
+c.sendall(" ".join(str(c.getsockopt(*o)) for o in (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE), (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), (socket.SOL_SOCKET, socket.SO_SNDBUF))).encode())
+PYTHON
+	serve "$LOCAL" -- 0.0.0.0 80
+	at=$(published)
+	run -0 on_host python3 client.py 127.0.0.1 "${at#*:}"
+	assert_output "1 1 77 40000"
+	wait_exit "${PID[web]}"
+}
+
 @test "nobody is let in while the app does not listen, and the port stays its own" {
 	serve "$LOCAL" -- 0.0.0.0 80
 	port=$(published)
