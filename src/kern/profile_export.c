@@ -225,9 +225,15 @@ static json_t *action_of(uint32_t action, const char *name)
 
 static int emit(json_t *list, uint32_t action, const char *name, const struct piece *p)
 {
-	json_t *o = action_of(action, name), *args = json_array();
+	json_t *o, *args;
 
-	/* Bit 63 is not one that JSON's integers have here, nor one that any argument of these calls has. */
+	/* JSON's integers have no bit 63 here. Where it would have to be set the default decides, which
+	 * refuses; where it would have to be clear it is not looked at: no argument has a meaning for it. */
+	for (int i = 0; i < ARGS; i++)
+		if (p->mask[i] & p->value[i] & ~(uint64_t)INT64_MAX)
+			return 0;
+	o = action_of(action, name);
+	args = json_array();
 	for (int i = 0; i < ARGS; i++)
 		if (p->mask[i] & INT64_MAX)
 			(void)json_array_append_new(args, json_pack("{s:i, s:I, s:I, s:s}", "index", i, "value",
