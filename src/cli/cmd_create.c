@@ -115,7 +115,7 @@ static int parse(struct create_args *a, int argc, char **argv)
 	int opt, rc;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "+b:f:p:h", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "b:f:p:h", options, NULL)) != -1) {
 		if (opt == 'h')
 			return OCI_HELP;
 		rc = take_option(a, opt);

@@ -114,7 +114,7 @@ int oci_parse_plain(int argc, char **argv, const char *what, int min, int max)
 	int opt;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (opt == 'h')
 			return OCI_HELP;
 		if (opt != 'r')

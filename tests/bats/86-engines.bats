@@ -1,0 +1,58 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# What bundle-spec/engines has, as far as it runs here.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+ENGINES=$TOP/bundle-spec/engines
+
+# A command line of oci.conf with the placeholders filled in.
+slurm() # KEY
+{
+	local line
+
+	line=$(sed -n "s/^$1=\"vrun \(.*\)\"\$/\1/p" "$ENGINES/oci.conf")
+	[[ -n $line ]] || fail "no $1 in oci.conf"
+	line=${line//%U/$MARK} line=${line//%b/$T/b} line=${line//%n/node} line=${line//%u/user} line=${line//%j/7}
+	line=${line//%s/0} line=${line//%t/1}
+	# shellcheck disable=SC2086 # words
+	"$VRUN" $line
+}
+
+has_stopped()
+{
+	[[ $(slurm RunTimeQuery | jq -r .status) == stopped ]]
+}
+
+@test "Slurm's command lines make, start, ask for, kill and delete a container" {
+	make_bundle "$T/b" '.process.args = ["sleep", "1000"]' '.linux.cgroupsPath = "'"$(is_root && echo "/$MARK")"'"'
+	is_root || edit_bundle "$T/b" 'del(.linux.cgroupsPath)'
+	slurm RunTimeCreate </dev/null >/dev/null
+	assert_equal "$(slurm RunTimeQuery | jq -r '.status + " " + .id')" "created node.user.7.0.1"
+	slurm RunTimeStart
+	assert_equal "$(slurm RunTimeQuery | jq -r .status)" running
+	# pid 1 without a handler is spared SIGTERM, as with any runtime; Slurm goes on to delete.
+	slurm RunTimeKill
+	slurm RunTimeDelete
+	run slurm RunTimeQuery
+	assert_status 1
+	rm -rf "/tmp/vrun-slurm-$MARK"
+	assert_nothing_left
+}
+
+@test "podman finds vrun by the name in containers.conf" {
+	need_command podman
+	sed "s|\"/usr/local/bin/vrun\"|\"$VRUN\"|" "$ENGINES/containers.conf" >"$T/containers.conf"
+	run -0 env CONTAINERS_CONF="$T/containers.conf" podman --root "$T/store" --runroot "$T/runroot" --tmpdir "$T/ptmp" \
+		--storage-driver vfs --cgroup-manager cgroupfs --runtime vrun info --format '{{.Host.OCIRuntime.Path}}'
+	assert_equal "${lines[-1]}" "$VRUN"
+	is_root || podman unshare rm -rf "$T/store" "$T/runroot" "$T/ptmp"
+}
+
+@test "containerd reads its part" {
+	need_command containerd
+	run -0 --separate-stderr containerd -c "$ENGINES/containerd.toml" config dump
+	assert_matches "$output" 'BinaryName = "/usr/local/bin/vrun"'
+}
