@@ -235,6 +235,8 @@ static int prepare(struct monitor *m, const struct exec_target *t, struct err *e
 	if (rc == 0 && l->own_users)
 		streams_give(&m->streams, (uid_t)ids_to_outside(&l->uids, t->user.uid),
 			     (gid_t)ids_to_outside(&l->gids, t->user.gid));
+	else if (rc == 0 && geteuid() == 0)
+		streams_give(&m->streams, t->user.uid, t->user.gid);
 	return rc < 0 ? rc : monitor_block_signals(m, e);
 }
 

@@ -440,6 +440,8 @@ static int prepare(struct monitor *m, struct err *e)
 	if (rc == 0 && l->map_writer == MAP_PARENT)
 		streams_give(&m->streams, (uid_t)ids_to_outside(&l->uids, l->bundle->process.user.uid),
 			     (gid_t)ids_to_outside(&l->gids, l->bundle->process.user.gid));
+	else if (rc == 0 && !l->own_users && geteuid() == 0)
+		streams_give(&m->streams, l->bundle->process.user.uid, l->bundle->process.user.gid);
 	if (rc == 0)
 		rc = streams_check_preserved(l->opt->preserve_fds, e);
 	if (rc == 0)

@@ -130,8 +130,10 @@ static int explain_exec(const char *path, int num, struct err *e)
 	return err_num(e, num, "program %s", program);
 }
 
-static int take_terminal(int tty, struct err *e)
+static int take_terminal(int tty, uid_t uid, struct err *e)
 {
+	/* As a log-in does it, so that the app can open it by name. With one id it is the app's already. */
+	(void)!fchown(tty, uid, (gid_t)-1);
 	if (ioctl(tty, TIOCSCTTY, 0) < 0)
 		return err_sys(e, "controlling terminal");
 	for (int i = 0; i < 3; i++)
@@ -385,7 +387,7 @@ int process_become(struct launch *l, int tty, int sync, struct err *e)
 	if (rc < 0)
 		return rc;
 	if (tty >= 0)
-		rc = take_terminal(tty, e);
+		rc = take_terminal(tty, l->bundle->process.user.uid, e);
 	if (rc == 0)
 		rc = set_attributes(l->bundle, e);
 	if (rc == 0)

@@ -102,6 +102,14 @@ import_busybox()
 	assert_matches "$output" $'\nCapBnd:\t0000000000000000\n'
 	assert_matches "$output" $'\nSeccomp:\t2\n'
 	[[ -e $T/volume/a ]]
+	# Its streams are its user's, also by their names.
+	run -0 --separate-stderr pod_run --rm --user 5:6 box sh -c 'echo out >/dev/stdout'
+	assert_output out
+	run -0 --separate-stderr pod_run --rm -t --user 5:6 box sh -c 'echo out >/dev/stdout'
+	assert_contains "$output" out
+	pod_run -d --name user --user 5:6 box sleep 1000 >/dev/null
+	run -0 --separate-stderr pod exec user sh -c 'echo out >/dev/stdout'
+	assert_output out
 	run -0 --separate-stderr pod_run --rm --shm-size 1m --env A=b --workdir /tmp box sh -c 'df -k /dev/shm | tail -n 1 | tr -s " " | cut -d " " -f 2; echo $A; pwd'
 	assert_output "1024"$'\n'"b"$'\n'"/tmp"
 	is_root || chmod 0777 "$T/volume"
