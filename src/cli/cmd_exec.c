@@ -77,7 +77,7 @@ static int take_number(json_t *list, int *to, uint64_t max)
 		return oci_usage("exec", "\"%s\" is no number from 0 to %llu", optarg, (unsigned long long)max);
 	if (list)
 		(void)json_array_append_new(list, json_integer((json_int_t)n));
-	else
+	else if (to)
 		*to = (int)n;
 	return 0;
 }

@@ -167,7 +167,7 @@ static int run(const char *kind, const char *log, struct err *e)
 {
 	bool before = strcmp(kind, "createRuntime") == 0;
 	const struct bundle_seccomp *s;
-	struct bundle b;
+	struct bundle b = { 0 };
 	int rc = read_state(&b, e);
 
 	if (rc < 0)

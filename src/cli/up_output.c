@@ -41,7 +41,7 @@ int up_output_open(struct up_output *o, const char *name, int ret_ends[2], struc
 /* What a program writes is not to move the cursor, nor to rename the window. Tabs may stay. */
 static void print_line(const struct up_output *o, const struct up_stream *s, const char *line, size_t len)
 {
-	char text[UP_LINE_MAX + 1], quoted[UP_LINE_MAX * 4 + 8], out[sizeof quoted + 80];
+	char text[UP_LINE_MAX + 1], quoted[(size_t)UP_LINE_MAX * 4 + 8], out[sizeof quoted + 80];
 	size_t at = 0;
 	int n = snprintf(out, sizeof out, "%-*s | ", o->width, s->name);
 

@@ -160,7 +160,7 @@ static int pieces_of(const struct bpf_rule *r, struct pieces *ret)
 	struct piece whole = { 0 };
 	int rc = add(&now, &whole);
 
-	for (unsigned c = 0; rc == 0 && c < r->n_conds; c++) {
+	for (unsigned c = 0; rc == 0 && r->conds && c < r->n_conds; c++) {
 		const struct bpf_cond *k = &r->conds[c];
 		const struct bpf_cond *also = c + 1 < r->n_conds ? k + 1 : NULL;
 		bool range = also && k->op == BPF_OP_GE && also->op == BPF_OP_LE && also->arg == k->arg;

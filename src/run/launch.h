@@ -37,8 +37,12 @@ struct launch_options {
 	bool best_effort;       /* what the host cannot give is listed, not refused */
 	bool systemd_cgroup;    /* the service manager makes the cgroup */
 	bool init;              /* pid 1 is vrun's, the app its child */
-	const char *pid_file; /* NULL: none */
 	bool detached;    /* in the background: nothing of the caller's streams is kept */
+	bool ask; /* what no rule allows waits until somebody answers (sup/asks.h) */
+	bool outlives; /* the parent of the app may end before it: create, and exec in the background */
+	bool subordinate; /* an unprivileged caller gets the whole subordinate range when there is one */
+	bool create;            /* "vrun create", see below */
+	const char *pid_file; /* NULL: none */
 	const char *output; /* detached: file for the app's output; NULL: none */
 	int started_fd;   /* one byte is written here when the app has been executed; -1 */
 	int preserve_fds; /* fds 3 .. 3+n-1 stay open in the app */
@@ -52,7 +56,6 @@ struct launch_options {
 	 */
 	int (*supervise)(int listener, int launcher, const int *spaces, bool outside, struct err *e);
 	void (*denials)(const struct json_doc *summary); /* what was denied, at the end; NULL: nobody wants to know */
-	bool ask; /* what no rule allows waits until somebody answers (sup/asks.h) */
 	void (*attempts)(const json_t *list); /* all that was tried (sup/attempts.h), likewise */
 	/*
 	 * "vrun create": the container is our caller's child, not the monitor's, so that a subreaper above
@@ -60,12 +63,9 @@ struct launch_options {
 	 * "vrun delete". The byte for started_fd is written when it is created. `config` is its config.json,
 	 * `annotations` what that has.
 	 */
-	bool create;
 	const char *config;
 	const json_t *annotations;
-	bool outlives; /* the parent of the app may end before it: create, and exec in the background */
 	const char *console_socket; /* where the terminal's controlling side is sent; NULL: carried here */
-	bool subordinate; /* an unprivileged caller gets the whole subordinate range when there is one */
 };
 
 enum map_writer {

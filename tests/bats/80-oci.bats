@@ -198,18 +198,17 @@ setup()
 }
 
 @test "a create that is killed at any point leaves nothing that delete --force does not remove" {
-	local id n
+	local id n maker
 
 	sleeper "$T/b"
 	for n in {0..24}; do
 		new_id
 		id=$REPLY
 		setsid "$VRUN" create -b "$T/b" "$id" </dev/null >/dev/null 2>&1 3>&- 4>&- &
-		PID[create]=$!
+		maker=$!
 		read -r -t "0.0$(printf '%02d' $((n * 3)))" <> <(:) || :
-		kill -KILL -- "-${PID[create]}" 2>/dev/null || :
-		wait "${PID[create]}" 2>/dev/null || :
-		unset 'PID[create]'
+		kill -KILL -- "-$maker" 2>/dev/null || :
+		wait "$maker" 2>/dev/null || :
 		run -0 "$VRUN" delete --force "$id"
 	done
 	# What a monitor had not published yet goes by itself.
@@ -311,7 +310,7 @@ no_container()
 
 # bats test_tags=identity:root
 @test "a container is paused and resumed, and signals reach all of its processes" {
-	local id count
+	local id
 
 	sleeper "$T/b" '.process.args = ["sh", "-c", "trap : USR1; for i in 1 2; do (trap \"echo got; exit\" USR1; echo up; while :; do sleep 1000 & wait; done) & done; wait; wait; wait; sleep 1000"]' \
 		'.linux.resources.pids.limit = 50'
@@ -364,7 +363,7 @@ count_lines() # WORD COUNT
 
 # bats test_tags=identity:root
 @test "limits are changed and usage is told" {
-	local id cgroup
+	local id
 
 	sleeper "$T/b" '.linux.resources.pids.limit = 50'
 	create "$T/b"

@@ -33,7 +33,10 @@ teardown()
 	for task in $(ctr_ task ls -q 2>/dev/null); do
 		ctr_ task rm --force "$task" >/dev/null 2>&1 || :
 	done
-	[[ -z ${PID[containerd]-} ]] || { kill "${PID[containerd]}" && wait "${PID[containerd]}" 2>/dev/null || :; }
+	if [[ -n ${PID[containerd]-} ]]; then
+		kill "${PID[containerd]}"
+		wait "${PID[containerd]}" 2>/dev/null || :
+	fi
 	unset 'PID[containerd]'
 	helper_teardown
 }
