@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "model/upfile.h"
 
-#define UP_OUTPUT_MAX (2 * UPFILE_BUNDLES_MAX)
+#define UP_OUTPUT_MAX ((size_t)2 * UPFILE_BUNDLES_MAX)
 #define UP_LINE_MAX 4096 /* longer lines are cut into several */
 
 struct up_stream {
