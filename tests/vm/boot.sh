@@ -10,7 +10,7 @@
 # With --systemd the machine has systemd, its bus, and a user manager for uid
 # 1000, copied from the host that this runs on. With --launcher it has the
 # program VRUN, what that needs, a disk and a user, and runs launcher.sh,
-# fabric.sh and limits.sh; with both only limits.sh, which systemd matters to.
+# fabric.sh, oci.sh and limits.sh; with both only the last two.
 # FLAVOUR is the kernel's package without "linux-image-" and machine, "cloud"
 # or "6.12-cloud"; what apt does not know is skipped.
 #
@@ -134,6 +134,7 @@ add_launcher()
 	[[ -z $modules ]] || cp "$modules"/*.ko "$tree/tests-data/"
 	cp "$here/../bats/config.json" "$here/common.sh" "$tree/tests-data/"
 	install -D -m 755 "$here/limits.sh" "$tree/tests/limits.sh"
+	install -D -m 755 "$here/oci.sh" "$tree/tests/oci.sh"
 	if [[ -z $with_systemd ]]; then
 		install -D -m 755 "$here/launcher.sh" "$tree/tests/launcher.sh"
 		install -D -m 755 "$here/fabric.sh" "$tree/tests/fabric.sh"
