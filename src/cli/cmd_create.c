@@ -348,6 +348,7 @@ int cmd_create(int argc, char **argv)
 	rc = parse(&a, argc, argv);
 	if (rc != 0)
 		return rc == OCI_HELP ? oci_help(help) : rc;
+	state_make_parents(globals.root);
 	if (state_check_id(a.launch.id, &e) < 0 || state_root(globals.root, &root, &e) < 0 ||
 	    load_bundle(&a, &doc, &b, &e) < 0)
 		return oci_fail(&e);

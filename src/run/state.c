@@ -63,19 +63,15 @@ char *state_default_root(void)
 	return n < 0 ? NULL : path;
 }
 
-/* An engine may name a directory in one of its own that is not there yet, as containerd does. */
-static int make_parents(char *path)
+void state_make_parents(const char *override)
 {
-	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		int rc;
+	AUTO_FREE char *path = override ? strdup(override) : NULL;
 
+	for (char *slash = path && *path ? strchr(path + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		rc = mkdir(path, 0700);
+		(void)mkdir(path, 0700); /* state_root() says what is missing */
 		*slash = '/';
-		if (rc < 0 && errno != EEXIST)
-			return -errno;
 	}
-	return 0;
 }
 
 int state_root(const char *override, char **ret_path, struct err *e)
@@ -85,8 +81,7 @@ int state_root(const char *override, char **ret_path, struct err *e)
 
 	if (!path)
 		return err_num(e, ENOMEM, "state directory");
-	if (mkdir(path, 0700) < 0 && errno != EEXIST &&
-	    (errno != ENOENT || !override || make_parents(path) < 0 || (mkdir(path, 0700) < 0 && errno != EEXIST))) {
+	if (mkdir(path, 0700) < 0 && errno != EEXIST) {
 		(void)err_sys(e, "state directory %s", path);
 		return err_hint(e, "set XDG_RUNTIME_DIR to a directory of yours, or give --root DIR");
 	}

@@ -64,6 +64,10 @@ char *state_default_root(void);
 /* Path of the root directory, made and checked. Caller frees. `override` is --root or NULL. */
 int state_root(const char *override, char **ret_path, struct err *e);
 
+/* Makes the directories above --root, for an engine: containerd names one below a directory that it leaves
+ * to the runtime. */
+void state_make_parents(const char *override);
+
 /*
  * Publishes a record. *ret_lock keeps it alive: close it, or end, after
  * state_remove(). -EEXIST when a container of that name runs; what a dead
