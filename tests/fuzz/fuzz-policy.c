@@ -2,13 +2,14 @@
 /*
  * Any document: the loader refuses it with a place and a reason, or gives a
  * policy whose canonical form loads as the same policy: the same text again,
- * and the same decisions.
+ * and the same decisions. However it is written, a rule can be added to its text.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/policy_decide.h"
+#include "model/policy_edit.h"
 #include "model/policy_explain.h"
 #include "model/policy_write.h"
 
@@ -88,6 +89,34 @@ static void same_decisions(const struct policy *p, const struct policy *q)
 	}
 }
 
+/* With one rule more it is a policy still, but where a deny leaves nothing of the rule, or there is no room. */
+static void edit(const struct policy *p, const char *text)
+{
+	static char line[] = "{ \"allow\": \"connect\", \"to\": \"never-seen.invalid:65535\", \"proto\": \"udp\" }";
+	char *const lines[] = { line };
+	char *edited = NULL, *patch = NULL;
+	struct err e = { 0 };
+	struct json_doc doc;
+	struct policy q;
+
+	must(json_doc_parse(&doc, "fuzz.json", text, strlen(text), &e) == 0);
+	must(policy_edit_add(&doc, lines, 1, &edited, &e) == 0);
+	must(policy_edit_patch("fuzz.json", doc.text, edited, &patch, &e) == 0 && *patch);
+	json_doc_fini(&doc);
+	must(json_doc_parse(&doc, "fuzz.json", edited, strlen(edited), &e) == 0 || e.num == EFBIG);
+	if (e.num != EFBIG) {
+		if (policy_read(&q, &doc, NULL, &e) == 0) {
+			must(q.n_rules == p->n_rules + 1);
+			policy_fini(&q);
+		} else {
+			must(strstr(e.text, "rules") != NULL);
+		}
+		json_doc_fini(&doc);
+	}
+	free(edited);
+	free(patch);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct policy_warnings warnings = { 0 };
@@ -103,6 +132,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(policy_needs(&p) == policy_needs(&q) && p.n_rules == q.n_rules);
 	if (p.n_rules < 200) /* so that a long document does not time out */
 		same_decisions(&p, &q);
+	edit(&p, p.text);
+	edit(&q, text);
 	policy_warnings_fini(&warnings);
 	policy_fini(&p);
 	policy_fini(&q);
