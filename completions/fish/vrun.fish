@@ -98,9 +98,9 @@ complete -c vrun -n '__vrun_value_of --root --rw --ro' -a '(__fish_complete_dire
 complete -c vrun -n '__vrun_value_of --cwd' -a 'rw ro none'
 complete -c vrun -n '__vrun_value_of --proto' -a 'tcp udp'
 complete -c vrun -n '__vrun_value_of -o --output --log --pid-file --supervisor' -F
-complete -c vrun -n "__vrun_is run learn verify; and not __vrun_value_of $values" -a '(__fish_complete_directories)'
-complete -c vrun -n "__vrun_is kill exec log sockets why graph pause resume delete state; and not __vrun_value_of $values" -a '(__vrun_ids)'
+complete -c vrun -n "__vrun_is run learn verify create; and not __vrun_value_of $values" -a '(__fish_complete_directories)'
+complete -c vrun -n "__vrun_is kill exec log sockets why graph pause resume delete state start update events; and not __vrun_value_of $values" -a '(__vrun_ids)'
 complete -c vrun -n "__vrun_verb_is why suggest show apply; and not __vrun_value_of $values" -a '(__vrun_ids)'
 complete -c vrun -n "__vrun_verb_is check test diff why suggest apply; and not __vrun_value_of $values" -a '(__vrun_policies)'
-complete -c vrun -n "__vrun_is graph; and not __vrun_value_of $values" -a '(__vrun_policies)'
+complete -c vrun -n "__vrun_is graph up; and not __vrun_value_of $values" -a '(__vrun_policies)'
 complete -c vrun -n __vrun_foreign -a '(__fish_complete_subcommand)'

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "cli/command.h"
+#include "cli/globals.h"
 #include "cli/picture.h"
 
 static const char help[] =
@@ -135,7 +136,7 @@ int cmd_graph(int argc, char **argv)
 		{ "supervisor", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
 	};
-	struct graph_args a = { .output = NULL };
+	struct graph_args a = { .whom = { .root = globals.root } };
 	int opt;
 
 	opterr = 0;

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/globals.h"
 #include "cli/prompt.h"
 #include "model/learned.h"
 #include "model/policy_edit.h"
@@ -43,6 +44,7 @@ struct learn_args {
 	bool allow_all, ask, own_id;
 	char **rest; /* owned list; what run gets */
 	int n_rest;
+	int n_before; /* words before the command, which run gets too */
 };
 
 /* A directory of our own, for the policy in force and the attempts. */
@@ -123,7 +125,7 @@ static void remove_workplace(const struct workplace *w)
 
 static void exec_run(const struct learn_args *a, const struct workplace *w)
 {
-	char **argv = calloc((size_t)a->n_rest + 11, sizeof *argv);
+	char **argv = calloc((size_t)a->n_before + (size_t)a->n_rest + 11, sizeof *argv);
 	static char vrun[] = "vrun", run[] = "run", policy[] = "-p", attempts[] = "--attempts", id[] = "--id", ask[] = "--ask",
 		    no_tty[] = "-T";
 	int n = 0, null;
@@ -131,6 +133,8 @@ static void exec_run(const struct learn_args *a, const struct workplace *w)
 	if (!argv)
 		_exit(EXIT_VRUN);
 	argv[n++] = vrun;
+	for (int i = 1; i < a->n_before; i++)
+		argv[n++] = globals.argv[i];
 	argv[n++] = run;
 	argv[n++] = policy;
 	argv[n++] = (char *)(uintptr_t)w->policy;
@@ -369,6 +373,8 @@ static int parse(struct learn_args *a, int argc, char **argv)
 	}
 	for (; i < argc; i++)
 		a->rest[a->n_rest++] = argv[i];
+	if (globals.policy)
+		return command_usage("learn", "--policy does not go with learn: --base gives a policy");
 	if (a->allow_all && a->ask)
 		return command_usage("learn", "--ask and --allow-all exclude each other");
 	if (a->ask && !prompt_possible())
@@ -385,7 +391,9 @@ static int parse(struct learn_args *a, int argc, char **argv)
 
 int cmd_learn(int argc, char **argv)
 {
-	struct learn_args a = { .rest = calloc((size_t)argc + 1, sizeof(char *)) };
+	struct learn_args a = { .root = globals.root,
+				.n_before = (int)(argv - globals.argv),
+				.rest = calloc((size_t)argc + 1, sizeof(char *)) };
 	int rc = a.rest ? parse(&a, argc, argv) : EXIT_VRUN;
 
 	if (rc < 0)

@@ -2,7 +2,6 @@
 #include "cli/cmd_policy.h"
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,7 +95,6 @@ int cmd_policy(int argc, char **argv)
 	for (size_t i = 0; i < N_VERBS; i++) {
 		if (strcmp(verbs[i].name, argv[1]) == 0) {
 			argv[1] = whole;
-			opterr = 1; /* main() has read its own options without a word */
 			return verbs[i].run(argc - 1, argv + 1);
 		}
 		names[i] = verbs[i].name;

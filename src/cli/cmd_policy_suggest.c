@@ -13,6 +13,7 @@
 #include "cli/ask.h"
 #include "cli/cmd_policy.h"
 #include "cli/command.h"
+#include "cli/globals.h"
 #include "model/policy_edit.h"
 #include "model/policy_explain.h"
 #include "model/proposal.h"
@@ -353,7 +354,7 @@ int policy_cmd_suggest(int argc, char **argv)
 		{ "root", required_argument, NULL, 'r' },       { "supervisor", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },             { NULL, 0, NULL, 0 },
 	};
-	struct ask_whom whom = { 0 };
+	struct ask_whom whom = { .root = globals.root };
 	const char **files = NULL;
 	struct err e = { 0 };
 	bool json = false;

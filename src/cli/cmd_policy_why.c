@@ -12,6 +12,7 @@
 #include "cli/cmd_policy.h"
 #include "cli/running.h"
 #include "cli/command.h"
+#include "cli/globals.h"
 #include "model/policy_explain.h"
 
 struct question {
@@ -75,6 +76,7 @@ static int load_running(struct setting *s, const struct question *q, struct err 
 	int rc;
 
 	whom.id = q->file;
+	whom.root = q->whom.root ? q->whom.root : globals.root;
 	rc = running_load(&s->running, &whom, e);
 	if (rc < 0)
 		return rc;
@@ -368,6 +370,5 @@ int cmd_why(int argc, char **argv)
 	static char whole[] = "vrun why"; /* what getopt's complaints begin with */
 
 	argv[0] = whole;
-	opterr = 1; /* main() has read its own options without a word */
 	return why(argc, argv, true);
 }

@@ -297,6 +297,29 @@ typing_from() # FROM COMMAND TO
 	wait_until sandbox_gone "$MARK-web2"
 }
 
+@test "what stands before the command is the run's, too" {
+	mkdir -m 0700 state
+	run "$VRUN" --root "$T/w/state" learn -o app.json --id "$MARK-x" -- sh -c ':'
+	assert_status 0
+	assert_contains "$output" "learned 0 rules"
+	cat >state.sh <<-'EOF'
+		"$VRUN" --root "$T/w/state" why "$VRUN_TEST_MARK-x" --connect db:1 >why.out 2>&1
+		"$VRUN" --root "$T/w/state" policy suggest "$VRUN_TEST_MARK-x" >suggest.out 2>&1
+		"$VRUN" --root "$T/w/state" graph "$VRUN_TEST_MARK-x" >graph.out 2>&1
+		: >over
+	EOF
+	mkfifo over ready
+	spawn app "$VRUN" --root "$T/w/state" learn -o app2.json --id "$MARK-x" -- sh -c ': >ready; : <over'
+	: <ready
+	bash state.sh
+	wait_exit "${PID[app]}"
+	assert_contains "$(<why.out)" "denied: connect to db:1/tcp"
+	assert_equal "$(<suggest.out)" "# nothing was denied"
+	assert_contains "$(<graph.out)" "digraph"
+	run "$VRUN" --policy app.json learn -o new.json -- true
+	assert_vrun_error "--policy does not go with learn"
+}
+
 @test "--ask needs a terminal" {
 	run setsid -w "$VRUN" learn --ask -o new.json -- true
 	assert_vrun_error "--ask needs a terminal"
