@@ -339,6 +339,7 @@ int cmd_create(int argc, char **argv)
 
 	a.launch = (struct launch_options){ .create = true,
 					    .outlives = true,
+					    .hooks = true,
 					    .started_fd = -1,
 					    .fabric = globals.fabric,
 					    .best_effort = globals.best_effort,

@@ -47,6 +47,7 @@ static const char help[] =
 	"      --best-effort      leave out what this host cannot give, and list it\n"
 	"      --systemd-cgroup   let systemd make the cgroup\n"
 	"      --verify           refuse a bundle that differs from its manifest\n"
+	"      --hooks            run the bundle's hooks, which are programs outside the sandbox\n"
 	"  -t, --tty              give the app a terminal of its own (default for CMD on a terminal)\n"
 	"  -T, --no-tty           do not\n"
 	"  -q, --quiet            errors only\n"
@@ -71,7 +72,7 @@ struct run_args {
 	const char *bundle; /* NULL with CMD */
 };
 
-enum { OPT_ID = 256, OPT_OUTPUT, OPT_ASK, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_PUBLISH, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
+enum { OPT_ID = 256, OPT_OUTPUT, OPT_ASK, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_PUBLISH, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_HOOKS, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
 
 static const struct option options[] = {
 	{ "policy", required_argument, NULL, 'p' },
@@ -91,6 +92,7 @@ static const struct option options[] = {
 	{ "best-effort", no_argument, NULL, OPT_BEST_EFFORT },
 	{ "systemd-cgroup", no_argument, NULL, OPT_SYSTEMD },
 	{ "verify", no_argument, NULL, OPT_VERIFY },
+	{ "hooks", no_argument, NULL, OPT_HOOKS },
 	{ "tty", no_argument, NULL, 't' },
 	{ "no-tty", no_argument, NULL, 'T' },
 	{ "quiet", no_argument, NULL, 'q' },
@@ -183,6 +185,9 @@ static int take_flag(struct run_args *a, int opt)
 		return 0;
 	case OPT_SYSTEMD:
 		a->launch.systemd_cgroup = true;
+		return 0;
+	case OPT_HOOKS:
+		a->launch.hooks = true;
 		return 0;
 	case OPT_VERIFY:
 		a->verify = true;

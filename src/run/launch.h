@@ -37,6 +37,7 @@ struct launch_options {
 	bool best_effort;       /* what the host cannot give is listed, not refused */
 	bool systemd_cgroup;    /* the service manager makes the cgroup */
 	bool init;              /* pid 1 is vrun's, the app its child */
+	bool hooks;             /* the bundle may name programs to be run outside, with the caller's rights */
 	bool detached;    /* in the background: nothing of the caller's streams is kept */
 	bool ask; /* what no rule allows waits until somebody answers (sup/asks.h) */
 	bool outlives; /* the parent of the app may end before it: create, and exec in the background */

@@ -23,6 +23,18 @@
 #include "run/namespaces.h"
 #include "run/policy_apply.h"
 
+/* What config.json says is the bundle's wish; these would be the caller's deeds. */
+static int check_hooks(const struct bundle *b, const struct launch_options *opt, struct err *e)
+{
+	for (int k = 0; k < HOOK_KINDS && !opt->hooks; k++) {
+		if (k == HOOK_START_CONTAINER || b->hooks.n[k] == 0)
+			continue;
+		(void)err_set(e, EPERM, "the bundle has hooks: programs that run outside the sandbox, with your rights");
+		return err_hint(e, "read \"hooks\" in its config.json, then say --hooks");
+	}
+	return 0;
+}
+
 static int check_supported(const struct bundle *b, struct err *e)
 {
 	if (!b->process.given) {
@@ -256,6 +268,8 @@ int launch_plan(struct launch *l, struct bundle *b, const struct launch_options 
 	for (size_t i = 0; i < b->n_mounts; i++)
 		l->mount_fds[i] = -1;
 	rc = check_supported(b, e);
+	if (rc == 0)
+		rc = check_hooks(b, opt, e);
 	if (rc == 0 && l->supervised)
 		rc = check_supervisable(b, e);
 	else if (rc == 0)

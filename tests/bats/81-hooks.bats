@@ -88,9 +88,27 @@ stopped() # ID
 	assert_nothing_left
 }
 
-@test "vrun run runs all of them, too" {
+@test "vrun run refuses hooks that run outside until it is told to run them" {
+	local kind
+
+	for kind in prestart createRuntime createContainer poststart poststop; do
+		make_bundle "$T/$kind" '.process.args = ["echo", "ran"]' \
+			".hooks.$kind = [{ path: \"$T/hook\", args: [\"hook\", \"$kind\", \"outside\"], env: [\"PATH=/bin:/usr/bin\"] }]"
+		run --separate-stderr "$VRUN" run "$T/$kind"
+		assert_vrun_error "--hooks"
+		assert_equal "$output" ""
+		[[ ! -e $T/told/$kind ]] || fail "$kind was run"
+	done
+	make_bundle "$T/inside" '.process.args = ["true"]' \
+		'.hooks.startContainer = [{ path: "/bin/sh", args: ["sh", "-c", "exit 5"] }]'
+	run --separate-stderr "$VRUN" run "$T/inside"
+	assert_vrun_error "startContainer hook"
+	assert_nothing_left
+}
+
+@test "vrun run --hooks runs all of them, too" {
 	hooked "$T/b" '.process.args = ["sh", "-c", "echo app >>/told/inside"]'
-	run -0 "$VRUN" run "$T/b"
+	run -0 "$VRUN" run --hooks "$T/b"
 	assert_equal "$(tr '\n' ' ' <"$T/told/outside")" "prestart createRuntime poststart poststop "
 	assert_equal "$(tr '\n' ' ' <"$T/told/inside")" "startContainer app "
 	assert_nothing_left
@@ -100,7 +118,7 @@ stopped() # ID
 	make_bundle "$T/b" '.process.args = ["cat", "/from-hook"]' '.root.readonly = false' \
 		'.hooks.createContainer = [{ path: "/bin/sh", args: ["sh", "-c", "echo hello >\"'"$T"'/b/rootfs/from-hook\"; test -e \"'"$T"'/b/rootfs/proc/self\""],
 			env: ["PATH=/bin:/usr/bin"] }]' '.annotations["org.vrun.overlay"] = "tmpfs"' '.annotations["org.vrun.owner"] = "app"'
-	run -0 --separate-stderr "$VRUN" run "$T/b"
+	run -0 --separate-stderr "$VRUN" run --hooks "$T/b"
 	assert_output hello
 	[[ ! -e $T/b/rootfs/from-hook ]]
 	assert_nothing_left
@@ -113,7 +131,7 @@ stopped() # ID
 		make_bundle "$T/$kind" '.process.args = ["sleep", "1000"]' \
 			".hooks.$kind = [{ path: \"/bin/sh\", args: [\"sh\", \"-c\", \"echo no: $kind; exit 3\"] }]" \
 			'.hooks.poststop = [{ path: "'"$T"'/hook", args: ["hook", "stop-'"$kind"'", "outside"], env: ["PATH=/bin:/usr/bin"] }]'
-		run "$VRUN" run "$T/$kind"
+		run "$VRUN" run --hooks "$T/$kind"
 		assert_vrun_error "$kind hook"
 		assert_contains "$output" "exit status 3: no: $kind"
 		[[ -e $T/told/stop-$kind ]]
@@ -144,7 +162,7 @@ stopped() # ID
 @test "a hook that takes longer than its timeout is ended with all that it has started" {
 	make_bundle "$T/b" '.hooks.createRuntime = [{ path: "/bin/sh", timeout: 1, env: ["VRUN_TEST_MARK='"$MARK"'"],
 		args: ["sh", "-c", "sleep 1000 & sleep 1000"] }]'
-	run "$VRUN" run "$T/b"
+	run "$VRUN" run --hooks "$T/b"
 	assert_vrun_error "not done within 1 s"
 	assert_nothing_left
 }
@@ -154,7 +172,7 @@ stopped() # ID
 		'.hooks.createRuntime = [{ path: "/bin/sh", args: ["sh", "-c",
 			"head -c 300000 /dev/zero; (sleep 3; :) & exit 0"], env: ["PATH=/bin:/usr/bin"] }]'
 	SECONDS=0
-	run -0 --separate-stderr "$VRUN" run "$T/b"
+	run -0 --separate-stderr "$VRUN" run --hooks "$T/b"
 	assert_output app
 	((SECONDS < 3)) || fail "the launch waited for the daemon: $SECONDS s"
 }
@@ -163,7 +181,7 @@ stopped() # ID
 	make_bundle "$T/b" '.process.args = ["sh", "-c", "exit 7"]' \
 		'.hooks.poststop = [{ path: "/bin/false" }, { path: "/no/such/hook" },
 			{ path: "'"$T"'/hook", args: ["hook", "last", "outside"], env: ["PATH=/bin:/usr/bin"] }]'
-	run "$VRUN" run "$T/b"
+	run "$VRUN" run --hooks "$T/b"
 	assert_status 7
 	assert_contains "$output" "warning: poststop hook /bin/false: exit status 1"
 	assert_contains "$output" "warning: poststop hook /no/such/hook"
@@ -174,7 +192,7 @@ stopped() # ID
 @test "what ends vrun run ends a hook that it waits for" {
 	make_bundle "$T/b" '.hooks.createRuntime = [{ path: "/bin/sh", env: ["VRUN_TEST_MARK='"$MARK"'"],
 		args: ["sh", "-c", "echo >\"'"$T"'/told/there\"; exec sleep 1000"] }]'
-	spawn run "$VRUN" run "$T/b" </dev/null
+	spawn run "$VRUN" run --hooks "$T/b" </dev/null
 	wait_path "$T/told/there"
 	kill -TERM "${PID[run]}"
 	wait_exit "${PID[run]}"
