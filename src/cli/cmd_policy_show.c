@@ -50,7 +50,7 @@ static int print_table(struct show *s, const json_t *o)
 {
 	const json_t *own = json_object_get(o, "policy"), *ceiling = json_object_get(o, "ceiling");
 	char domain[300], id[300], file[600];
-	struct policy p;
+	struct policy p = { 0 };
 	int rc;
 
 	if (json_object_get(own, "long"))
@@ -72,7 +72,7 @@ static int print_table(struct show *s, const json_t *o)
 static int print_policy(struct show *s, const json_t *o)
 {
 	AUTO_FREE char *text = NULL;
-	struct policy p;
+	struct policy p = { 0 };
 	int rc = read_policy(json_object_get(o, "policy"), &p, s->e);
 
 	if (rc < 0)

@@ -21,7 +21,7 @@ static int start(const struct oci_target *t, struct err *e)
 {
 	AUTO_FD int sock = -1;
 	int code, rc;
-	char kind;
+	char kind = 0;
 
 	if (t->status != STATE_CREATED)
 		return not_created(t, e);

@@ -74,7 +74,7 @@ int picture_svg(const struct picture *p, char **ret_svg, struct err *e)
 	if (rc < 0)
 		return rc;
 	/* What stands before is for a file of its own. */
-	svg = strstr(text, "<svg");
+	svg = text ? strstr(text, "<svg") : NULL;
 	*ret_svg = svg ? strdup(svg) : NULL;
 	if (!svg)
 		return err_set(e, EPROTO, "dot has written no picture");

@@ -116,7 +116,7 @@ static int look(const struct attempt *t)
 
 	if (poll(&p, 1, 0) <= 0)
 		return 0;
-	return p.revents & (POLLERR | POLLHUP) ? -1 : 1;
+	return (p.revents & (POLLERR | POLLHUP)) ? -1 : 1;
 }
 
 static void settled(struct gate *g, struct attempt *t, int how)

@@ -81,8 +81,8 @@ static void ready(struct gate *g, struct gate_watch *w, uint32_t events)
 	int fd = ((struct gate_query *)((char *)w - offsetof(struct gate_query, watch)))->fd;
 
 	/* It may close the socket, and with that free the watch. */
-	ares_process_fd(g->names->channel, events & ~(uint32_t)EPOLLOUT ? fd : ARES_SOCKET_BAD,
-			events & EPOLLOUT ? fd : ARES_SOCKET_BAD);
+	ares_process_fd(g->names->channel, (events & ~(uint32_t)EPOLLOUT) ? fd : ARES_SOCKET_BAD,
+			(events & EPOLLOUT) ? fd : ARES_SOCKET_BAD);
 	set_due(g);
 }
 

@@ -217,7 +217,7 @@ static bool push_why(ldns_pkt *p, enum lookup_why why)
 	ldns_rdf *data;
 	size_t len;
 
-	if (why == LOOKUP_WHY_NONE || why >= sizeof errors / sizeof *errors)
+	if (why == LOOKUP_WHY_NONE || why >= sizeof errors / sizeof *errors || !errors[why].text)
 		return true;
 	len = strlen(errors[why].text);
 	option[3] = (uint8_t)(2 + len);

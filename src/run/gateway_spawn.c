@@ -112,7 +112,7 @@ int gateway_spawn(struct supervisor *s, const struct launch *l, struct err *e)
 				   .pidfd = (uint64_t)(uintptr_t)&s->gateway_pidfd };
 	AUTO_FD int policy = -1, ours = -1, theirs = -1, control = -1;
 	char path[PATH_MAX];
-	struct outer_ids o;
+	struct outer_ids o = { .writer = MAP_NONE };
 	int pair[2], rc;
 	long pid;
 

@@ -34,20 +34,24 @@ static void decide_pair(const struct domain *from, const struct addr *source, co
 void decide_connect(struct sup *s, struct domain *from, enum policy_proto proto, const struct addr *source,
 		    const struct addr *to, uint16_t port, struct decision *ret)
 {
+	bool own;
+
 	*ret = (struct decision){ .attempt = { .kind = ATTEMPT_CONNECT, .proto = proto, .port = port },
 				  .target = *to };
 	if (!source)
 		source = domain_source(from, to);
 	if (source)
 		ret->source = *source;
-	ret->to = domain_owns(from, to) ? from : domain_find(s, to);
-	if (ret->to && ret->to != from) {
+	own = domain_owns(from, to);
+	ret->to = own ? from : domain_find(s, to);
+	if (!own && ret->to && ret->to != from) {
 		decide_pair(from, source ? &ret->source : NULL, ret->to, ret);
 		return;
 	}
-	ret->attempt.peer = (struct policy_party){ .kind = ret->to ? PARTY_OWN : PARTY_ADDR, .addr = &ret->target };
-	ret->name = ret->to ? NULL : names_find(from, to);
-	ret->host = !ret->to && names_is_host(from, to);
+	own = own || ret->to;
+	ret->attempt.peer = (struct policy_party){ .kind = own ? PARTY_OWN : PARTY_ADDR, .addr = &ret->target };
+	ret->name = own ? NULL : names_find(from, to);
+	ret->host = !own && names_is_host(from, to);
 	if (resolver_place(s, to, port))
 		ret->attempt.peer.kind = PARTY_RESOLVER; /* always open */
 	else if (ret->host)

@@ -299,7 +299,7 @@ static bool decide_again(struct sup *s, struct flow *w)
 	return d.verdict.allow && d.to == w->to;
 }
 
-size_t flow_revoke(struct sup *s, struct domain *changed)
+size_t flow_revoke(struct sup *s, const struct domain *changed)
 {
 	struct flow *w, *next;
 	size_t n = 0;

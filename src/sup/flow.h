@@ -93,6 +93,6 @@ bool flow_is_open(struct sup *s, const struct domain *d, const struct addr *own,
 
 /* The domain's policy is another one: flows that it allows get their new rule, the others are forgotten, and
  * counted unless they were denied before. */
-size_t flow_revoke(struct sup *s, struct domain *changed);
+size_t flow_revoke(struct sup *s, const struct domain *changed);
 
 #endif

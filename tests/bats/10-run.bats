@@ -588,7 +588,7 @@ teardown()
 }
 
 @test "control characters of a bundle do not reach the terminal" {
-	local where
+	local where text
 
 	for where in '.process.args = ["\u001b]0;owned\u0007none"]' '.mounts += [{ destination: "/x", type: "\u001b]0;owned\u0007none" }]' \
 		'.mounts += [{ destination: "/x", type: "tmpfs", options: ["\u001b]0;owned\u0007none"] }]' \
@@ -596,11 +596,11 @@ teardown()
 		'.mounts += [{ destination: "/x", type: "bind", source: "\u001b]0;owned\u0007none", options: ["bind"] }]'; do
 		make_bundle "$T/b" "$where"
 		status=0
-		stderr=$("$VRUN" run "$T/b" 2>&1) || status=$?
-		((status == 125 || status == 127)) || fail "$where: status $status, $stderr"
-		assert_contains "$stderr" "vrun: "
-		assert_lacks "$stderr" $'\e'
-		assert_lacks "$stderr" $'\a'
+		text=$("$VRUN" run "$T/b" 2>&1) || status=$?
+		((status == 125 || status == 127)) || fail "$where: status $status, $text"
+		assert_contains "$text" "vrun: "
+		assert_lacks "$text" $'\e'
+		assert_lacks "$text" $'\a'
 		rm -rf "$T/b"
 	done
 }

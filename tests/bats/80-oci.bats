@@ -4,6 +4,7 @@
 # vrun as an OCI runtime: create, start, state, kill, delete, list, and what
 # engines rely on around them.
 
+# shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; PID is the helper's
 bats_require_minimum_version 1.5.0
 load helper
 

@@ -4,6 +4,7 @@
 # vrun policy apply: another policy for a sandbox that runs. What it forbids is
 # cut, what it allows goes on. The guest "flows" has the connections.
 
+# shellcheck disable=SC2030,SC2031 # each test is a subshell
 bats_require_minimum_version 1.5.0
 load helper
 
@@ -61,6 +62,7 @@ end_all()
 	local name
 
 	for name in "${!FD[@]}"; do
+		# shellcheck disable=SC2093,SC1083,SC2086 # a descriptor by name
 		exec {FD[$name]}<&-
 		"$VRUN" kill "$MARK-$name" KILL 2>/dev/null || :
 		wait_exit "${PID[$name]}" || :

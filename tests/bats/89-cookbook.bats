@@ -39,7 +39,7 @@ setup()
 	for section in npm pip cargo git apt curl redis db nginx agent; do
 		assert_equal "$(jq -r '.tests[].expect' "$section.test.json" | sort -u | tr '\n' ' ')" "allow deny " "$section"
 	done
-	assert_equal "$(ls ./*.test.json | wc -l)" "$(grep -c '^\.Ss' "$TOP/man/vrun-policy-cookbook.7")" "recipes with expectations"
+	assert_equal "$(find . -maxdepth 1 -name '*.test.json' | wc -l)" "$(grep -c '^\.Ss' "$TOP/man/vrun-policy-cookbook.7")" "recipes with expectations"
 }
 
 @test "no recipe names a package registry's host" {

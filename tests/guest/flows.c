@@ -166,7 +166,7 @@ static void go_round(struct group *g, int n)
 {
 	for (int i = 0; i < n; i++)
 		for (long j = 0; j < g[i].n; j++) {
-			if (g[i].fds[j] < 0)
+			if (!g[i].fds || g[i].fds[j] < 0)
 				continue;
 			if (exchange(g[i].fds[j])) {
 				g[i].last = now_us();
