@@ -137,7 +137,7 @@ static const struct policy *by_file(const struct fabric *f, const char *file)
 	for (size_t i = 0; i <= f->n_others; i++) {
 		const struct policy *p = i < f->n_others ? f->others[i] : f->self;
 
-		if (p && file && strcmp(p->file, file) == 0)
+		if (p && p->file && file && strcmp(p->file, file) == 0)
 			return p;
 	}
 	return NULL;

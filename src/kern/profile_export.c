@@ -129,6 +129,7 @@ static int narrow_not(const struct piece *p, unsigned arg, uint64_t mask, uint64
 
 static int narrow_by(const struct piece *p, const struct bpf_cond *c, struct pieces *to)
 {
+	/* A rule has as many conditions as it says. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	uint64_t all = c->low32 ? UINT32_MAX : UINT64_MAX;
 	struct piece q = *p;
 

@@ -55,7 +55,7 @@ static int64_t decide(struct call *c, struct vsk *v, const struct destination *t
 {
 	decide_connect(c->sup, c->domain, POLICY_TCP, NULL, &to->addr, to->port, ret);
 	v->rule = decision_rule(ret, c->domain);
-	v->generation = c->domain->generation;
+	v->generation = c->domain->generation; /* NOLINT(clang-analyzer-core.NullDereference): a call is a domain's */
 	decision_count(ret, c->domain);
 	return call_verdict(c, &ret->attempt, &ret->verdict);
 }

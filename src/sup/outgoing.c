@@ -84,7 +84,7 @@ void outgoing_drop(struct outgoing *o)
 
 static int enter_limbo(struct outgoing *o, struct target *t)
 {
-	struct sockaddr_in6 sa;
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6 };
 	socklen_t len = sizeof sa;
 	int rc = limbo_enter(&o->sup->limbo, t->fd);
 

@@ -125,7 +125,7 @@ static void test_decisions(const struct peer *p)
 			struct gateway_request r = { .kind = GATEWAY_CONNECT, .to = GATEWAY_TO_ADDRESS, .v6 = (uint8_t)family,
 						     .port = v[i].port, .addr = to_addr(v[i].addr) };
 			struct gateway_answer a;
-			int fd;
+			int fd = -1;
 
 			if (!family && !addr_is_v4(&r.addr))
 				continue;

@@ -107,7 +107,7 @@ static void test_texts(void)
 	char *dot;
 
 	TAP_INT(graph_add_seen(&g, "a\"]; evil [label=\"", "x&lt;\\N\n\033[31m", GRAPH_DENIED, POLICY_TCP, 25, 2, &err), 0, "takes any name");
-	TAP_INT(graph_add_seen(&g, "a\"]; evil [label=\"", "\xe2\x80\xaegnp.exe", GRAPH_DID, POLICY_UDP, 53, 1, &err), 0, "takes any name");
+	TAP_INT(graph_add_seen(&g, "a\"]; evil [label=\"", /* NOLINT(misc-misleading-bidirectional): as somebody would */ "\xe2\x80\xaegnp.exe", GRAPH_DID, POLICY_UDP, 53, 1, &err), 0, "takes any name");
 	dot = dot_of(&g);
 	TAP_HAS(dot, "label=\"a\\\"]; evil [label=\\\"\"", "quotes are escaped");
 	TAP_HAS(dot, "x&amp;lt;\\\\x5cN\\\\x0a\\\\x1b[31m", "so are entities, backslashes and what is no character");
