@@ -5,53 +5,7 @@
 
 bats_require_minimum_version 1.5.0
 load helper
-
-OUTSIDE=${VRUN%/vrun}/tests/guest/outside
-
-# A command on a machine of its own with 192.0.2.1 and 2001:db8::1, where `outside serve 7000` runs.
-# What is sent to 198.51.100.66 is lost.
-on_machine() # COMMAND...
-{
-	local own=()
-
-	is_root || own=(--user --map-root-user)
-	# shellcheck disable=SC2016 # for the shell inside
-	unshare "${own[@]}" --net bash -c '
-		set -eu
-		guest=$1
-		shift
-		ip link set lo up
-		ip addr add 192.0.2.1/24 dev lo
-		ip addr add 192.0.2.3/24 dev lo
-		ip -6 addr add 2001:db8::1/64 dev lo nodad
-		ip link add name out type veth peer name sink
-		ip link set out up
-		ip link set sink up
-		ip addr add 198.51.100.1/24 dev out
-		ip neigh add 198.51.100.66 lladdr 02:00:00:00:00:01 dev out
-		coproc server { exec "$guest" serve 7000; }
-		pid=$server_PID
-		read -r _ <&"${server[0]}"
-		status=0
-		"$@" || status=$?
-		exec 2>/dev/null # the shell tells of the end of its jobs
-		kill -KILL "$pid"
-		wait "$pid" || :
-		exit "$status"
-	' sh "$OUTSIDE" "$@" </dev/null
-}
-
-# vrun with a policy of these rules.
-sandbox() # RULES COMMAND...
-{
-	local rules=$1
-
-	shift
-	jq -n --argjson rules "[$rules]" '{version: 1, domain: "app", net: {rules: $rules}}' >"$T/app.json"
-	mkdir -p "$T/work"
-	cd "$T/work" || return 1
-	on_machine "$VRUN" run -p "$T/app.json" -- "$@"
-}
+load machine
 
 TO_ALL='{"allow": "connect", "to": ["192.0.2.0/24:*", "198.51.100.0/24:*", "[2001:db8::/64]:*"]}'
 

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Relays between two sockets, and which files are open still (kern/alive.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kern/alive.h"
+#include "sup/sup.h"
+#include "tap.h"
+
+static struct sup sup;
+
+/* The app's end and the server's; what the relay has is in between. */
+struct scene {
+	int app, server;
+	struct relay *relay;
+	int ended;
+	bool used_up;
+};
+
+static void ended(void *ctx)
+{
+	struct scene *s = ctx;
+
+	s->ended++;
+	s->used_up = relay_is_used_up(s->relay);
+	relay_free(s->relay);
+	s->relay = NULL;
+}
+
+static void begin(struct scene *s, const struct relay_limits *limits)
+{
+	int near[2], far[2];
+
+	*s = (struct scene){ .app = -1 };
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, near) < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, far) < 0)
+		return;
+	s->app = near[0];
+	s->server = far[0];
+	s->relay = relay_new(&sup, &near[1], &far[1], limits, ended, s);
+	TAP_OK(s->relay && near[1] == -1 && far[1] == -1, "both sockets are taken");
+}
+
+static void finish(struct scene *s)
+{
+	if (s->relay)
+		relay_free(s->relay);
+	(void)close(s->app);
+	(void)close(s->server);
+}
+
+/* Turns of the loop while there is something to do, at most for so long. */
+static void turn(int ms)
+{
+	int64_t until = loop_now() + ms;
+
+	do
+		(void)loop_turn(&sup.loop, 1);
+	while (loop_now() < until);
+}
+
+/* As much as goes through in that time. */
+static size_t push(const struct scene *s, size_t most, int ms)
+{
+	static char buf[65536];
+	int64_t until = loop_now() + ms;
+	size_t sent = 0, got = 0;
+
+	while (loop_now() < until && got < most) {
+		ssize_t n = sent < most ? send(s->app, buf, most - sent < sizeof buf ? most - sent : sizeof buf, MSG_NOSIGNAL) : 0;
+
+		sent += n > 0 ? (size_t)n : 0;
+		(void)loop_turn(&sup.loop, 1);
+		while ((n = recv(s->server, buf, sizeof buf, 0)) > 0)
+			got += (size_t)n;
+	}
+	return got;
+}
+
+static void test_bytes(void)
+{
+	const struct relay_limits none = { 0 };
+	struct scene s;
+	char buf[16] = "";
+
+	begin(&s, &none);
+	TAP_INT(write(s.app, "there", 5), 5, "the app writes");
+	TAP_INT(write(s.server, "back", 4), 4, "so does the server");
+	turn(5);
+	TAP_INT(read(s.server, buf, sizeof buf), 5, "it comes there");
+	TAP_OK(memcmp(buf, "there", 5) == 0, "as it was");
+	TAP_INT(read(s.app, buf, sizeof buf), 4, "and back");
+	TAP_INT(push(&s, 10 << 20, 20000), 10 << 20, "ten megabytes");
+
+	TAP_INT(shutdown(s.app, SHUT_WR), 0, "the app ends sending");
+	turn(5);
+	TAP_INT(read(s.server, buf, sizeof buf), 0, "the server sees that");
+	TAP_INT(s.ended, 0, "which is not the end");
+	TAP_INT(write(s.server, "last", 4), 4, "it may go on");
+	turn(5);
+	TAP_INT(read(s.app, buf, sizeof buf), 4, "and is heard");
+	TAP_INT(shutdown(s.server, SHUT_WR), 0, "it ends, too");
+	turn(5);
+	TAP_INT(read(s.app, buf, sizeof buf), 0, "the app sees that");
+	TAP_INT(s.ended, 1, "now it is over");
+	finish(&s);
+}
+
+/* Who does not read is not sent for: what is in between stays small, and nothing is lost. */
+static void test_pressure(void)
+{
+	static char buf[65536];
+	const struct relay_limits none = { 0 };
+	size_t sent = 0, got = 0;
+	struct scene s;
+	ssize_t n;
+
+	begin(&s, &none);
+	for (int still = 0; still < 5;) {
+		n = send(s.app, buf, sizeof buf, MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+		still = n > 0 ? 0 : still + 1;
+		turn(2);
+	}
+	TAP_OK(sent > 0 && sent < (4 << 20), "a server that does not read stops the app, after %zu bytes", sent);
+	TAP_INT(loop_turn(&sup.loop, 0), 0, "and the loop rests");
+	while (got < sent) {
+		struct pollfd p = { .fd = s.server, .events = POLLIN };
+
+		if (poll(&p, 1, 0) == 0)
+			turn(1);
+		n = read(s.server, buf, sizeof buf);
+		if (n > 0)
+			got += (size_t)n;
+		else if (n == 0)
+			break;
+	}
+	TAP_INT(got, sent, "it gets all of it");
+	/* With one side gone, the other is told. */
+	(void)close(s.server);
+	s.server = -1;
+	(void)send(s.app, "x", 1, MSG_NOSIGNAL);
+	turn(5);
+	TAP_INT(s.ended, 1, "the server has gone: so has the relay");
+	TAP_OK(send(s.app, "x", 1, MSG_NOSIGNAL) < 0, "and the app sees it");
+	finish(&s);
+}
+
+static void test_limits(void)
+{
+	const struct relay_limits slow = { .rate = 1000000, .burst = 50000 }, few = { .max_bytes = 1000 };
+	static char buf[2000];
+	struct scene s;
+	size_t got;
+
+	begin(&s, &slow);
+	got = push(&s, 10 << 20, 300);
+	TAP_OK(got >= 50000 && got <= 50000 + 1000000, "under its rate, with the burst: %zu bytes in 0.3 s", got);
+	finish(&s);
+
+	begin(&s, &few);
+	TAP_INT(write(s.app, buf, 600), 600, "of a thousand bytes 600");
+	turn(5);
+	TAP_INT(read(s.server, buf, sizeof buf), 600, "go through");
+	TAP_INT(write(s.server, buf, 400), 400, "400 of the other direction");
+	turn(5);
+	TAP_INT(read(s.app, buf, sizeof buf), 400, "do, too");
+	TAP_INT(s.ended, 0, "that was all, and no more");
+	TAP_INT(write(s.app, "x", 1), 1, "one more");
+	turn(5);
+	TAP_OK(s.ended == 1 && s.used_up, "ends it, and says why");
+	TAP_OK(read(s.server, buf, sizeof buf) <= 0, "that one does not pass");
+	finish(&s);
+}
+
+static void test_many(void)
+{
+	const struct relay_limits none = { 0 };
+	static struct scene s[100];
+	char c;
+	int ok = 0;
+
+	for (int i = 0; i < 100; i++)
+		begin(&s[i], &none);
+	for (int i = 0; i < 100; i++)
+		(void)!write(s[i].app, "x", 1);
+	turn(20);
+	for (int i = 0; i < 100; i++)
+		ok += read(s[i].server, &c, 1) == 1;
+	TAP_INT(ok, 100, "a hundred at once");
+	TAP_OK(sup.pipes.n >= 1 && sup.pipes.n <= RELAY_PIPES, "with few pipes: %zu", sup.pipes.n);
+	for (int i = 0; i < 100; i++)
+		finish(&s[i]);
+}
+
+/* --- alive ----------------------------------------------------------------------------------- */
+
+static void count(void *ctx, uint64_t number)
+{
+	uint64_t *sum = ctx;
+
+	*sum += number;
+}
+
+static uint64_t sum_of(const struct alive *a)
+{
+	uint64_t sum = 0;
+
+	return alive_list(a, count, &sum) < 0 ? UINT64_MAX : sum;
+}
+
+static void test_alive(void)
+{
+	struct alive a;
+	int one[2], copy, many[600];
+
+	TAP_INT(alive_init(&a), 0, "alive_init");
+	TAP_INT(sum_of(&a), 0, "nothing is known");
+	TAP_INT(socketpair(AF_UNIX, SOCK_STREAM, 0, one), 0, "socketpair");
+	copy = dup(one[0]);
+	TAP_INT(alive_add(&a, one[0], 5), 0, "one is");
+	TAP_INT(alive_add(&a, one[0], 5), -EEXIST, "once");
+	TAP_INT(sum_of(&a), 5, "it is open");
+	(void)close(one[0]);
+	TAP_INT(sum_of(&a), 5, "and by its copy");
+	(void)close(copy);
+	TAP_INT(sum_of(&a), 0, "with the last it is gone");
+	TAP_INT(alive_add(&a, one[1], 7), 0, "another");
+	alive_remove(&a, one[1]);
+	TAP_INT(sum_of(&a), 0, "that is taken out");
+	(void)close(one[1]);
+	for (int i = 0; i < 600; i++) {
+		many[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		(void)alive_add(&a, many[i], 1);
+	}
+	TAP_INT(sum_of(&a), 600, "more than is read at once");
+	for (int i = 0; i < 600; i++)
+		(void)close(many[i]);
+	TAP_INT(sum_of(&a), 0, "all are gone");
+	alive_fini(&a);
+}
+
+int main(void)
+{
+	struct err e = { 0 };
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	TAP_INT(loop_init(&sup.loop, &e), 0, "a loop");
+	test_bytes();
+	test_pressure();
+	test_limits();
+	test_many();
+	test_alive();
+	relay_pipes_fini(&sup.pipes);
+	loop_fini(&sup.loop);
+	return tap_done();
+}
