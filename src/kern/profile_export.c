@@ -247,6 +247,14 @@ static int emit(json_t *list, uint32_t action, const char *name, const struct pi
 	return o && json_array_append_new(list, o) == 0 ? 0 : -ENOMEM;
 }
 
+static bool is_wide(const struct piece *p)
+{
+	for (int i = 0; i < ARGS; i++)
+		if (p->mask[i] > UINT32_MAX)
+			return true;
+	return false;
+}
+
 /* Behind the rules of the same call that come before it. */
 static int export_rule(const struct bpf_table *t, size_t at, const char *name, json_t *list)
 {
@@ -269,6 +277,10 @@ static int export_rule(const struct bpf_table *t, size_t at, const char *name, j
 			return 0;
 		}
 	}
+	/* libseccomp looks at halves, and takes some of those for the same rule twice (EEXIST). */
+	for (size_t i = 0; refusal && i < own.n; i++)
+		if (is_wide(&own.v[i]))
+			own.n = 0;
 	for (size_t i = 0; rc == 0 && i < own.n; i++)
 		rc = emit(list, r->action, name, &own.v[i]);
 	free(own.v);
