@@ -21,6 +21,7 @@ static int serve(struct err *e)
 	AUTO_FD int fd = GATEWAY_POLICY;
 	int rc = gate_text_read(&text, fd, e);
 
+	fd_close(&fd);
 	if (rc < 0)
 		return rc;
 	g = (struct gate){ .sock = GATEWAY_SOCK, .text = &text };

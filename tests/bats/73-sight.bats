@@ -133,7 +133,7 @@ socket() # ID FILTER MEMBER
 	assert_equal "$(record "$MARK-st" '.domain + " " + .addresses[0] + " " + .fabric')" "st 10.88.0.20 $MARK"
 	run "$VRUN" ps
 	assert_status 0
-	assert_matches "$output" "$MARK-st +[0-9]+ +[0-9]+s +[a-z]+ +st +10\.88\.0\.20 +$MARK "
+	assert_matches "$output" "$MARK-st +[0-9]+ +[0-9]+s +[a-z]+ +st +10\.88\.0\.20 +- +$MARK "
 	stop_guest st
 	assert_nothing_left
 }
