@@ -113,6 +113,7 @@ static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 	v->local = *local;
 	v->remote = a->addresses[0];
 	v->remote_port = a->port;
+	v->real = a->addresses[1];
 	v->rule = verdict.policy == &p->domain->policy ? verdict.rule : NULL;
 	vsk_set_status(&s->table, v, VSK_CONNECTED);
 	for (unsigned i = 0; i < p->n_options; i++)

@@ -33,6 +33,20 @@ static void ask_outside(struct sup *s, struct vsk *v, struct decision *ret)
 	policy_decide_bounded(&v->domain->policy, domain_ceiling(v->domain), &ret->attempt, &ret->verdict);
 }
 
+/* Of one that came in by a published port. */
+static void ask_visitor(const struct vsk *v, struct decision *ret)
+{
+	struct domain *d = v->domain;
+
+	*ret = (struct decision){ .attempt = { .kind = ATTEMPT_ACCEPT, .proto = POLICY_TCP, .port = v->local_port,
+					       .peer = gateway_visitor(&v->remote, &v->real) },
+				  .to = d,
+				  .target = v->local };
+	ret->attempt.local = &ret->target;
+	policy_decide_bounded(&d->policy, domain_ceiling(d), &ret->attempt, &ret->verdict);
+	ret->theirs = decision_rule(ret, d);
+}
+
 /*
  * The question that was asked when the row came to be. False: it has none, or
  * nobody is at its other end any more.
@@ -45,6 +59,10 @@ static bool ask_again(struct sup *s, struct vsk *v, struct decision *ret)
 		return true;
 	case VSK_CONNECTING:
 	case VSK_CONNECTED:
+		if (v->host && v->accepted) {
+			ask_visitor(v, ret);
+			return true;
+		}
 		if (v->host || v->out) {
 			ask_outside(s, v, ret);
 			return true;
@@ -83,9 +101,9 @@ static void decide_row(struct sup *s, struct vsk *v, const struct domain *change
 		return;
 	if (v->status == VSK_LISTENING)
 		ret->listeners++;
-	else if (!v->accepted)
+	else if (!v->accepted || v->host)
 		ret->streams++;
-	if (!v->accepted)
+	if (!v->accepted || v->host)
 		tell(v->domain, &d);
 }
 

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "base/fd.h"
 #include "kern/helper.h"
@@ -48,6 +49,17 @@ static int give_up(const struct serve_params *p, const struct err *e)
 	return -e->num;
 }
 
+/* Relays and calls that wait take descriptors, and an app's numbers may have to stand for its files (epolls.c). */
+static void raise_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
+		l.rlim_cur = l.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
 /* All that needs rights; they are gone afterwards. */
 static int start(const struct serve_params *p, struct sup *s, struct err *e)
 {
@@ -64,6 +76,7 @@ static int start(const struct serve_params *p, struct sup *s, struct err *e)
 		rc = factory_start(&s->factory, &s->loop, resolver, !p->cell || p->spaces[0] < 0, e);
 	if (rc == 0 && p->guarded)
 		rc = guard_start(&s->guard, s->fabric.cookie, e);
+	raise_limit();
 	if (rc == 0 && p->cell)
 		rc = confine_files(e);
 	if (rc == 0)
