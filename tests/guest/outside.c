@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -294,6 +295,29 @@ static void test_epoll(uint32_t events, const char *what)
 	close(outer);
 }
 
+/* At a number that few processes ever reach. */
+static void test_high_number(void)
+{
+	struct rlimit l;
+	struct epoll_event e = { .events = EPOLLOUT | EPOLLET, .data.u64 = 77 }, got = { 0 };
+	int ep = epoll_create1(0), low = tcp(address, SOCK_NONBLOCK), fd;
+	long rc;
+
+	IS(getrlimit(RLIMIT_NOFILE, &l), 0, "getrlimit");
+	l.rlim_cur = l.rlim_max;
+	IS(setrlimit(RLIMIT_NOFILE, &l), 0, "setrlimit");
+	fd = fcntl(low, F_DUPFD, l.rlim_max > 4000 ? 3000 : 200);
+	close(low);
+	IS(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e), 0, "a high number");
+	(void)epoll_wait(ep, &got, 1, 0); /* that it is not connected */
+	rc = connect_to(fd, address, port);
+	OK(rc == -EINPROGRESS, "connects");
+	IS(epoll_wait(ep, &got, 1, 5000), 1, "and is heard of");
+	OK(got.events == EPOLLOUT && got.data.u64 == 77, "as it was asked");
+	close(fd);
+	close(ep);
+}
+
 static void test_aliases(void)
 {
 	int fd = tcp(address, 0), other = dup(fd), high = fcntl(fd, F_DUPFD_CLOEXEC, 90), sv[2], status = 0;
@@ -518,6 +542,7 @@ int main(int argc, char **argv)
 	test_epoll(EPOLLIN | EPOLLOUT | EPOLLET | EPOLLRDHUP, "epoll, by edges");
 	test_epoll(EPOLLIN | EPOLLOUT | EPOLLONESHOT, "epoll, once");
 	test_epoll(EPOLLIN | EPOLLOUT | EPOLLEXCLUSIVE, "epoll, one of many");
+	test_high_number();
 	test_aliases();
 	if (!getenv("OUTSIDE_NATIVE")) /* to see that the others tell of Linux */
 		test_in_flight();
