@@ -169,12 +169,12 @@ newer()
 		fi
 		if [ -e /proc/sys/kernel/unprivileged_userns_clone ]; then
 			echo 0 >/proc/sys/kernel/unprivileged_userns_clone
-			check 'user namespaces that Debian'"'"'s switch forbids' 125 'vrun doctor says' v run "$B"
+			check 'user namespaces that Debian'"'"'s switch forbids' 125 'kernel.unprivileged_userns_clone is 0' v run "$B"
 			check 'and doctor names it' 1 'unprivileged_userns_clone' v doctor
 			echo 1 >/proc/sys/kernel/unprivileged_userns_clone
 		fi
 		echo 0 >/proc/sys/user/max_user_namespaces
-		check 'no user namespaces left' 125 'vrun doctor says' v run "$B"
+		check 'no user namespaces left' 125 'user.max_user_namespaces is 0' v run "$B"
 		check 'and doctor names the limit' 1 'max_user_namespaces' v doctor
 		echo 1000 >/proc/sys/user/max_user_namespaces
 		check 'and with them again' 0 here v run "$B"
