@@ -40,10 +40,14 @@ static void cell_text(const json_t *o, const char *key, char *buf)
 
 static void cell_proto(const json_t *o, const char *key, char *buf)
 {
+	const char *transport = ask_string(o, "transport");
+
 	(void)key;
 	(void)snprintf(buf, CELL_MAX, "%s%s%s", ask_string(o, "protocol"),
 		       strcmp(ask_string(o, "family"), "inet6") == 0 ? "6" : "",
-		       strcmp(ask_string(o, "transport"), "wire") == 0 ? "/wire" : "");
+		       strcmp(transport, "wire") == 0 ? "/wire" :
+		       strcmp(transport, "host") == 0 ? "/host" :
+							"");
 }
 
 static void cell_queue(const json_t *o, const char *key, char *buf)

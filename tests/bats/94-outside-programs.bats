@@ -150,6 +150,8 @@ with_server() # SERVER PORT RULES COMMAND...
 		run=$!
 		exec 3>"$T/go"
 		until grep -q ready "$T/app.out"; do kill -0 "$run"; done
+		"$VRUN" sockets --json >"$T/rows"
+		"$VRUN" sockets >"$T/table"
 		kill -KILL "$(pgrep -P "$run" vrun-gateway)"
 		echo >&3
 		exec 3>&-
@@ -161,6 +163,10 @@ with_server() # SERVER PORT RULES COMMAND...
 	chmod +x "$T/kill-gateway"
 	jq -n '{version: 1, domain: "app", net: {rules: [{allow: "connect", to: "192.0.2.1:7000"}]}}' >"$T/app.json"
 	run -0 on_machine "$T/kill-gateway"
+	run -0 jq -r '.[] | select(.transport == "host") | "\(.status) \(.remote)"' "$T/rows"
+	assert_output "connected 192.0.2.1:7000"
+	assert_contains "$(<"$T/table")" "tcp/host"
+	output=$(<"$T/app.out")
 	assert_contains "$output" "b'one'"
 	assert_contains "$output" "b'two'
 ENETUNREACH"
