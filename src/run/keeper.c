@@ -95,7 +95,7 @@ static void clean_up(const struct keeper_params *p)
 	/* It ends by itself, now that nobody is left. */
 	if (p->supervisor >= 0)
 		wait_readable(p->supervisor);
-	(void)supervisor_remove_socket(p->state_fd, p->supervisor_name);
+	supervisor_outlive(p->state_fd, p->supervisor_name);
 	/* Only a dead record: a launch that was refused since its id is in use has the other's name. */
 	state_remove_dead(p->state_fd, p->id);
 }

@@ -22,6 +22,8 @@
 
 #define ANSWER_MAX 262144
 #define ANSWER_MS 60000 /* longest wait for an answer; another launch may have to get ready first */
+#define SETTLE_TRIES 20 /* a supervisor that others use stays, and so does its socket */
+#define SETTLE_MS 50
 #define END_MS 5000 /* longest wait for a supervisor that has nothing left to do */
 
 void supervisor_init(struct supervisor *s)
@@ -398,6 +400,19 @@ static void reap(pid_t supervisor)
 	do
 		pid = waitpid(-1, NULL, __WALL);
 	while (pid != supervisor && (pid > 0 || errno == EINTR));
+}
+
+void supervisor_outlive(int state_fd, const char *name)
+{
+	for (int i = 0; i < SETTLE_TRIES && name[0] && !supervisor_remove_socket(state_fd, name); i++) {
+		AUTO_FD int sock = connect_to(state_fd, name);
+
+		/* As the last launcher leaves: when it hears no more, nobody listens. */
+		if (sock >= 0 && send_message(sock, json_pack("{s:b}", "join", 1), NULL, 0) == 0)
+			leave(sock);
+		if (i > 0)
+			(void)poll(NULL, 0, SETTLE_MS);
+	}
 }
 
 void supervisor_fini(struct supervisor *s, int state_fd)

@@ -65,6 +65,12 @@ void supervisor_farewell(const struct supervisor *s, const struct launch *l);
 /* Ends the connection, waits for the end of a supervisor that nobody else uses, removes its socket. */
 void supervisor_fini(struct supervisor *s, int state_fd);
 
+/*
+ * For whoever cleans up behind a launcher that was killed: waits a moment for the end of a
+ * supervisor that nobody else uses, and removes its socket.
+ */
+void supervisor_outlive(int state_fd, const char *name);
+
 /* Removes a socket at which nobody listens any more; whether that was so. */
 bool supervisor_remove_socket(int state_fd, const char *name);
 
