@@ -42,7 +42,6 @@ int up_output_open(struct up_output *o, const char *name, int ret_ends[2], struc
 static void print_line(const struct up_output *o, const struct up_stream *s, const char *line, size_t len)
 {
 	char text[UP_LINE_MAX + 1], quoted[(size_t)UP_LINE_MAX * 4 + 8], out[sizeof quoted + 80];
-	size_t at = 0;
 	int n = snprintf(out, sizeof out, "%-*s | ", o->width, s->name);
 
 	memcpy(text, line, len);
@@ -52,8 +51,7 @@ static void print_line(const struct up_output *o, const struct up_stream *s, con
 		if (tab)
 			*tab = '\0';
 		(void)log_quote(quoted, sizeof quoted, p);
-		at = (size_t)n;
-		n += snprintf(out + at, sizeof out - at, "%s%s", quoted, tab ? "\t" : "");
+		n += snprintf(out + n, sizeof out - (size_t)n, "%s%s", quoted, tab ? "\t" : "");
 		if ((size_t)n >= sizeof out - 1) {
 			n = (int)sizeof out - 2;
 			break;

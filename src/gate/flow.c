@@ -227,7 +227,8 @@ static void look_up(struct gate *g, const struct gateway_request *r)
 
 void gate_flow(struct gate *g, const struct gateway_request *r)
 {
-	const struct addr loopback = r->want_v6 ? (struct addr){ { [15] = 1 } } : addr_v4(127, 0, 0, 1);
+	const struct addr loopback4 = addr_v4(127, 0, 0, 1), loopback6 = { { [15] = 1 } };
+	const struct addr loopback = r->want_v6 ? loopback6 : loopback4;
 
 	if (r->to == GATEWAY_TO_NAME)
 		look_up(g, r);

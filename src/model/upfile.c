@@ -101,7 +101,7 @@ static int read_bundles(struct upfile *u, const struct jat *at, struct err *e)
 	const char *name;
 	json_t *val;
 	size_t i = 0;
-	int rc = 0;
+	int rc;
 
 	u->v = arena_array(&u->arena, json_object_size(at->val) + 1, sizeof *u->v);
 	if (!u->v)

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -36,14 +35,6 @@ struct query_reader {
 	char *out;       /* owned; QUERY_BYTES */
 	size_t at, len;  /* what is still to be written */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 /* --- readers --------------------------------------------------------------------- */
 
@@ -111,7 +102,7 @@ static bool flush(struct query_reader *r)
 		if (n > 0) {
 			r->at += (size_t)n;
 			r->len -= (size_t)n;
-			r->since = now_ms();
+			r->since = loop_now();
 		}
 		if (r->len == 0)
 			r->at = 0;
@@ -204,7 +195,7 @@ static void check_stall(struct query_reader *r)
 {
 	size_t all;
 
-	if (has_room(&r->job) || now_ms() - r->since < QUERY_STALL_MS)
+	if (has_room(&r->job) || loop_now() - r->since < QUERY_STALL_MS)
 		return;
 	survey_remove(&r->sup->survey, &r->job);
 	r->surveying = false;
@@ -386,7 +377,7 @@ static struct query_reader *reader_new(struct sup *s, int *fd)
 	}
 	r->sup = s;
 	r->watch = (struct watch){ reader_ready };
-	r->since = now_ms();
+	r->since = loop_now();
 	if (loop_add(&s->loop, *fd, 0, &r->watch) < 0) {
 		free(r->out);
 		free(r);

@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -32,16 +31,6 @@ static int64_t (*const handlers[])(struct call *) = {
 	[TRAP_IOCTL] = handle_ioctl,
 };
 static_assert(sizeof handlers / sizeof *handlers == TRAP_COUNT, "every trap has a handler");
-
-#define SWEEP_MS 500
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 int sup_init(struct sup *s, struct err *e)
 {
@@ -161,200 +150,6 @@ void call_reply_data(struct call *c, int64_t result, uint64_t at, const void *da
 	(void)notify_reply(&c->listener->notify, c->id, result, result < 0 ? (int)-result : 0);
 }
 
-/* --- waits --------------------------------------------------------------------- */
-
-static struct wait_queue *waits_for(struct sup *s, uint64_t cookie)
-{
-	return &s->waits_for[cookie % WAIT_BUCKETS];
-}
-
-static void wait_free(struct wait *w)
-{
-	struct sup *s = w->call.sup;
-
-	if (w->watched)
-		loop_remove(&s->loop, w->fd, &w->watch);
-	TAILQ_REMOVE(&s->waits, w, link);
-	TAILQ_REMOVE(waits_for(s, w->cookie), w, by_cookie);
-	w->call.domain->n_waits--;
-	fd_close(&w->fd);
-	free(w);
-}
-
-/* Whether it waits on. */
-static bool wait_do(struct wait *w)
-{
-	int64_t result = w->retry(w);
-
-	if (result == -EAGAIN)
-		return true;
-	if (result != CALL_ANSWERED)
-		call_reply(&w->call, result, w->cookie);
-	wait_free(w);
-	return false;
-}
-
-static bool wait_retry(struct wait *w)
-{
-	if (call_valid(&w->call))
-		return wait_do(w);
-	wait_free(w);
-	return false;
-}
-
-static void wait_ready(struct watch *watch, uint32_t events)
-{
-	(void)events;
-	(void)wait_retry((struct wait *)((char *)watch - offsetof(struct wait, watch)));
-}
-
-int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t timeout, int timeout_error,
-	      int64_t (*retry)(struct wait *w))
-{
-	struct sup *s = c->sup;
-	uint64_t most = c->domain->policy.limits.pending ?: POLICY_PENDING_DEFAULT;
-	struct wait *w = c->domain->n_waits < most ? calloc(1, sizeof *w) : NULL;
-	int64_t now = now_ms(), look = now + SWEEP_MS;
-
-	if (!w)
-		return -EAGAIN;
-	*w = (struct wait){ .call = *c,
-			    .watch = { wait_ready },
-			    .cookie = cookie,
-			    .deadline = timeout < 0 ? INT64_MAX : now + timeout,
-			    .retry = retry,
-			    .timeout_error = timeout_error };
-	w->fd = fd_take(fd);
-	TAILQ_INSERT_TAIL(&s->waits, w, link);
-	TAILQ_INSERT_TAIL(waits_for(s, cookie), w, by_cookie);
-	c->domain->n_waits++;
-	if (events && loop_add(&s->loop, w->fd, events, &w->watch) < 0) {
-		wait_free(w);
-		return -EAGAIN;
-	}
-	w->watched = events != 0;
-	if (w->deadline < look)
-		look = w->deadline;
-	if (look < s->next_look)
-		s->next_look = look;
-	return 0;
-}
-
-static bool is_accept(const struct wait *w)
-{
-	return w->call.trap == TRAP_ACCEPT || w->call.trap == TRAP_ACCEPT4;
-}
-
-void sup_retry(struct sup *s, uint64_t cookie)
-{
-	struct wait *w = TAILQ_FIRST(waits_for(s, cookie)), *next;
-
-	for (; w; w = next) {
-		next = TAILQ_NEXT(w, by_cookie);
-		if (w->cookie == cookie && !w->watched && !is_accept(w))
-			(void)wait_retry(w);
-	}
-}
-
-void sup_arrived(struct sup *s, uint64_t cookie)
-{
-	for (unsigned i = 0; i < s->n_arrived && i < ARRIVED_MAX; i++)
-		if (s->arrived[i] == cookie)
-			return;
-	if (s->n_arrived < ARRIVED_MAX)
-		s->arrived[s->n_arrived] = cookie;
-	s->n_arrived++;
-}
-
-/* Those that waited longest first; 0: of any listener. */
-static void hand_over(struct sup *s, uint64_t cookie)
-{
-	struct wait *w;
-
-again:
-	for (w = TAILQ_FIRST(cookie ? waits_for(s, cookie) : &s->waits); w;
-	     w = cookie ? TAILQ_NEXT(w, by_cookie) : TAILQ_NEXT(w, link)) {
-		const struct vsk *listener;
-
-		if ((cookie && w->cookie != cookie) || w->watched || !is_accept(w))
-			continue;
-		/* It parks the connection when nobody waits any more, and asks before it writes. */
-		if (!wait_do(w))
-			goto again; /* others may have gone with it */
-		/* The kernel may have put a packet off; then it makes the listener readable. */
-		listener = vsk_find(&s->table, w->cookie);
-		if (listener && listener->n_arrivals)
-			w->watched = loop_add(&s->loop, w->fd, EPOLLIN, &w->watch) == 0;
-		if (cookie)
-			return;
-	}
-}
-
-static void hand_over_all(struct sup *s)
-{
-	while (s->n_arrived) {
-		uint64_t cookies[ARRIVED_MAX];
-		unsigned n = s->n_arrived;
-
-		memcpy(cookies, s->arrived, sizeof cookies);
-		s->n_arrived = 0;
-		if (n > ARRIVED_MAX)
-			hand_over(s, 0);
-		for (unsigned i = 0; i < n && n <= ARRIVED_MAX; i++)
-			hand_over(s, cookies[i]);
-	}
-}
-
-void sup_sweep(struct sup *s)
-{
-	struct wait *w = TAILQ_FIRST(&s->waits), *next;
-
-	for (; w; w = next) {
-		next = TAILQ_NEXT(w, link);
-		if (!call_valid(&w->call))
-			wait_free(w);
-	}
-}
-
-void sup_sweep_listener(struct sup *s, uint64_t cookie)
-{
-	struct wait *w = TAILQ_FIRST(waits_for(s, cookie)), *next;
-
-	for (; w; w = next) {
-		next = TAILQ_NEXT(w, by_cookie);
-		if (w->cookie != cookie || !is_accept(w))
-			continue;
-		if (call_valid(&w->call))
-			return; /* its thread's process has the listener */
-		wait_free(w);
-	}
-}
-
-static void look_at_waits(struct sup *s, int64_t now)
-{
-	struct wait *w = TAILQ_FIRST(&s->waits), *next;
-	int64_t first = now + SWEEP_MS;
-
-	for (; w; w = next) {
-		next = TAILQ_NEXT(w, link);
-		if (w->deadline <= now) {
-			call_reply(&w->call, -w->timeout_error, 0);
-			wait_free(w);
-			continue;
-		}
-		if (!w->watched && !is_accept(w)) /* for a queue that the kernel may have shortened by itself */
-			(void)wait_retry(w);
-		else if (!call_valid(&w->call))
-			wait_free(w);
-		else if (!w->watched)
-			sup_arrived(s, w->cookie);
-	}
-	TAILQ_FOREACH(w, &s->waits, link)
-		if (w->deadline < first)
-			first = w->deadline;
-	s->next_look = TAILQ_EMPTY(&s->waits) ? INT64_MAX : first;
-}
-
 /* --- domains ------------------------------------------------------------------- */
 
 /* No process has its filter any more. */
@@ -445,7 +240,7 @@ static uint64_t trap_rate(const struct domain *d)
 
 void sup_set_rate(struct domain *d)
 {
-	rate_init(&d->rate, trap_rate(d), now_ms());
+	rate_init(&d->rate, trap_rate(d), loop_now());
 }
 
 static void watch_listeners(struct domain *d, uint32_t events)
@@ -459,7 +254,7 @@ static void watch_listeners(struct domain *d, uint32_t events)
 /* Beyond its rate a domain's calls are left where they are: its listener is not watched for a while. */
 static bool hold(struct domain *d)
 {
-	int64_t now = now_ms();
+	int64_t now = loop_now();
 
 	if (rate_take(&d->rate, now))
 		return false;
@@ -472,7 +267,7 @@ static bool hold(struct domain *d)
 /* Watches again those whose time has come. Milliseconds until the next one's, -1: none is held. */
 static int64_t release_held(struct sup *s)
 {
-	int64_t now = now_ms(), next = INT64_MAX;
+	int64_t now = loop_now(), next = INT64_MAX;
 	struct domain *d;
 
 	LIST_FOREACH(d, &s->domains, link) {
@@ -579,10 +374,10 @@ int sup_turn(struct sup *s, struct err *e)
 	int rc;
 
 	if (s->next_look != INT64_MAX) {
-		now = now_ms();
+		now = loop_now();
 		if (now >= s->next_look)
-			look_at_waits(s, now);
-		hand_over_all(s);
+			wait_look(s, now);
+		wait_hand_over(s);
 		if (s->next_look != INT64_MAX)
 			left = s->next_look > now ? s->next_look - now : 0;
 	}
@@ -594,7 +389,7 @@ int sup_turn(struct sup *s, struct err *e)
 			left = held;
 	}
 	rc = loop_turn(&s->loop, (int)left);
-	hand_over_all(s);
+	wait_hand_over(s);
 	query_step(s);
 	if (s->table.n > s->table.collect_at)
 		sup_collect_slowly(s);

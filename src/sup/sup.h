@@ -209,6 +209,12 @@ int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t
 /* Keeps a connection, which has a row, for the listener's next accept. Takes the descriptor. */
 void accept_park(struct sup *s, struct vsk *listener, int *fd);
 
+void wait_free(struct wait *w);
+/* Gives connections that were made meanwhile to the accepts that wait for them. */
+void wait_hand_over(struct sup *s);
+/* Ends those whose time is up or whose thread has gone, and says in s->next_look when to look again. */
+void wait_look(struct sup *s, int64_t now);
+
 /* Tries connects again that wait for room in the listener's queue. */
 void sup_retry(struct sup *s, uint64_t cookie);
 /*

@@ -67,7 +67,7 @@ static int serve(int at)
 
 		(void)poll(p, 2, -1);
 		for (int i = 0; i < 2; i++) {
-			int c = p[i].revents & POLLIN ? accept(l[i], NULL, NULL) : -1;
+			int c = (p[i].revents & POLLIN) ? accept(l[i], NULL, NULL) : -1;
 
 			if (c >= 0 && fork() == 0)
 				serve_one(c, i);
@@ -139,7 +139,7 @@ static void show_interfaces(int fd)
 static void test_blocking(void)
 {
 	union sa s;
-	socklen_t len = sizeof s;
+	socklen_t len;
 	char text[64];
 	int fd = tcp(address, 0), on = 1, v = 0;
 

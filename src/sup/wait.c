@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls that wait: for an event of their socket, for another call, for a time (sup.h). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "sup/sup.h"
+
+#define SWEEP_MS 500
+
+static struct wait_queue *waits_for(struct sup *s, uint64_t cookie)
+{
+	return &s->waits_for[cookie % WAIT_BUCKETS];
+}
+
+void wait_free(struct wait *w)
+{
+	struct sup *s = w->call.sup;
+
+	if (w->watched)
+		loop_remove(&s->loop, w->fd, &w->watch);
+	TAILQ_REMOVE(&s->waits, w, link);
+	TAILQ_REMOVE(waits_for(s, w->cookie), w, by_cookie);
+	w->call.domain->n_waits--;
+	fd_close(&w->fd);
+	free(w);
+}
+
+/* Whether it waits on. */
+static bool wait_do(struct wait *w)
+{
+	int64_t result = w->retry(w);
+
+	if (result == -EAGAIN)
+		return true;
+	if (result != CALL_ANSWERED)
+		call_reply(&w->call, result, w->cookie);
+	wait_free(w);
+	return false;
+}
+
+static bool wait_retry(struct wait *w)
+{
+	if (call_valid(&w->call))
+		return wait_do(w);
+	wait_free(w);
+	return false;
+}
+
+static void wait_ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	(void)wait_retry((struct wait *)((char *)watch - offsetof(struct wait, watch)));
+}
+
+int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t timeout, int timeout_error,
+	      int64_t (*retry)(struct wait *w))
+{
+	struct sup *s = c->sup;
+	uint64_t most = c->domain->policy.limits.pending ?: POLICY_PENDING_DEFAULT;
+	struct wait *w = c->domain->n_waits < most ? calloc(1, sizeof *w) : NULL;
+	int64_t now = loop_now(), look = now + SWEEP_MS;
+
+	if (!w)
+		return -EAGAIN;
+	*w = (struct wait){ .call = *c,
+			    .watch = { wait_ready },
+			    .cookie = cookie,
+			    .deadline = timeout < 0 ? INT64_MAX : now + timeout,
+			    .retry = retry,
+			    .timeout_error = timeout_error };
+	w->fd = fd_take(fd);
+	TAILQ_INSERT_TAIL(&s->waits, w, link);
+	TAILQ_INSERT_TAIL(waits_for(s, cookie), w, by_cookie);
+	c->domain->n_waits++;
+	if (events && loop_add(&s->loop, w->fd, events, &w->watch) < 0) {
+		wait_free(w);
+		return -EAGAIN;
+	}
+	w->watched = events != 0;
+	if (w->deadline < look)
+		look = w->deadline;
+	if (look < s->next_look)
+		s->next_look = look;
+	return 0;
+}
+
+static bool is_accept(const struct wait *w)
+{
+	return w->call.trap == TRAP_ACCEPT || w->call.trap == TRAP_ACCEPT4;
+}
+
+void sup_retry(struct sup *s, uint64_t cookie)
+{
+	struct wait *w = TAILQ_FIRST(waits_for(s, cookie)), *next;
+
+	for (; w; w = next) {
+		next = TAILQ_NEXT(w, by_cookie);
+		if (w->cookie == cookie && !w->watched && !is_accept(w))
+			(void)wait_retry(w);
+	}
+}
+
+void sup_arrived(struct sup *s, uint64_t cookie)
+{
+	for (unsigned i = 0; i < s->n_arrived && i < ARRIVED_MAX; i++)
+		if (s->arrived[i] == cookie)
+			return;
+	if (s->n_arrived < ARRIVED_MAX)
+		s->arrived[s->n_arrived] = cookie;
+	s->n_arrived++;
+}
+
+/* Those that waited longest first; 0: of any listener. */
+static void hand_over(struct sup *s, uint64_t cookie)
+{
+	struct wait *w;
+
+again:
+	for (w = TAILQ_FIRST(cookie ? waits_for(s, cookie) : &s->waits); w;
+	     w = cookie ? TAILQ_NEXT(w, by_cookie) : TAILQ_NEXT(w, link)) {
+		const struct vsk *listener;
+
+		if ((cookie && w->cookie != cookie) || w->watched || !is_accept(w))
+			continue;
+		/* It parks the connection when nobody waits any more, and asks before it writes. */
+		if (!wait_do(w))
+			goto again; /* others may have gone with it */
+		/* The kernel may have put a packet off; then it makes the listener readable. */
+		listener = vsk_find(&s->table, w->cookie);
+		if (listener && listener->n_arrivals)
+			w->watched = loop_add(&s->loop, w->fd, EPOLLIN, &w->watch) == 0;
+		if (cookie)
+			return;
+	}
+}
+
+void wait_hand_over(struct sup *s)
+{
+	while (s->n_arrived) {
+		uint64_t cookies[ARRIVED_MAX];
+		unsigned n = s->n_arrived;
+
+		memcpy(cookies, s->arrived, sizeof cookies);
+		s->n_arrived = 0;
+		if (n > ARRIVED_MAX)
+			hand_over(s, 0);
+		for (unsigned i = 0; i < n && n <= ARRIVED_MAX; i++)
+			hand_over(s, cookies[i]);
+	}
+}
+
+void sup_sweep(struct sup *s)
+{
+	struct wait *w = TAILQ_FIRST(&s->waits), *next;
+
+	for (; w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (!call_valid(&w->call))
+			wait_free(w);
+	}
+}
+
+void sup_sweep_listener(struct sup *s, uint64_t cookie)
+{
+	struct wait *w = TAILQ_FIRST(waits_for(s, cookie)), *next;
+
+	for (; w; w = next) {
+		next = TAILQ_NEXT(w, by_cookie);
+		if (w->cookie != cookie || !is_accept(w))
+			continue;
+		if (call_valid(&w->call))
+			return; /* its thread's process has the listener */
+		wait_free(w);
+	}
+}
+
+void wait_look(struct sup *s, int64_t now)
+{
+	struct wait *w = TAILQ_FIRST(&s->waits), *next;
+	int64_t first = now + SWEEP_MS;
+
+	for (; w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (w->deadline <= now) {
+			call_reply(&w->call, -w->timeout_error, 0);
+			wait_free(w);
+			continue;
+		}
+		if (!w->watched && !is_accept(w)) /* for a queue that the kernel may have shortened by itself */
+			(void)wait_retry(w);
+		else if (!call_valid(&w->call))
+			wait_free(w);
+		else if (!w->watched)
+			sup_arrived(s, w->cookie);
+	}
+	TAILQ_FOREACH(w, &s->waits, link)
+		if (w->deadline < first)
+			first = w->deadline;
+	s->next_look = TAILQ_EMPTY(&s->waits) ? INT64_MAX : first;
+}
