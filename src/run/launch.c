@@ -358,6 +358,8 @@ static void clean_up(struct monitor *m)
 		if (cgroup_destroy(m->l->cgroup, CGROUP_WAIT_MS, &e) < 0)
 			log_err(&e);
 	}
+	/* Its socket, too, is somebody's to remove should we be killed here. */
+	supervisor_fini(&m->supervisor, m->state_fd);
 	warden_release(&m->warden);
 	keeper_release(&m->keeper);
 	if (m->kept >= 0 && !m->created && kept_remove(m->state_fd, m->l->opt->id, &e) < 0)
@@ -369,7 +371,6 @@ static void clean_up(struct monitor *m)
 	fd_close(&m->starter);
 	fd_close(&m->lock);
 	keeper_join(&m->keeper);
-	supervisor_fini(&m->supervisor, m->state_fd);
 	for (int k = 0; k < NS_KINDS; k++)
 		fd_close(&m->ns_fds[k]);
 	fd_close(&m->app);

@@ -232,7 +232,7 @@ void monitor_reap(struct monitor *m)
 	}
 	if (m->lock >= 0)
 		(void)state_remove(m->state_fd, m->l->opt->id);
-	if (!m->l->cgroup && m->streams.terminal < 0)
+	if (!m->l->cgroup && m->streams.terminal < 0 && !m->supervisor.name[0])
 		keeper_release(&m->keeper);
 	while (waitid(P_PIDFD, (id_t)m->pidfd, &si, WEXITED) < 0 && errno == EINTR)
 		;

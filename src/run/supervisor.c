@@ -407,6 +407,8 @@ void supervisor_outlive(int state_fd, const char *name)
 	for (int i = 0; i < SETTLE_TRIES && name[0] && !supervisor_remove_socket(state_fd, name); i++) {
 		AUTO_FD int sock = connect_to(state_fd, name);
 
+		if (sock == -ENOENT)
+			return;
 		/* As the last launcher leaves: when it hears no more, nobody listens. */
 		if (sock >= 0 && send_message(sock, json_pack("{s:b}", "join", 1), NULL, 0) == 0)
 			leave(sock);
