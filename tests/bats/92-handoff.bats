@@ -10,20 +10,20 @@ load machine
 TO_ALL='{"allow": "connect", "to": ["192.0.2.0/24:*", "198.51.100.0/24:*", "[2001:db8::/64]:*"]}'
 
 @test "sockets that lead outside behave as on any Linux, over IPv4" {
-	run -0 sandbox "$TO_ALL" "$OUTSIDE" ask 192.0.2.1 7000 198.51.100.66
+	run -0 sandbox "$TO_ALL" ./outside ask 192.0.2.1 7000 198.51.100.66
 	assert_contains "$output" " 0 failed"
 	assert_contains "$output" "that copy is dead" "what vrun says of a copy in a message"
 	assert_nothing_left
 }
 
 @test "sockets that lead outside behave as on any Linux, over IPv6" {
-	run -0 sandbox "$TO_ALL" "$OUTSIDE" ask 2001:db8::1 7000
+	run -0 sandbox "$TO_ALL" ./outside ask 2001:db8::1 7000
 	assert_contains "$output" " 0 failed"
 	assert_nothing_left
 }
 
 @test "what no rule allows is denied, and nothing of it leaves" {
-	run -0 sandbox '{"allow": "connect", "to": "192.0.2.1:7001"}' "$OUTSIDE" try 192.0.2.1 7000
+	run -0 sandbox '{"allow": "connect", "to": "192.0.2.1:7001"}' ./outside try 192.0.2.1 7000
 	assert_contains "$output" "connect: -13" "what the app sees"
 	assert_contains "$output" "the policy denied" "what vrun says"
 	assert_nothing_left
@@ -81,7 +81,7 @@ TO_ALL='{"allow": "connect", "to": ["192.0.2.0/24:*", "198.51.100.0/24:*", "[200
 @test "relayed connections behave as on any Linux, too" {
 	# Nothing is exchanged: a copy in a message works.
 	run -0 sandbox "{\"allow\": \"connect\", \"to\": \"192.0.2.1:7000-7002\", \"rate\": \"100MB/s\"}, $TO_ALL" \
-		env OUTSIDE_NATIVE=1 "$OUTSIDE" ask 192.0.2.1 7000 198.51.100.66
+		env OUTSIDE_NATIVE=1 ./outside ask 192.0.2.1 7000 198.51.100.66
 	assert_contains "$output" " 0 failed"
 	assert_nothing_left
 }

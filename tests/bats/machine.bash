@@ -38,7 +38,8 @@ on_machine() # COMMAND...
 	' sh "$OUTSIDE" "$@" </dev/null
 }
 
-# On it, vrun with a policy of these rules (JSON), in the directory $T/work.
+# On it, vrun with a policy of these rules (JSON), in the directory $T/work, where a copy of the guest
+# is: a build directory in /tmp is not seen inside.
 sandbox() # RULES COMMAND...
 {
 	local rules=$1
@@ -47,5 +48,6 @@ sandbox() # RULES COMMAND...
 	jq -n --argjson rules "[$rules]" '{version: 1, domain: "app", net: {rules: $rules}}' >"$T/app.json"
 	mkdir -p "$T/work"
 	cd "$T/work" || return 1
+	cp "$OUTSIDE" outside
 	on_machine "$VRUN" run -p "$T/app.json" -- "$@"
 }
