@@ -209,7 +209,8 @@ unix_ready() # SOCKET
 	for how in elsewhere "$VRUN run"; do
 		# shellcheck disable=SC2086 # two words
 		spawn postgres $how "$T/b"
-		wait_until unix_ready "$T/b/data/0/.s.PGSQL.5432"
+		# Its socket is there before it lets anybody in.
+		wait_until psql -q -h "$T/b/data/0" -U app -c 'select 1' -o /dev/null postgres
 		run -0 psql -h "$T/b/data/0" -U app -Atc 'select 6 * 7, now() > (timestamptz '"'1 Jan 2000 Europe/Paris'"')' postgres
 		assert_output "42|t"
 		kill -INT "${PID[postgres]}"
