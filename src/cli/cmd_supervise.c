@@ -42,9 +42,26 @@ static void write_record(void *ctx, const struct audit_record *r)
 	(void)fd_write_all(STDOUT_FILENO, r->line, strlen(r->line));
 }
 
-static int serve(const char *path, const char *policy, struct err *e)
+/* It listens before anybody finds its name: who finds one at which nobody listens takes it over. */
+static int open_listener(const char *path, int *ret_fd, struct err *e)
 {
-	struct serve_params p = { .launcher = -1,
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc;
+
+	if (fd < 0)
+		return err_sys(e, "socket");
+	rc = agent_bind(fd, path, e);
+	if (rc == 0 && listen(fd, AGENT_PEERS_MAX) < 0)
+		rc = err_sys(e, "%s", path);
+	if (rc == 0)
+		*ret_fd = fd_take(&fd);
+	return rc;
+}
+
+static int serve(int listener, const char *path, const char *policy, struct err *e)
+{
+	struct serve_params p = { .listener = listener,
+				  .launcher = -1,
 				  .path = path,
 				  .spaces = { -1, -1 },
 				  .policy = policy,
@@ -52,7 +69,6 @@ static int serve(const char *path, const char *policy, struct err *e)
 				  .complain = log_err,
 				  .audit = write_record };
 	sigset_t ends, before;
-	int rc;
 
 	/* Only while it waits, or one between the question and the wait would be missed. */
 	(void)sigemptyset(&ends);
@@ -60,11 +76,7 @@ static int serve(const char *path, const char *policy, struct err *e)
 	(void)sigaddset(&ends, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &ends, &before);
 	p.mask = &before;
-	p.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (p.listener < 0)
-		return err_sys(e, "socket");
-	rc = agent_bind(p.listener, path, e);
-	return rc < 0 ? rc : serve_run(&p, e);
+	return serve_run(&p, e);
 }
 
 /* Runs look for a fabric's supervisor under this name (run/supervisor.c). A link leads from there. */
@@ -106,6 +118,7 @@ int cmd_supervise(int argc, char **argv)
 	const struct sigaction on_end = { .sa_handler = end };
 	const char *path = NULL, *policy = globals.policy, *fabric = globals.fabric;
 	AUTO_FREE char *name = NULL;
+	AUTO_FD int listener = -1;
 	int rc;
 	struct policy check;
 	struct err e = { 0 };
@@ -132,11 +145,15 @@ int cmd_supervise(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigaction(SIGINT, &on_end, NULL);
 	(void)sigaction(SIGTERM, &on_end, NULL);
-	rc = fabric ? take_name(path, fabric, &name, &e) : 0;
-	if (rc == 0) {
-		rc = serve(path, policy, &e);
-		if (name)
-			(void)unlink(name);
+	rc = open_listener(path, &listener, &e);
+	if (rc == 0 && fabric) {
+		rc = take_name(path, fabric, &name, &e);
+		if (rc < 0)
+			(void)unlink(path);
 	}
+	if (rc == 0)
+		rc = serve(fd_take(&listener), path, policy, &e);
+	if (name)
+		(void)unlink(name);
 	return rc < 0 ? command_fail(&e) : 0;
 }
