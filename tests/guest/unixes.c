@@ -21,7 +21,7 @@ static void die(const char *what)
 static socklen_t place(struct sockaddr_un *sa, const char *name, int abstract)
 {
 	*sa = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	strcpy(sa->sun_path + abstract, name);
+	(void)snprintf(sa->sun_path + abstract, sizeof sa->sun_path - 1, "%s", name);
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)abstract + strlen(name));
 }
 
