@@ -206,10 +206,14 @@ static int resolver(const struct place *p, struct err *e, int *ret)
 /* --- porters ------------------------------------------------------------------------------ */
 
 /* No reply: should it not be there, its socket is closed with ours, and that is the answer. */
-static void porter(const struct factory_request *q, const int *fds, int n)
+static void porter(const struct place *p, int sock, const struct factory_request *q, const int *fds, int n)
 {
-	if (n == PORTER_FDS && fork() == 0)
-		porter_main(&q->porter, fds);
+	if (n != PORTER_FDS || fork() != 0)
+		return;
+	/* It may wait for long, and must not seem to be the factory after that one's end. */
+	(void)close(sock);
+	(void)close(p->home);
+	porter_main(&q->porter, fds);
 }
 
 /* --- requests ------------------------------------------------------------------------------ */
@@ -254,7 +258,7 @@ _Noreturn void factory_main(int sock, const char *resolver_path, bool foreign)
 		if (n < 0)
 			break;
 		if (q.what == FACTORY_PORTER)
-			porter(&q, fds, n);
+			porter(&p, sock, &q, fds, n);
 		else
 			serve(&p, sock, &q, n > 0 ? fds[0] : -1);
 		for (int i = 0; i < n; i++)
