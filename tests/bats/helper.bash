@@ -59,10 +59,14 @@ helper_setup()
 # Also after a failure nothing may stay: what was started is killed, what was mounted goes.
 helper_teardown()
 {
-	local pid target
+	local pid target record left=()
 
 	cd / || return 1
 	[[ ${T-} == /tmp/vt-* ]] || return 0
+	# Who is killed together with its keeper cleans up nothing; as root its records are not in $T.
+	for record in /run/vrun/"$MARK"*.json; do
+		[[ ! -w $record ]] || left+=("$record" "/run/vrun/$(jq -r '.vrun.supervisor // "none"' "$record")")
+	done
 	for pid in "${PID[@]}"; do
 		kill -KILL "$pid" 2>/dev/null || :
 	done
@@ -77,6 +81,7 @@ helper_teardown()
 		umount -l "$target" 2>/dev/null || :
 	done < <(marked_mounts)
 	rm -rf --one-file-system "$T"
+	rm -f "${left[@]}"
 }
 
 # --- failing ------------------------------------------------------------------
