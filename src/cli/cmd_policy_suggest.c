@@ -250,7 +250,7 @@ static int propose(struct part *part, struct err *e)
 		return *e->hint ? rc : err_hint(e, "-p FILE says where the policy of that name is now");
 	rc = policy_read(&p, &doc, NULL, e);
 	if (rc == 0) {
-		(void)proposal_drop_allowed(&part->seen, &p);
+		(void)proposal_drop_allowed(&part->seen, &p, NULL, NULL);
 		policy_fini(&p);
 		rc = proposal_merge(&part->seen, e);
 	}

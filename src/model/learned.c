@@ -7,7 +7,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "model/policy_edit.h"
+#include "model/learned_base.h"
 
 #define MANY 3 /* names of a zone, addresses of a network: so many look like a pattern */
 #define MANY_PORTS 8
@@ -18,6 +18,8 @@ void learned_fini(struct learned *l)
 	proposal_fini(&l->rules);
 	json_decref(l->looked_up);
 	json_decref(l->refused);
+	json_decref(l->folded);
+	json_decref(l->idle);
 	*l = (struct learned){ 0 };
 }
 
@@ -98,25 +100,44 @@ int learned_take(struct learned *l, const json_t *attempts, struct err *e)
 
 /* --- what is worth a look -------------------------------------------------------------------- */
 
+static const char no_name[] = "an address without a name", no_name_of[] = "a %s address without a name",
+		  own_host[] = "this machine itself", other_port[] = "a host outside at another port than the web's";
+
 /* Why a rule is unusual, or NULL. */
 static const char *unusual(const struct learned *l, const struct proposal_part *t, char *text, size_t size)
 {
 	if (!t->listen && t->host.name && json_object_get(l->looked_up, t->host.name))
-		return "only looked up, so the port is a guess";
+		return LEARNED_GUESS;
 	if (t->host.kind == HOST_PREFIX && !t->listen) {
 		enum addr_kind kind = addr_kind(&t->host.prefix.addr);
 
 		if (kind == ADDR_PUBLIC)
-			return "an address without a name";
-		(void)snprintf(text, size, "a %s address without a name", addr_kind_name(kind));
+			return no_name;
+		(void)snprintf(text, size, no_name_of, addr_kind_name(kind));
 		return text;
 	}
 	if (t->host.kind == HOST_OUTSIDE)
-		return "this machine itself";
+		return own_host;
 	for (size_t i = 0; t->host.kind == HOST_NAME && i < t->n_ports; i++)
 		if (t->ports[i].lo != t->ports[i].hi || (t->ports[i].lo != 80 && t->ports[i].lo != 443))
-			return "a host outside at another port than the web's";
+			return other_port;
 	return NULL;
+}
+
+bool learned_is_unusual(const char *text)
+{
+	static const char *const all[] = { LEARNED_GUESS, no_name, own_host, other_port };
+	char other[64];
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		if (strcmp(text, all[i]) == 0)
+			return true;
+	for (enum addr_kind kind = 0; kind < ADDR_KINDS; kind++) {
+		(void)snprintf(other, sizeof other, no_name_of, addr_kind_name(kind));
+		if (strcmp(text, other) == 0)
+			return true;
+	}
+	return false;
 }
 
 static unsigned port_count(const struct proposal_part *t)
@@ -128,42 +149,47 @@ static unsigned port_count(const struct proposal_part *t)
 
 /* --- writing --------------------------------------------------------------------------------- */
 
-/* "seen once; an address without a name", or "". */
-static const char *remark(const struct learned *l, const struct proposal_part *t, char *buf, size_t size)
+const char *learned_remark(const struct learned *l, const struct proposal_part *t, bool guess, char *buf, size_t size)
 {
 	char text[64];
-	const char *why = unusual(l, t, text, sizeof text);
+	const char *why = guess ? LEARNED_GUESS : unusual(l, t, text, sizeof text);
 
 	(void)snprintf(buf, size, "%s%s%s", t->seen == 1 ? "seen once" : "", t->seen == 1 && why ? "; " : "",
 		       why ? why : "");
 	return buf;
 }
 
-/* A rule with what there is to say of it. The caller frees. */
-static char *commented(const struct learned *l, const struct proposal_part *t)
+int learned_comment_line(const char *comment, const char *line, char **ret, struct err *e)
 {
-	char text[128], *out = NULL;
+	json_t *s = json_string(comment ?: "");
+	AUTO_FREE char *word = s ? json_dumps(s, JSON_ENCODE_ANY) : NULL;
+	bool plain = !comment || !*comment || strncmp(line, "{ ", 2) != 0;
 
-	if (strncmp(t->line, "{ ", 2) != 0 || !*remark(l, t, text, sizeof text))
-		return strdup(t->line);
-	return asprintf(&out, "{ \"comment\": \"%s\", %s", text, t->line + 2) < 0 ? NULL : out;
+	json_decref(s);
+	if (!word || asprintf(ret, "%s%s%s%s", plain ? "" : "{ \"comment\": ", plain ? "" : word, plain ? "" : ", ",
+			      line + (plain ? 0 : 2)) < 0)
+		return err_num(e, ENOMEM, "policy");
+	return 0;
 }
 
-static int add_rules(const struct learned *l, const struct json_doc *doc, char **ret_text, struct err *e)
+/* The base with its own rules as they are now, and those that none of them takes in. */
+static int edit(const struct learned *l, const struct learned_base *b, char **ret_text, struct err *e)
 {
-	size_t n = l->rules.n;
-	char **lines = calloc(n + 1, sizeof *lines);
-	int rc = lines ? 0 : -ENOMEM;
+	char **lines = calloc(l->rules.n + 1, sizeof *lines), text[128];
+	size_t n = 0;
+	int rc = lines ? 0 : err_num(e, ENOMEM, "policy");
 
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		lines[i] = commented(l, &l->rules.v[i]);
-		rc = lines[i] ? 0 : -ENOMEM;
+	for (size_t i = 0; rc == 0 && i < l->rules.n; i++) {
+		const struct proposal_part *t = &l->rules.v[i];
+
+		if (t->folded)
+			continue;
+		rc = learned_comment_line(learned_remark(l, t, false, text, sizeof text), t->line, &lines[n], e);
+		n += rc == 0;
 	}
-	if (rc < 0)
-		(void)err_num(e, ENOMEM, "policy");
-	else
-		rc = policy_edit_add(doc, lines, n, ret_text, e);
-	for (size_t i = 0; lines && i < n; i++)
+	if (rc == 0)
+		rc = policy_edit_change(b->doc, b->swaps, b->n_swaps, lines, n, ret_text, e);
+	for (size_t i = 0; i < n; i++)
 		free(lines[i]);
 	free(lines);
 	return rc;
@@ -175,6 +201,7 @@ static int check(const struct learned *l, const char *text, struct err *e)
 	struct proposal again = { 0 };
 	struct json_doc doc;
 	struct policy p;
+	size_t wanted;
 	int rc = json_doc_parse(&doc, "the policy that was learned", text, strlen(text), e);
 
 	if (rc < 0)
@@ -186,34 +213,63 @@ static int check(const struct learned *l, const char *text, struct err *e)
 	for (size_t i = 0; rc == 0 && i < l->rules.n; i++)
 		if (port_count(&l->rules.v[i]) == 1 && l->rules.v[i].n_from < 2 && l->rules.v[i].protos != (POLICY_TCP | POLICY_UDP))
 			rc = proposal_add(&again, l->rules.v[i].line, 1, e);
-	if (rc == 0 && proposal_drop_allowed(&again, &p) < again.n)
+	wanted = again.n;
+	if (rc == 0 && proposal_drop_allowed(&again, &p, NULL, NULL) < wanted)
 		rc = err_set(e, EIO, "the policy that was learned does not allow what was seen");
 	proposal_fini(&again);
 	policy_fini(&p);
 	return rc;
 }
 
-static int write_over(struct learned *l, const struct json_doc *base, char **ret_text, struct err *e)
+struct counting {
+	const struct learned *l;
+	const struct policy *base;
+	struct base_use *use;
+};
+
+/* Something that the base allows: by which of its rules. */
+static void count(void *ctx, const struct proposal_part *t, const struct policy_rule *rule)
+{
+	const struct counting *c = ctx;
+	struct base_use *use = rule ? &c->use[rule - c->base->rules] : NULL;
+	bool looked_up = !t->listen && t->host.name && json_object_get(c->l->looked_up, t->host.name);
+
+	if (use && looked_up)
+		use->looked_up += t->seen;
+	else if (use)
+		use->connected += t->seen;
+}
+
+static int write_over(struct learned *l, const struct json_doc *base, const char *comment, char **ret_text,
+		      struct err *e)
 {
 	struct policy p;
-	char *text = NULL;
+	struct learned_base b = { .policy = &p, .doc = base };
 	int rc = policy_read(&p, base, NULL, e);
+	char *text = NULL;
 
 	if (rc < 0)
 		return rc;
-	(void)proposal_drop_allowed(&l->rules, &p);
-	policy_fini(&p);
-	rc = proposal_merge(&l->rules, e);
-	if (rc < 0)
-		return rc;
-	if (l->rules.n) {
-		rc = add_rules(l, base, &text, e);
+	b.use = calloc(p.n_rules + 1, sizeof *b.use);
+	if (!b.use) {
+		rc = err_num(e, ENOMEM, "policy");
 	} else {
-		text = strdup(base->text);
-		rc = text ? 0 : err_num(e, ENOMEM, "policy");
+		struct counting counting = { l, &p, b.use };
+
+		(void)proposal_drop_allowed(&l->rules, &p, count, &counting);
+		rc = proposal_merge(&l->rules, e);
 	}
 	if (rc == 0)
+		rc = learned_base_fold(&b, l, e);
+	if (rc == 0 && l->rules.n)
+		rc = learned_base_comment(&b, comment, e);
+	if (rc == 0)
+		rc = edit(l, &b, &text, e);
+	if (rc == 0)
 		rc = check(l, text, e);
+	free(b.use);
+	learned_base_fini(&b);
+	policy_fini(&p);
 	if (rc < 0)
 		free(text);
 	else
@@ -231,7 +287,7 @@ int learned_write(struct learned *l, const struct json_doc *base, const char *co
 
 	json_decref(quoted);
 	if (base)
-		return write_over(l, base, ret_text, e);
+		return write_over(l, base, comment, ret_text, e);
 	if (!word || asprintf(&text, "{\n  \"version\": 1,\n  \"comment\": %s,\n  \"net\": {\n    \"rules\": []\n  }\n}\n", word) < 0) {
 		text = NULL;
 		return err_num(e, ENOMEM, "policy");
@@ -239,7 +295,7 @@ int learned_write(struct learned *l, const struct json_doc *base, const char *co
 	rc = json_doc_parse(&doc, "policy", text, strlen(text), e);
 	if (rc < 0)
 		return rc;
-	rc = write_over(l, &doc, ret_text, e);
+	rc = write_over(l, &doc, comment, ret_text, e);
 	json_doc_fini(&doc);
 	return rc;
 }
@@ -290,6 +346,21 @@ static void report_pattern(const struct proposal *p, size_t i, FILE *f)
 	}
 }
 
+static void report_base(const struct learned *l, FILE *f)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach(l->folded, i, o)
+		(void)fprintf(f, "  in one with a rule of the base: %s\n", json_string_value(o));
+	if (l->n_kept)
+		(void)fprintf(f, "  kept as they are: %zu %s of the base\n", l->n_kept, l->n_kept == 1 ? "rule" : "rules");
+	json_array_foreach(l->idle, i, o)
+		(void)fprintf(f, "  kept, and not needed by this run: %s\n", json_string_value(o));
+	if (l->n_idle > json_array_size(l->idle))
+		(void)fprintf(f, "  and %zu more of them\n", l->n_idle - json_array_size(l->idle));
+}
+
 void learned_report(const struct learned *l, FILE *f)
 {
 	char text[1600];
@@ -297,7 +368,7 @@ void learned_report(const struct learned *l, FILE *f)
 	size_t i;
 
 	for (i = 0; i < l->rules.n; i++) {
-		(void)remark(l, &l->rules.v[i], text, sizeof text);
+		(void)learned_remark(l, &l->rules.v[i], false, text, sizeof text);
 		(void)fprintf(f, *text ? "  %s (%s)\n" : "  %s\n", l->rules.v[i].line, text);
 	}
 	for (i = 0; i < l->rules.n; i++) {
@@ -306,6 +377,7 @@ void learned_report(const struct learned *l, FILE *f)
 			(void)fprintf(f, "  not generalised: %u ports of %s\n", port_count(&l->rules.v[i]),
 				      *l->rules.v[i].host_text ? l->rules.v[i].host_text : "its own");
 	}
+	report_base(l, f);
 	json_array_foreach(l->refused, i, o)
 		(void)fprintf(f, "  not learned: %s\n", log_quote(text, sizeof text, json_string_value(o) ?: ""));
 	if (l->others)

@@ -153,25 +153,67 @@ static void make_edit(struct edit *d, const struct json_doc *doc, char *const *l
 	}
 }
 
-int policy_edit_add(const struct json_doc *doc, char *const *lines, size_t n, char **ret_text,
-		    struct err *e)
+static int by_place(const void *a, const void *b)
 {
+	const struct policy_swap *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+/* The text with each of them in its place; they do not overlap. NULL without memory. */
+static char *apply(const struct json_doc *doc, struct policy_swap *v, size_t n)
+{
+	char *text = NULL;
+	size_t len, at = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	qsort(v, n, sizeof *v, by_place);
+	for (size_t i = 0; i < n; i++) {
+		(void)fprintf(f, "%.*s%s", (int)(v[i].start - at), doc->text + at, v[i].text);
+		at = v[i].end;
+	}
+	(void)fputs(doc->text + at, f);
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+int policy_edit_change(const struct json_doc *doc, const struct policy_swap *swaps, size_t n_swaps,
+		       char *const *lines, size_t n, char **ret_text, struct err *e)
+{
+	struct policy_swap *all = calloc(n_swaps + 1, sizeof *all);
 	char *inserted = NULL, *text = NULL;
 	struct edit d = { 0 };
 	size_t len;
-	int rc;
 
-	d.text = open_memstream(&inserted, &len);
-	if (!d.text)
+	d.text = all ? open_memstream(&inserted, &len) : NULL;
+	if (!d.text) {
+		free(all);
 		return err_num(e, ENOMEM, "%s", doc->name);
-	make_edit(&d, doc, lines, n);
-	rc = fclose(d.text) == 0 ? asprintf(&text, "%.*s%s%s", (int)d.at, doc->text, inserted, doc->text + d.end) :
-				   -1;
+	}
+	if (n_swaps)
+		memcpy(all, swaps, n_swaps * sizeof *all);
+	if (n)
+		make_edit(&d, doc, lines, n);
+	if (fclose(d.text) == 0) {
+		all[n_swaps] = (struct policy_swap){ d.at, d.end, inserted };
+		text = apply(doc, all, n_swaps + 1);
+	}
 	free(inserted);
-	if (rc < 0)
+	free(all);
+	if (!text)
 		return err_num(e, ENOMEM, "%s", doc->name);
 	*ret_text = text;
 	return 0;
+}
+
+int policy_edit_add(const struct json_doc *doc, char *const *lines, size_t n, char **ret_text,
+		    struct err *e)
+{
+	return policy_edit_change(doc, NULL, 0, lines, n, ret_text, e);
 }
 
 /* --- patches --------------------------------------------------------------------------- */

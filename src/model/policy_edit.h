@@ -13,6 +13,16 @@
 int policy_edit_add(const struct json_doc *doc, char *const *lines, size_t n, char **ret_text,
 		    struct err *e);
 
+/* Text in the place of a document's, as json_span() tells it. */
+struct policy_swap {
+	size_t start, end;
+	const char *text;
+};
+
+/* Both: rules behind the others (none: n is 0), and text in place of other text. Nothing overlaps. */
+int policy_edit_change(const struct json_doc *doc, const struct policy_swap *swaps, size_t n_swaps,
+		       char *const *lines, size_t n, char **ret_text, struct err *e);
+
 /*
  * The change from one text to another as a unified diff of one hunk, which
  * patch(1) takes. The caller frees; "" for no change. -ENOMEM.

@@ -146,13 +146,12 @@ static struct policy_party party_of(const struct host_pattern *h, const char *co
 	return party;
 }
 
-static bool is_allowed(const struct proposal_part *t, const struct policy *by)
+static void decide(const struct proposal_part *t, const struct policy *by, struct policy_verdict *ret)
 {
 	const struct host_pattern *who = t->listen ? t->from : &t->host;
 	struct policy_attempt a = { .kind = ATTEMPT_CONNECT,
 				    .proto = (enum policy_proto)t->protos,
 				    .port = t->ports->lo };
-	struct policy_verdict v;
 
 	if (!t->listen || t->n_from)
 		a.peer = party_of(who, &who->name);
@@ -160,17 +159,22 @@ static bool is_allowed(const struct proposal_part *t, const struct policy *by)
 		a.kind = t->n_from ? ATTEMPT_ACCEPT : ATTEMPT_LISTEN;
 		a.local = t->host.kind == HOST_PREFIX ? &t->host.prefix.addr : NULL;
 	}
-	policy_decide(by, &a, &v);
-	return v.allow;
+	policy_decide(by, &a, ret);
 }
 
-size_t proposal_drop_allowed(struct proposal *p, const struct policy *by)
+size_t proposal_drop_allowed(struct proposal *p, const struct policy *by, proposal_dropped *dropped, void *ctx)
 {
 	size_t kept = 0, gone;
 
-	for (size_t i = 0; i < p->n; i++)
-		if (!is_allowed(&p->v[i], by))
+	for (size_t i = 0; i < p->n; i++) {
+		struct policy_verdict v;
+
+		decide(&p->v[i], by, &v);
+		if (!v.allow)
 			p->v[kept++] = p->v[i];
+		else if (dropped)
+			dropped(ctx, &p->v[i], v.rule);
+	}
 	gone = p->n - kept;
 	p->n = kept;
 	return gone;

@@ -25,6 +25,7 @@ struct proposal_part {
 	size_t n_ports;
 	uint64_t seen; /* how often */
 	char *line;    /* once merged: the rule */
+	bool folded;   /* a rule of the base takes it in (learned_base.h) */
 };
 
 /* Zeroed is empty; proposal_fini() frees. */
@@ -41,8 +42,11 @@ struct proposal {
 int proposal_add(struct proposal *p, const char *line, uint64_t seen, struct err *e);
 void proposal_fini(struct proposal *p);
 
-/* Takes out what the policy allows. How many there were. */
-size_t proposal_drop_allowed(struct proposal *p, const struct policy *by);
+/* Something that is allowed, by this rule; NULL: by none, since it is its own. */
+typedef void proposal_dropped(void *ctx, const struct proposal_part *t, const struct policy_rule *rule);
+
+/* Takes out what the policy allows. How many there were. `dropped` may be NULL. */
+size_t proposal_drop_allowed(struct proposal *p, const struct policy *by, proposal_dropped *dropped, void *ctx);
 
 /* Puts together; each part then has its line. In an order that does not depend on that of adding. -ENOMEM. */
 int proposal_merge(struct proposal *p, struct err *e);

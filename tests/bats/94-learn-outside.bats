@@ -74,6 +74,51 @@ $(printf '%s Permission denied\n' web.example.com:8080 192.0.2.10:80)"
 	done
 }
 
+@test "runs over each other's result give one policy: under it nothing is denied, and nothing unseen goes" {
+	first=(web.example.com:80 192.0.2.12:8080)
+	second=(web.example.com:443 web.example.com:80 192.0.2.12:80 intranet.example.com:80)
+	went()
+	{
+		printf '%s\n' "$@" | sed -E 's/^web.*/& 192.0.2.10/; s/^intranet.*/& 10.20.0.1/; s/^(192[^:]*):.*/& \1/'
+	}
+	run --separate-stderr on_host "$VRUN" learn -o app.json --allow-all -T -- python3 client.py "${first[@]}"
+	assert_output "$(went "${first[@]}")"
+	# Somebody has looked at it in between.
+	jq '.domain = "app" | .net.rules += [{id: "no-mail", deny: "connect", to: "*:25"}, {comment: "mine", allow: "connect", to: "mirror.example.org:443"}]' \
+		app.json >edited && mv edited app.json
+	run --separate-stderr on_host "$VRUN" learn -o app.json --base app.json --allow-all -T -- python3 client.py "${second[@]}" web.example.com:25
+	assert_output "$(went "${second[@]}")
+web.example.com:25 Permission denied"
+	# shellcheck disable=SC2154 # set by run
+	assert_contains "$stderr" 'in one with a rule of the base: { "allow": "connect", "to": "web.example.com:80,443" }'
+	assert_contains "$stderr" 'kept, and not needed by this run: { "allow": "connect", "to": "mirror.example.org:443" }'
+	assert_contains "$stderr" 'kept as they are: 2 rules of the base'
+	assert_contains "$stderr" 'not learned: connect to web.example.com:25/tcp'
+	assert_equal "$(rules app.json)" "$(printf '%s\n' \
+		'{"allow":"connect","to":"192.0.2.12:80,8080"}' \
+		'{"allow":"connect","to":"web.example.com:80,443"}' \
+		'{"id":"no-mail","deny":"connect","to":"*:25"}' \
+		'{"allow":"connect","to":"mirror.example.org:443"}' \
+		'{"allow":"connect","to":"10.20.0.1:80"}' \
+		'{"allow":"connect","to":"intranet.example.com:80"}')"
+	assert_equal "$(jq -r '.net.rules[] | select(.to == "mirror.example.org:443") | .comment' app.json)" mine
+	assert_matches "$(jq -r .comment app.json)" '^Learned on [-0-9]+ from: python3 .*; on [-0-9]+ from: python3 .*intranet.*\. Read it'
+	# All of both runs, and what neither has seen.
+	unseen=(web.example.com:8080 192.0.2.12:443 192.0.2.10:80 intranet.example.com:443 10.20.0.2:80 other.example.org:443)
+	run --separate-stderr on_host "$VRUN" run -T -p app.json --attempts tried -- python3 client.py "${first[@]}" "${second[@]}"
+	assert_output "$(went "${first[@]}" "${second[@]}")"
+	assert_lacks "$stderr" "denied"
+	assert_equal "$(jq -c '[.[] | select(.decision == "deny")]' tried)" "[]"
+	run --separate-stderr on_host "$VRUN" run -T -p app.json -- python3 client.py "${unseen[@]}"
+	assert_equal "$(sed 's/^[^ ]* //' <<<"$output" | sort | uniq -c | sed 's/^ *//')" "1 Name or service not known
+5 Permission denied" "what was not seen"
+	# Learned once more it is the same, to the letter.
+	cp app.json before.json
+	run --separate-stderr on_host "$VRUN" learn -o app.json --base app.json -T -- python3 client.py "${first[@]}" "${second[@]}"
+	assert_contains "$stderr" "learned 0 rules"
+	assert_equal "$(<app.json)" "$(sed 's/seen once; //; s/"comment": "seen once", //' before.json)"
+}
+
 @test "nothing goes outside with --deny, no question either, and what was wanted is learned" {
 	places=(web.example.com:80 other.example.org:443)
 	run --separate-stderr on_host "$VRUN" learn -o app.json -T -- python3 client.py "${places[@]}"

@@ -104,7 +104,7 @@ static void test_allowed(void)
 			     "{\"allow\":\"listen\",\"at\":\":80\",\"from\":[\"a\"]}]}}",
 			&err) == 0,
 		   "a policy loads")) {
-		TAP_INT(proposal_drop_allowed(&p, &by), 3, "what it allows needs no rule");
+		TAP_INT(proposal_drop_allowed(&p, &by, NULL, NULL), 3, "what it allows needs no rule");
 		policy_fini(&by);
 	}
 	TAP_INT(proposal_merge(&p, &err), 0, "the rest does");
