@@ -5,14 +5,14 @@
 #
 #	host      198.51.100.2, 2001:db8:1::2: the machine that vrun runs on
 #	servers   198.51.100.1, 2001:db8:1::1, and behind it 192.0.2.0/24, 203.0.113.0/24,
-#	          10.20.0.1, 169.254.169.254 and 2001:db8:2::/64; a name server at
-#	          198.51.100.53 (internet.py). What is sent to 192.0.2.66 is lost, 192.0.2.67 cannot be
+#	          10.20.0.1, 169.254.169.254 and 2001:db8:2::/64, where anybody may have any
+#	          port; a name server at 198.51.100.53 (internet.py). What is sent to 192.0.2.66 is lost, 192.0.2.67 cannot be
 #	          reached, and says so.
 #
 # An unprivileged user's is made in a user namespace in which the user's id stands for itself: there
 # vrun has no rights either. /etc/resolv.conf is covered in the host's mount namespace.
 
-internet_start()
+internet_start() # [PORT...], of internet.py
 {
 	local own=()
 
@@ -23,7 +23,7 @@ internet_start()
 	: >"$T/questions"
 	printf 'nameserver 198.51.100.53\n' >"$T/resolv.conf"
 	spawn internet setpriv --pdeathsig KILL unshare "${own[@]}" --net --mount \
-		bash "$BATS_TEST_DIRNAME/internet-make" "$T" </dev/null
+		bash "$BATS_TEST_DIRNAME/internet-make" "$T" "$@" </dev/null
 	if ! wait_until internet_ready; then
 		fail "no internet:" "$(<"$T/internet.err")"
 		return 1

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The servers of the tests' internet: DNS from a file, echoes over TCP and UDP.
 
-usage: internet.py ZONE LOG
+usage: internet.py ZONE LOG [PORT...]
 
 ZONE is JSON, read anew for each question: {"web.example.com": {"A": ["192.0.2.10"], "AAAA": [...],
 "TXT": [...], "ttl": 300}}; "fail": true answers SERVFAIL, "drop": true not at all. LOG gets a line for
-each question. TCP ports 80, 443 and 8080 say who is connected to whom and then send back what comes;
-so does UDP port 7, a datagram at a time.
+each question. The TCP ports (80, 443 and 8080) say who is connected to whom and then send back what
+comes; so does UDP port 7, a datagram at a time.
 """
 import json
 import os
@@ -84,7 +84,7 @@ def main():
         s.bind((address, 7))
         echoes.append(s)
     listeners = []
-    for port in (80, 443, 8080):
+    for port in [int(p) for p in sys.argv[3:]] or (80, 443, 8080):
         s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind(("::", port))
