@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/kernel.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "kern/cgroup.h"
 #include "kern/ids.h"
 #include "kern/refusal.h"
@@ -425,11 +426,27 @@ static int prepare_cgroup(struct monitor *m, struct err *e)
 	return 0;
 }
 
+/* Processes are named by their numbers in /proc: another namespace's would name other processes. */
+static int check_proc(struct err *e)
+{
+	char self[16] = "";
+	uint64_t pid;
+
+	if (readlink("/proc/self", self, sizeof self - 1) < 0)
+		return err_sys(e, "/proc");
+	if (num_parse_u64(self, 1, INT32_MAX, &pid) == 0 && pid == (uint64_t)getpid())
+		return 0;
+	(void)err_set(e, ENOTSUP, "/proc shows the processes of another pid namespace");
+	return err_hint(e, "mount one of this namespace: mount -t proc proc /proc, or unshare --mount-proc");
+}
+
 static int prepare(struct monitor *m, struct err *e)
 {
 	struct launch *l = m->l;
-	int rc;
+	int rc = check_proc(e);
 
+	if (rc < 0)
+		return rc;
 	m->state_fd = open(l->opt->state_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->state_fd < 0)
 		return err_sys(e, "state directory %s", l->opt->state_root);

@@ -186,6 +186,13 @@ in_small_tmpfs() # OPTIONS SCRIPT ARG...: the script's $1 is the directory
 	assert_nothing_left
 }
 
+@test "a /proc of another pid namespace is named" {
+	run --separate-stderr unshare --user --map-root-user --pid --fork "$VRUN" run --cwd none -- true
+	assert_vrun_error "/proc shows the processes of another pid namespace"
+	assert_contains "$stderr" "mount -t proc proc /proc"
+	assert_nothing_left
+}
+
 # bats test_tags=identity:root
 @test "a full disk leaves no empty pid file" {
 	make_bundle "$T/b" '.process.args = ["echo", "ran"]'
