@@ -51,6 +51,19 @@ zone() # JSON
 	printf '%s' "$1" >"$T/zone.new" && mv "$T/zone.new" "$T/zone.json"
 }
 
+# Before internet_start: $T/heard tells what arrives at the servers (internet-ear.py).
+internet_listen()
+{
+	: >"$T/heard"
+}
+
+# Everything that was sent so far has arrived; $T/heard has it.
+internet_heard()
+{
+	echo mark | on_host socat -u - UDP4-SENDTO:192.0.2.1:9
+	wait_until grep -qxF 'udp 192.0.2.1 9' "$T/heard"
+}
+
 # A command on the machine, without rights as a user.
 on_host() # COMMAND...
 {

@@ -26,7 +26,7 @@ def read_name(data, at):
     while data[at]:
         labels.append(data[at + 1:at + 1 + data[at]].decode())
         at += 1 + data[at]
-    return ".".join(labels).lower(), at + 1
+    return ".".join(labels), at + 1
 
 
 def value(kind, text):
@@ -43,7 +43,7 @@ def answer(data, zone_file, log):
     with open(zone_file) as f:
         zone = json.load(f)
     os.write(log, f"{kind} {name}\n".encode())
-    entry = zone.get(name)
+    entry = zone.get(name.lower())
     if entry and entry.get("drop"):
         return None
     code = 3 if entry is None else 2 if entry.get("fail") else 0
