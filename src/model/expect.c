@@ -12,7 +12,8 @@
 
 static const char *const top_keys[] = { "with", "tests", "comment", NULL };
 static const char *const test_keys[] = { "expect", "connect", "listen", "accept",  "resolve",
-					 "from",   "proto",   "rule",   "resolved", "comment", NULL };
+					 "from",   "proto",   "rule",   "resolved", "tls",
+					 "comment", NULL };
 static const char *const whats[] = { "connect", "listen", "accept", "resolve" };
 
 void expect_fini(struct expectations *x)
@@ -63,12 +64,14 @@ static int read_terms(struct expectations *x, const struct jat *at, struct expec
 	t->allow = allow;
 	t->proto = udp ? POLICY_UDP : POLICY_TCP;
 	if (copy_string(x, at, "from", &t->from, e) < 0 || copy_string(x, at, "rule", &t->rule, e) < 0 ||
-	    copy_string(x, at, "resolved", &t->resolved, e) < 0)
+	    copy_string(x, at, "resolved", &t->resolved, e) < 0 || copy_string(x, at, "tls", &t->tls, e) < 0)
 		return -EINVAL;
 	if ((t->what == EXPECT_ACCEPT) != (t->from != NULL))
 		return json_error(at, e, "\"accept\" and \"from\" go together");
 	if (t->resolved && t->what != EXPECT_CONNECT)
 		return json_error(at, e, "\"resolved\" goes with \"connect\"");
+	if (t->tls && t->what != EXPECT_CONNECT)
+		return json_error(at, e, "\"tls\" goes with \"connect\"");
 	return 0;
 }
 
@@ -215,24 +218,29 @@ int expect_load(struct expectations *x, int dirfd, const char *path, struct err 
 
 const char *expect_text(const struct expectation *t, char *buf, size_t size)
 {
-	char target[300], from[300] = "";
+	char target[300], from[300] = "", tls[300] = "";
 
 	(void)log_quote(target, sizeof target, t->target);
 	if (t->from)
 		(void)log_quote(from, sizeof from, t->from);
-	(void)snprintf(buf, size, "%s %s %s%s%s%s%s%s", t->allow ? "allow" : "deny", whats[t->what], target,
+	if (t->tls)
+		(void)log_quote(tls, sizeof tls, *t->tls ? t->tls : "no name");
+	(void)snprintf(buf, size, "%s %s %s%s%s%s%s%s%s%s", t->allow ? "allow" : "deny", whats[t->what], target,
 		       t->what == EXPECT_RESOLVE ? "" : "/",
 		       t->what == EXPECT_RESOLVE ? "" : policy_proto_name(t->proto), t->from ? " from " : "",
-		       from, t->resolved ? " (resolved)" : "");
+		       from, t->resolved ? " (resolved)" : "", t->tls ? ", TLS to " : "", tls);
 	return buf;
 }
 
 static int make_attempt(struct attempt *at, const struct expectation *t, const struct fabric *f,
 			struct err *e)
 {
+	int rc;
+
 	switch (t->what) {
 	case EXPECT_CONNECT:
-		return attempt_connect(at, f, t->target, t->resolved, t->proto, e);
+		rc = attempt_connect(at, f, t->target, t->resolved, t->proto, e);
+		return rc == 0 && t->tls ? attempt_tls(at, t->tls, e) : rc;
 	case EXPECT_LISTEN:
 		return attempt_listen(at, f, t->target, t->proto, e);
 	case EXPECT_ACCEPT:

@@ -8,6 +8,7 @@
  *	  "tests": [
  *	    { "expect": "allow", "connect": "db:5432" },
  *	    { "expect": "deny", "connect": "api.example.com:443", "resolved": "10.0.0.1" },
+ *	    { "expect": "deny", "connect": "api.example.com:443", "tls": "evil.example" },
  *	    { "expect": "deny", "accept": ":8080", "from": "db" }
  *	  ]
  *	}
@@ -26,6 +27,7 @@ struct expectation {
 	const char *target;   /* of "connect", "listen", "accept", "resolve" */
 	const char *from;     /* of "accept" */
 	const char *resolved; /* of "connect", or NULL */
+	const char *tls;      /* the same; "": a ClientHello without a name */
 	const char *rule;     /* id that must decide on this side, or NULL */
 	size_t line;
 };

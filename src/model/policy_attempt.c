@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "model/clienthello.h"
 
 static bool has_name(const struct policy *p, const char *name)
 {
@@ -189,6 +190,17 @@ int attempt_connect(struct attempt *at, const struct fabric *f, const char *to, 
 		return err_set(e, EINVAL, "only a host name resolves to an address");
 	rc = addr_parse(resolved, &at->peer_addr, e);
 	at->a.peer.addr = &at->peer_addr;
+	return rc;
+}
+
+int attempt_tls(struct attempt *at, const char *name, struct err *e)
+{
+	int rc = *name ? name_parse(name, at->tls_name, NULL, e) : 0;
+
+	if (rc == 0 && (at->a.kind != ATTEMPT_CONNECT || at->a.proto != POLICY_TCP))
+		return err_set(e, EINVAL, "only TLS over TCP shows its server name");
+	at->tls = (struct policy_tls){ at->tls_name, *name ? "" : hello_why(HELLO_NO_NAME) };
+	at->a.tls = &at->tls;
 	return rc;
 }
 

@@ -19,6 +19,8 @@ struct attempt {
 	struct addr peer_addr, local_addr;
 	char name[NAME_TEXT_MAX];
 	const char *name_list[ATTEMPT_NAMES_MAX];
+	struct policy_tls tls;
+	char tls_name[NAME_TEXT_MAX];
 };
 
 /* The policies around one: the domain asked about and the others of its fabric. */
@@ -36,6 +38,9 @@ struct fabric {
  */
 int attempt_connect(struct attempt *at, const struct fabric *f, const char *to, const char *resolved,
 		    enum policy_proto proto, struct err *e);
+
+/* With the server name of its ClientHello; "": it has none. For an attempt to connect over TCP. */
+int attempt_tls(struct attempt *at, const char *name, struct err *e);
 
 /* ":8080", "127.0.0.1:8080". */
 int attempt_listen(struct attempt *at, const struct fabric *f, const char *local,

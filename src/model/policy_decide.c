@@ -181,6 +181,21 @@ static void decide_connect(const struct policy *p, const struct policy_attempt *
 		v->addr_rule = f.addr_allow->rule;
 }
 
+/* The ClientHello of a connection that is allowed otherwise. */
+static void decide_tls(const struct policy_attempt *a, struct policy_verdict *v)
+{
+	const struct policy_rule *rules[] = { v->rule, v->addr_rule };
+
+	for (size_t i = 0; i < 2 && v->allow; i++) {
+		const struct policy_rule *r = rules[i];
+
+		if (!r || r->options.n_tls_names == 0 ||
+		    (!*a->tls->why && policy_tls_name_allowed(&r->options, a->tls->name)))
+			continue;
+		*v = (struct policy_verdict){ .reason = POLICY_BY_TLS, .rule = r, .policy = v->policy };
+	}
+}
+
 /* --- listen and accept ---------------------------------------------------------- */
 
 static bool is_wildcard(const struct addr *a)
@@ -403,6 +418,8 @@ void policy_decide(const struct policy *p, const struct policy_attempt *a,
 		say(&v, own, own ? POLICY_BY_OWN : POLICY_BY_NET_LOOPBACK, NULL);
 	} else if (a->kind == ATTEMPT_CONNECT) {
 		decide_connect(p, a, &v);
+		if (a->tls)
+			decide_tls(a, &v);
 	} else if (a->kind == ATTEMPT_LISTEN) {
 		decide_listen(p, a, &v);
 	} else if (a->kind == ATTEMPT_ACCEPT) {
@@ -459,28 +476,46 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return !a || (b && b < a) ? b : a;
 }
 
+static void restrict_options(struct policy_options *o, const struct policy_options *more)
+{
+	o->rate = least(o->rate, more->rate);
+	o->burst = least(o->burst, more->burst);
+	o->max_bytes = least(o->max_bytes, more->max_bytes);
+	o->max_connections = (uint32_t)least(o->max_connections, more->max_connections);
+	if (o->record == POLICY_RECORD_NONE) {
+		o->record = more->record;
+		o->record_file = more->record_file;
+	}
+	if (!o->n_tls_names) {
+		o->tls_names = more->tls_names;
+		o->n_tls_names = more->n_tls_names;
+	}
+}
+
 void policy_verdict_options(const struct policy_verdict *v, struct policy_options *ret)
 {
 	struct policy_options o = { 0 };
-	const struct policy_options *more = v->addr_rule ? &v->addr_rule->options : NULL;
 
 	if (v->allow && v->rule)
 		o = v->rule->options;
-	if (v->allow && more) {
-		o.rate = least(o.rate, more->rate);
-		o.burst = least(o.burst, more->burst);
-		o.max_bytes = least(o.max_bytes, more->max_bytes);
-		o.max_connections = (uint32_t)least(o.max_connections, more->max_connections);
-		if (o.record == POLICY_RECORD_NONE) {
-			o.record = more->record;
-			o.record_file = more->record_file;
-		}
-		if (!o.n_tls_names) {
-			o.tls_names = more->tls_names;
-			o.n_tls_names = more->n_tls_names;
-		}
-	}
+	if (v->allow && v->addr_rule)
+		restrict_options(&o, &v->addr_rule->options);
 	*ret = o;
+}
+
+void policy_bounded_options(const struct policy *p, const struct policy *ceiling, const struct policy_attempt *a,
+			    struct policy_options *ret)
+{
+	struct policy_verdict v;
+	struct policy_options more;
+
+	policy_decide(p, a, &v);
+	policy_verdict_options(&v, ret);
+	if (!ceiling)
+		return;
+	policy_decide(ceiling, a, &v);
+	policy_verdict_options(&v, &more);
+	restrict_options(ret, &more);
 }
 
 int policy_verdict_errno(const struct policy_verdict *v)

@@ -48,12 +48,19 @@ enum attempt_kind {
 	ATTEMPT_RESOLVE, /* a look-up of peer's name; the port it is likely for, or 0 */
 };
 
+/* What a connection's ClientHello says (clienthello.h). */
+struct policy_tls {
+	const char *name; /* of the server that it wants, in its one form; "": none to be seen */
+	const char *why;  /* it is not to be believed, or there is none: why; else "" */
+};
+
 struct policy_attempt {
 	enum attempt_kind kind;
 	enum policy_proto proto;
 	uint16_t port; /* not 0 but for RESOLVE */
 	struct policy_party peer;
 	const struct addr *local; /* NULL or unspecified: the wildcard */
+	const struct policy_tls *tls; /* of CONNECT; NULL: not known yet, and not decided on */
 };
 
 enum policy_reason {
@@ -64,6 +71,7 @@ enum policy_reason {
 	POLICY_BY_NET_NONE,     /* denied: "net": "none" */
 	POLICY_BY_NET_LOOPBACK, /* denied: "net": "loopback" */
 	POLICY_BY_TRANSPORT,    /* denied: allowed by both sides, but one has wires and the other has not */
+	POLICY_BY_TLS,          /* denied: the rule allows TLS to the names that it lists alone */
 	POLICY_REASONS
 };
 
@@ -113,6 +121,14 @@ void policy_decide_pair(const struct policy_side *client, const struct policy_si
  * for none.
  */
 void policy_verdict_options(const struct policy_verdict *v, struct policy_options *ret);
+
+/*
+ * The same of a policy under a ceiling (or NULL), for an attempt that both
+ * allow: what one of the two asks for holds. TLS names are the policy's, or else
+ * the ceiling's: either way the attempt's name is decided on by both.
+ */
+void policy_bounded_options(const struct policy *p, const struct policy *ceiling, const struct policy_attempt *a,
+			    struct policy_options *ret);
 
 /* The errno that the app gets, or 0 for POLICY_DENY_KILL. `v` is a denial. */
 int policy_verdict_errno(const struct policy_verdict *v);

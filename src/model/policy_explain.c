@@ -51,6 +51,13 @@ const char *policy_party_text(const struct policy_party *peer, char *buf, size_t
 	return buf;
 }
 
+/* The name comes from an app, and is in its one form: nothing to be quoted. */
+static const char *tls_text(const struct policy_tls *tls, char *buf, size_t size)
+{
+	(void)snprintf(buf, size, "%s%s%s", *tls->name ? tls->name : "no name", *tls->why ? ": " : "", tls->why);
+	return buf;
+}
+
 const char *policy_attempt_text(const struct policy_attempt *a, char *buf, size_t size)
 {
 	char who[NAME_TEXT_MAX + 16], at[ENDPOINT_TEXT_MAX], addr[ADDR_TEXT_MAX + 8] = "";
@@ -64,7 +71,8 @@ const char *policy_attempt_text(const struct policy_attempt *a, char *buf, size_
 	}
 	switch (a->kind) {
 	case ATTEMPT_CONNECT:
-		(void)snprintf(buf, size, "connect to %s:%u/%s%s", who, a->port, proto, addr);
+		(void)snprintf(buf, size, "connect to %s:%u/%s%s%s%s", who, a->port, proto, addr,
+			       a->tls ? ", TLS to " : "", a->tls ? tls_text(a->tls, at, sizeof at) : "");
 		break;
 	case ATTEMPT_LISTEN:
 		(void)snprintf(buf, size, "listen at %s/%s", local_text(a, at, sizeof at), proto);
@@ -86,7 +94,7 @@ const char *policy_reason_name(enum policy_reason r)
 		[POLICY_BY_RULE] = "rule",         [POLICY_BY_OWN] = "own",
 		[POLICY_BY_DEFAULT] = "default",   [POLICY_BY_ADDRESS] = "address",
 		[POLICY_BY_NET_NONE] = "net-none", [POLICY_BY_NET_LOOPBACK] = "net-loopback",
-		[POLICY_BY_TRANSPORT] = "transport",
+		[POLICY_BY_TRANSPORT] = "transport", [POLICY_BY_TLS] = "tls",
 	};
 
 	return (unsigned)r < POLICY_REASONS ? names[r] : "unknown";
@@ -142,6 +150,10 @@ const char *policy_verdict_text(const struct policy_verdict *v, const struct pol
 	case POLICY_BY_TRANSPORT:
 		(void)snprintf(buf, size, "denied: %s has \"transport\": \"%s\", the other side has not", file,
 			       policy_transport_name(v->policy->transport));
+		break;
+	case POLICY_BY_TLS:
+		(void)snprintf(buf, size, "denied: %s allows TLS to the names in its \"tls\" alone: %s%s", rule,
+			       *a->tls->why ? a->tls->why : "this was to ", *a->tls->why ? "" : a->tls->name);
 		break;
 	case POLICY_REASONS:
 		break;
@@ -252,6 +264,21 @@ static const char *unnameable(const struct policy_verdict *v, const struct polic
 	return policy_unreachable(v->policy, &x);
 }
 
+static void advise_tls(const struct policy_verdict *v, const struct policy_attempt *a, struct policy_advice *ret)
+{
+	char rule[400];
+
+	ret->remedy = REMEDY_RULE;
+	(void)rule_text(v->policy, v->rule, rule, sizeof rule);
+	if (*a->tls->why)
+		(void)snprintf(ret->text, sizeof ret->text,
+			       "a connection without a ClientHello that shows its name needs a rule without \"tls\": "
+			       "take it out of %s, or give the port a rule of its own", rule);
+	else
+		(void)snprintf(ret->text, sizeof ret->text,
+			       "to allow it add \"%s\" to the names in \"tls\" of %s", a->tls->name, rule);
+}
+
 static void advise_allowing(const struct policy_verdict *v, const struct policy_attempt *a,
 			    struct policy_advice *ret)
 {
@@ -264,6 +291,10 @@ static void advise_allowing(const struct policy_verdict *v, const struct policy_
 		(void)snprintf(ret->text, sizeof ret->text,
 			       "no rule can allow what %s denies: take it out or make it narrower",
 			       rule_text(v->policy, v->rule, rule, sizeof rule));
+		return;
+	}
+	if (v->reason == POLICY_BY_TLS) {
+		advise_tls(v, a, ret);
 		return;
 	}
 	if (v->reason == POLICY_BY_TRANSPORT) {

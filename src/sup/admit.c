@@ -175,7 +175,6 @@ int admit_check_needs(struct sup *sup, const char *id, const struct policy *p, s
 		const char *what;
 	} missing[] = {
 		{ POLICY_NEEDS_RECORD, "\"record\"" },
-		{ POLICY_NEEDS_TLS, "\"tls\"" },
 		{ POLICY_NEEDS_FORWARD, "\"forward\"" },
 	};
 	unsigned needs = policy_needs(p);
@@ -190,7 +189,7 @@ int admit_check_needs(struct sup *sup, const char *id, const struct policy *p, s
 				       id);
 	for (size_t i = 0; needs & POLICY_NEEDS_RELAY && i < p->n_rules; i++)
 		if (policy_options_need_relay(&p->rules[i].options) && !leads_outside(&p->rules[i]))
-			return err_set(e, ENOTSUP, "container %s: its policy asks for \"rate\" or \"maxBytes\" in rule %s, "
+			return err_set(e, ENOTSUP, "container %s: its policy asks for \"rate\", \"maxBytes\" or \"tls\" in rule %s, "
 				       "which are served for TCP connections to the outside alone",
 				       id, p->rules[i].id);
 	if (needs & POLICY_NEEDS_WIRE && transport_wire_check(sup, e) < 0)

@@ -93,7 +93,7 @@ static char *text_of(const struct policy_attempt *at, const struct policy_verdic
 	add(o, "what", names[at->kind]);
 	add(o, "peer", policy_party_text(&at->peer, text, sizeof text));
 	add(o, "attempt", policy_attempt_text(at, text, sizeof text));
-	if (v->reason == POLICY_BY_RULE && !v->allow)
+	if ((v->reason == POLICY_BY_RULE && !v->allow) || v->reason == POLICY_BY_TLS)
 		add(o, "why", policy_verdict_text(v, at, text, sizeof text)); /* no line allows it */
 	else if (v->reason != POLICY_BY_OWN)
 		add(o, "line", policy_attempt_rule(v, at, text, sizeof text));

@@ -61,6 +61,8 @@ static void add_attempt(json_t *o, const struct policy_attempt *a)
 		add(o, "peer", policy_party_text(&a->peer, text, sizeof text));
 	if (a->peer.addr)
 		add(o, "address", addr_format(a->peer.addr, text, sizeof text));
+	if (a->tls)
+		add(o, "tls", a->tls->name);
 	if (a->local)
 		add(o, "local", addr_format(a->local, text, sizeof text));
 }

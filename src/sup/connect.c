@@ -87,7 +87,10 @@ static int64_t limit(struct call *c, const struct decision *d)
 	const struct policy_rule *rule = d->verdict.rule;
 	struct policy_options o;
 
-	policy_verdict_options(&d->verdict, &o);
+	if (c->domain->has_ceiling)
+		policy_bounded_options(&c->domain->policy, &c->domain->ceiling, &d->attempt, &o);
+	else
+		policy_verdict_options(&d->verdict, &o);
 	if (rule && d->to && policy_options_need_relay(&o)) /* which admit.c refuses as far as it can see */
 		return refuse(c, rule, "has options that are served for the outside alone");
 	if (!rule || o.max_connections == 0 || count_open(c->domain, rule) < o.max_connections)
@@ -215,7 +218,7 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 	v->remote = to->addr;
 	v->remote_port = to->port;
 	if (!to->domain)
-		return outgoing_connect(c, t, &d.attempt, &d.verdict);
+		return outgoing_connect(c, t, &d.attempt);
 	/* Or only a duplicate of ours keeps the listener there. Not while waits are gone through. */
 	listener = vsk_find_listener(&c->sup->table, to->domain, &to->addr, to->port);
 	if (listener)

@@ -10,7 +10,7 @@
 
 #include "base/fd.h"
 #include "sup/handoff.h"
-#include "sup/relay.h"
+#include "sup/outgoing_impl.h"
 #include "sup/sup.h"
 #include "sup/transport.h"
 
@@ -21,31 +21,6 @@
 #define WAITS_FOR_END EINPROGRESS /* connect() of an app that waits; its time may be up */
 #define WAITS_FOR_BEGIN EALREADY  /* of one that does not, until it is known how it goes on */
 
-struct outgoing {
-	struct sup *sup;
-	struct domain *domain;
-	struct call call; /* that began it, for the record */
-	struct policy_attempt attempt;
-	struct addr addr;          /* that the attempt points to */
-	char name[NAME_TEXT_MAX];  /* the same */
-	const char *names[1];
-	uint64_t cookie;           /* of the app's socket */
-	uint32_t request;          /* at the gateway; 0: it has answered */
-	bool first;                /* connect() waits to hear how it goes on; its socket is as it was */
-	bool late;                 /* it has waited for LATE_MS */
-	bool racing;               /* the gateway says that it takes time */
-	bool connecting;           /* far is, still */
-	bool relay;                /* the host's socket cannot take the place, or is not to */
-	struct in6_addr at;        /* the app's socket in limbo */
-	uint16_t port;             /* 0: it is not there */
-	int near, far;             /* owned; joined with the app's; the host's */
-	struct watch near_watch, far_watch;
-	bool near_watched, far_watched;
-	struct loop_alarm grace, lateness;
-	struct relay_limits limits;
-	struct relay *pipe;        /* owned; then near and far are its */
-};
-
 static struct vsk *row_of(const struct outgoing *o)
 {
 	struct vsk *v = vsk_find(&o->sup->table, o->cookie);
@@ -53,7 +28,7 @@ static struct vsk *row_of(const struct outgoing *o)
 	return v && v->out == o ? v : NULL;
 }
 
-static void unwatch(struct outgoing *o)
+void outgoing_unwatch(struct outgoing *o)
 {
 	if (o->near_watched)
 		loop_remove(&o->sup->loop, o->near, &o->near_watch);
@@ -71,7 +46,7 @@ void outgoing_drop(struct outgoing *o)
 		v->out = NULL;
 	if (o->request)
 		gateway_cancel(&o->domain->gateway, o->request);
-	unwatch(o);
+	outgoing_unwatch(o);
 	loop_clear_alarm(&o->lateness);
 	if (o->pipe)
 		relay_free(o->pipe);
@@ -109,37 +84,16 @@ static void is_late(struct loop_alarm *a)
 
 /* --- relayed -------------------------------------------------------------------------------- */
 
-static void relay_ended(void *ctx)
-{
-	struct outgoing *o = ctx;
-	struct err e;
-
-	(void)err_set(&e, EDQUOT, "container %s: a connection was ended: it had moved the %" PRIu64 " bytes of \"maxBytes\"",
-		      o->domain->id, o->limits.max_bytes);
-	if (relay_is_used_up(o->pipe) && o->sup->complain && domain_may_record(o->domain))
-		o->sup->complain(&e);
-	outgoing_drop(o);
-}
-
-static void start_relay(struct outgoing *o)
-{
-	unwatch(o);
-	o->relay = true;
-	o->pipe = relay_new(o->sup, &o->near, &o->far, &o->limits, relay_ended, o);
-	if (!o->pipe)
-		outgoing_drop(o); /* both are closed, as the app sees */
-}
-
 /* The app has sent, or ended. */
 static void near_ready(struct watch *w, uint32_t events)
 {
 	(void)events;
-	start_relay((struct outgoing *)((char *)w - offsetof(struct outgoing, near_watch)));
+	outgoing_relay((struct outgoing *)((char *)w - offsetof(struct outgoing, near_watch)));
 }
 
 static void grace_over(struct loop_alarm *a)
 {
-	start_relay((struct outgoing *)((char *)a - offsetof(struct outgoing, grace)));
+	outgoing_relay((struct outgoing *)((char *)a - offsetof(struct outgoing, grace)));
 }
 
 static void watch_both(struct outgoing *o)
@@ -158,7 +112,7 @@ static void join(struct outgoing *o, struct vsk *v)
 	}
 	vsk_set_status(&o->sup->table, v, VSK_CONNECTED);
 	if (o->relay) {
-		start_relay(o);
+		outgoing_relay(o);
 	} else {
 		watch_both(o);
 	}
@@ -309,7 +263,7 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 		if (v && a->n)
 			v->real = a->addresses[0];
 		if (a->n)
-			attempts_address(o->domain, &o->attempt, &a->addresses[0]);
+			outgoing_found(o, &a->addresses[0]);
 		o->connecting = a->kind == GATEWAY_CONNECTING;
 		have(o);
 		break;
@@ -357,13 +311,15 @@ void outgoing_settle(struct call *c, struct target *t)
 
 	if (o->far < 0 && o->port == 0 && !o->first && c->trap != TRAP_CONNECT)
 		(void)enter_limbo(o, t); /* somebody looks at it while connect() waits, or was interrupted */
+	if (o->far >= 0 && o->relay && o->port == 0 && enter_limbo(o, t) == 0)
+		o->first = false; /* that it is to be relayed shows late */
 	if (o->far < 0 || o->relay || o->pipe)
 		return;
 	if (o->near >= 0 && socket_readable(o->near)) {
-		start_relay(o);
+		outgoing_relay(o);
 		return;
 	}
-	unwatch(o);
+	outgoing_unwatch(o);
 	t->row->out = NULL; /* the row goes before the rest of it */
 	rc = handoff_place(c, t, &o->far, o->connecting ? VSK_CONNECTING : VSK_CONNECTED);
 	if (rc >= 0) {
@@ -378,7 +334,7 @@ void outgoing_settle(struct call *c, struct target *t)
 	if (o->port == 0 && o->relay && enter_limbo(o, t) == 0)
 		o->first = false;
 	if (o->near >= 0 && o->relay)
-		start_relay(o);
+		outgoing_relay(o);
 	else if (o->near >= 0)
 		watch_both(o);
 }
@@ -489,20 +445,17 @@ static struct outgoing *outgoing_new(struct call *c, const struct target *t, con
 	return o;
 }
 
-int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_attempt *attempt,
-			 const struct policy_verdict *verdict)
+int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_attempt *attempt)
 {
 	struct gateway_request r;
 	struct outgoing *o = outgoing_new(c, t, attempt);
 	bool nonblock = socket_nonblocking(t->fd);
-	struct policy_options options;
 	int64_t rc = 0;
 
 	if (!o)
 		return -ENOMEM;
-	policy_verdict_options(verdict, &options);
-	o->limits = (struct relay_limits){ options.rate, options.burst, options.max_bytes };
-	o->relay = policy_options_need_relay(&options) || handoff_init(c->sup) < 0;
+	outgoing_take_terms(o);
+	o->relay = o->relay || handoff_init(c->sup) < 0;
 	o->first = nonblock && !o->relay;
 	fill(&r, c, o, t);
 	if (o->relay || (!nonblock && socket_timeout(t->fd, SO_SNDTIMEO) >= 0))

@@ -34,15 +34,14 @@ struct call;
 struct domain;
 struct outgoing;
 struct policy_attempt;
-struct policy_verdict;
+struct policy_tls;
 struct sup;
 struct target;
 struct vsk;
 
 /* connect() to a place outside that the domain's policy allows: what the call gets, or CALL_ANSWERED. The
  * socket has its source, and the row its remote. `attempt` is what was decided. */
-int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_attempt *attempt,
-			 const struct policy_verdict *verdict);
+int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_attempt *attempt);
 
 #define OUTGOING_ANEW (INT64_MIN + 3) /* beside CALL_ANSWERED: the socket may connect, again */
 /* connect() on a socket that has a connection to the outside, or had: what the call gets. */
@@ -54,6 +53,10 @@ int64_t outgoing_disconnect(struct call *c, struct target *t);
 void outgoing_settle(struct call *c, struct target *t);
 /* SO_ERROR of a connection that failed; 0: ask the kernel. It is told once. */
 int outgoing_error(struct target *t);
+
+/* What the ClientHello of a connection has said, for a decision on it; NULL: it is still to come. `o`: NULL:
+ * the app has the host's socket, and nobody has looked. */
+const struct policy_tls *outgoing_tls(const struct outgoing *o);
 
 /* The row goes, and with it what is under way. */
 void outgoing_drop(struct outgoing *o);

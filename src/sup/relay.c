@@ -8,10 +8,20 @@
 
 #include "base/fd.h"
 #include "sup/sup.h"
+#include "sup/tls.h"
 
 #define PIPE_SIZE (256 << 10) /* what is asked for; a user's share may be used up (pipe(7)) */
 #define PIECE 16384           /* under a rate no less than that is moved at once, as far as the burst allows */
 #define TURN_BYTES (1 << 20)  /* of one direction; the loop has others to serve */
+#define LOOK_BYTES 4096       /* read at once of what is looked at */
+
+/* What came from a side and is in memory, for somebody has to look at it. */
+struct kept {
+	uint8_t *v; /* owned; NULL: nothing */
+	size_t n, room;
+	size_t may;  /* bytes from its beginning that may pass */
+	size_t gone; /* that have */
+};
 
 struct relay_side {
 	struct watch watch;
@@ -24,13 +34,17 @@ struct relay_side {
 	uint64_t tokens;   /* bytes that may come from it now, under a rate */
 	int pipe[2];       /* owned; what came from it and the other could not take yet; -1: nothing */
 	size_t held;
+	struct kept kept;  /* the same, and what is held back; it comes before what the pipe has */
 };
 
 struct relay {
 	struct sup *sup;
 	void (*ended)(void *ctx);
 	void *ctx;
-	struct relay_limits limits;
+	struct relay_terms terms;
+	struct tls_gate tls;
+	TAILQ_ENTRY(relay) waits;  /* in the supervisor's relay_waits */
+	int64_t give_up_at;        /* loop_now(); 0: it does not wait for a ClientHello */
 	uint64_t left;             /* of max_bytes */
 	bool used_up;
 	int64_t at;                /* loop_now() when tokens were counted */
@@ -43,15 +57,15 @@ struct relay {
 static void count_tokens(struct relay *r)
 {
 	int64_t now = loop_now();
-	uint64_t more = (uint64_t)(now - r->at) * r->limits.rate / 1000;
+	uint64_t more = (uint64_t)(now - r->at) * r->terms.rate / 1000;
 
-	if (r->limits.rate == 0 || more == 0)
+	if (r->terms.rate == 0 || more == 0)
 		return;
 	r->at = now;
 	for (unsigned i = 0; i < 2; i++) {
 		struct relay_side *s = &r->side[i];
 
-		s->tokens = r->limits.burst - s->tokens < more ? r->limits.burst : s->tokens + more;
+		s->tokens = r->terms.burst - s->tokens < more ? r->terms.burst : s->tokens + more;
 	}
 }
 
@@ -60,10 +74,10 @@ static size_t allowed(const struct relay_side *s, size_t most)
 {
 	const struct relay *r = s->relay;
 
-	if (r->limits.rate && s->tokens < most)
+	if (r->terms.rate && s->tokens < most)
 		most = (size_t)s->tokens;
 	/* One byte more than the limit is taken, to see that there is one. */
-	if (r->limits.max_bytes && r->left + 1 < most)
+	if (r->terms.max_bytes && r->left + 1 < most)
 		most = (size_t)r->left + 1;
 	return most;
 }
@@ -73,9 +87,9 @@ static bool take(struct relay_side *s, size_t n)
 {
 	struct relay *r = s->relay;
 
-	if (r->limits.rate)
+	if (r->terms.rate)
 		s->tokens -= n;
-	if (!r->limits.max_bytes)
+	if (!r->terms.max_bytes)
 		return true;
 	if (n > r->left) {
 		r->used_up = true;
@@ -144,9 +158,52 @@ static bool is_wait(ssize_t rc)
 	return rc == -EAGAIN || rc == -EINTR;
 }
 
-/* What the pipe holds goes on. -errno: the other side takes nothing any more. */
-static int drain(struct relay_side *from, struct relay_side *to)
+static bool is_app(const struct relay_side *s)
 {
+	return s == &s->relay->side[0];
+}
+
+static struct relay_side *other_side(struct relay_side *s)
+{
+	return &s->relay->side[is_app(s) ? 1 : 0];
+}
+
+/* Something is there that the other side has yet to take. */
+static bool has_more(const struct relay_side *s)
+{
+	return s->held || s->kept.gone < s->kept.may;
+}
+
+static bool is_done(const struct relay_side *s)
+{
+	return s->ended && s->held == 0 && s->kept.n == 0;
+}
+
+static int drain_kept(struct relay_side *from, const struct relay_side *to)
+{
+	struct kept *k = &from->kept;
+
+	while (k->gone < k->may) {
+		ssize_t n = send(to->fd, k->v + k->gone, k->may - k->gone, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0)
+			return is_wait(-errno) ? 0 : -errno;
+		k->gone += (size_t)n;
+	}
+	if (k->gone == k->n) {
+		free(k->v);
+		*k = (struct kept){ NULL };
+	}
+	return 0;
+}
+
+/* What is there goes on. -errno: the other side takes nothing any more. */
+static int drain(struct relay_side *from, const struct relay_side *to)
+{
+	int rc = from->kept.n ? drain_kept(from, to) : 0;
+
+	if (rc < 0 || from->kept.gone < from->kept.may)
+		return rc;
 	while (from->held) {
 		ssize_t n = move(from->pipe[0], to->fd, from->held);
 
@@ -158,33 +215,134 @@ static int drain(struct relay_side *from, struct relay_side *to)
 	return 0;
 }
 
+/* Bytes, 0 at the end, -errno. */
+static ssize_t read_unseen(struct relay_side *from, size_t most)
+{
+	ssize_t n;
+
+	if (from->pipe[0] < 0 && !take_pipe(from->relay, from->pipe))
+		return -ENFILE;
+	n = move(from->fd, from->pipe[1], most);
+	if (n <= 0)
+		give_pipe(from->relay, from->pipe);
+	else
+		from->held = (size_t)n;
+	return n;
+}
+
+/* The same into memory. */
+static ssize_t read_seen(struct relay_side *from, size_t most)
+{
+	struct kept *k = &from->kept;
+	ssize_t n;
+
+	if (k->room - k->n < LOOK_BYTES) {
+		uint8_t *v = realloc(k->v, k->n + LOOK_BYTES);
+
+		if (!v)
+			return -ENOMEM;
+		k->v = v;
+		k->room = k->n + LOOK_BYTES;
+	}
+	n = recv(from->fd, k->v + k->n, most < k->room - k->n ? most : k->room - k->n, MSG_DONTWAIT);
+	if (n > 0)
+		k->n += (size_t)n;
+	return n < 0 ? -errno : n;
+}
+
+/* What was seen of a side may pass, or not yet. -errno: it may not. */
+static int release(struct relay_side *s)
+{
+	struct kept *k = &s->kept;
+	int64_t n = k->may < k->n ? tls_look(&s->relay->tls, is_app(s), k->v + k->may, k->n - k->may) : 0;
+
+	if (n < 0)
+		return (int)n;
+	k->may += (size_t)n;
+	return 0;
+}
+
+static void impatient(struct loop_alarm *a);
+
+static void stop_waiting(struct relay *r)
+{
+	if (r->give_up_at)
+		TAILQ_REMOVE(&r->sup->relay_waits.list, r, waits);
+	r->give_up_at = 0;
+}
+
+/* Whoever waits for a ClientHello does not wait for ever. All wait for as long, so one alarm does. */
+static void be_patient(struct relay *r)
+{
+	struct relay_waits *w = &r->sup->relay_waits;
+
+	if (!tls_waits(&r->tls)) {
+		stop_waiting(r);
+		return;
+	}
+	if (r->give_up_at)
+		return;
+	if (!w->alarm.ring) {
+		TAILQ_INIT(&w->list);
+		w->alarm.ring = impatient;
+	}
+	r->give_up_at = loop_now() + r->terms.patience;
+	TAILQ_INSERT_TAIL(&w->list, r, waits);
+	if (TAILQ_FIRST(&w->list) == r)
+		loop_set_alarm(&r->sup->loop, &w->alarm, r->terms.patience);
+}
+
+static int look(struct relay_side *from, struct relay_side *to)
+{
+	struct relay *r = from->relay;
+	enum tls_phase before = r->tls.phase;
+	int rc;
+
+	if (from->ended && !is_app(from))
+		r->tls.phase = TLS_OPEN; /* a server that ends has nothing to ask for */
+	rc = from->ended && is_app(from) && tls_waits(&r->tls) ?
+		     tls_give_up(&r->tls, from->kept.n - from->kept.may, false) :
+		     0;
+	if (rc == 0)
+		rc = release(from);
+	if (rc == 0 && r->tls.phase != before) {
+		be_patient(r);
+		rc = release(to); /* what was held back for this */
+		if (rc == 0)
+			be_patient(r);
+	}
+	return rc;
+}
+
 /* 0 or -errno: the connection is broken on one side. */
 static int pump(struct relay_side *from, struct relay_side *to)
 {
+	struct relay *r = from->relay;
 	size_t moved = 0;
 	int rc = drain(from, to);
 
-	while (rc == 0 && from->held == 0 && !from->ended && moved < TURN_BYTES) {
+	while (rc == 0 && !has_more(from) && !from->ended && moved < TURN_BYTES && tls_reads(&r->tls, is_app(from))) {
 		size_t most = allowed(from, PIPE_SIZE);
+		bool seen = r->tls.phase != TLS_OPEN;
 		ssize_t n;
 
 		if (most == 0)
 			break;
-		if (from->pipe[0] < 0 && !take_pipe(from->relay, from->pipe))
-			return -ENFILE;
-		n = move(from->fd, from->pipe[1], most);
-		if (n <= 0)
-			give_pipe(from->relay, from->pipe);
+		n = seen ? read_seen(from, most) : read_unseen(from, most);
 		if (n < 0)
 			return is_wait(n) ? 0 : (int)n;
 		from->ended = n == 0;
-		from->held = (size_t)n;
 		moved += (size_t)n;
 		if (!take(from, (size_t)n))
 			return -EDQUOT;
-		rc = drain(from, to);
+		if (seen)
+			rc = look(from, to);
+		if (rc == 0)
+			rc = drain(from, to);
+		if (rc == 0 && seen)
+			rc = drain(to, from);
 	}
-	if (rc == 0 && from->ended && from->held == 0 && !to->shut) {
+	if (rc == 0 && is_done(from) && !to->shut) {
 		(void)shutdown(to->fd, SHUT_WR);
 		to->shut = true;
 	}
@@ -196,8 +354,8 @@ static int pump(struct relay_side *from, struct relay_side *to)
 /* Enough for a piece worth the trouble, or for the burst. */
 static int64_t refill_after(const struct relay *r)
 {
-	uint64_t piece = r->limits.burst < PIECE ? r->limits.burst : PIECE;
-	uint64_t after = piece * 1000 / r->limits.rate;
+	uint64_t piece = r->terms.burst < PIECE ? r->terms.burst : PIECE;
+	uint64_t after = piece * 1000 / r->terms.rate;
 
 	return after < 1 ? 1 : after > 1000 ? 1000 : (int64_t)after;
 }
@@ -205,8 +363,8 @@ static int64_t refill_after(const struct relay *r)
 /* A side of which nothing is wanted is not watched: it may have hung up, which the loop would tell for ever. */
 static void want(struct relay_side *s, const struct relay_side *other)
 {
-	bool reads = !s->ended && s->held == 0, may = allowed(s, 1) > 0;
-	uint32_t events = (reads && may ? EPOLLIN : 0) | (other->held ? EPOLLOUT : 0);
+	bool reads = !s->ended && !has_more(s) && tls_reads(&s->relay->tls, is_app(s)), may = allowed(s, 1) > 0;
+	uint32_t events = (reads && may ? EPOLLIN : 0) | (has_more(other) ? EPOLLOUT : 0);
 	struct loop *l = &s->relay->sup->loop;
 
 	if (reads && !may && s->relay->refill.due == 0)
@@ -236,7 +394,7 @@ static void side_ready(struct watch *w, uint32_t events)
 {
 	struct relay_side *s = (struct relay_side *)((char *)w - offsetof(struct relay_side, watch));
 	struct relay *r = s->relay;
-	struct relay_side *other = s == &r->side[0] ? &r->side[1] : &r->side[0];
+	struct relay_side *other = other_side(s);
 	int rc = 0;
 
 	count_tokens(r);
@@ -250,11 +408,11 @@ static void side_ready(struct watch *w, uint32_t events)
 		rc = pump(s, other);
 	if (rc == 0 && events & EPOLLOUT)
 		rc = pump(other, s);
-	if (rc < 0) {
+	if (rc < 0 && rc != -ECANCELED) {
 		reset(r);
 		return;
 	}
-	if (s->ended && other->ended && s->held == 0 && other->held == 0) {
+	if (rc < 0 || (is_done(s) && is_done(other))) {
 		r->ended(r->ctx);
 		return;
 	}
@@ -271,12 +429,36 @@ static void refilled(struct loop_alarm *a)
 	want(&r->side[1], &r->side[0]);
 }
 
+static void impatient(struct loop_alarm *a)
+{
+	struct relay_waits *w = (struct relay_waits *)((char *)a - offsetof(struct relay_waits, alarm));
+	struct relay *r;
+
+	while ((r = TAILQ_FIRST(&w->list)) && r->give_up_at <= loop_now()) {
+		int rc = tls_give_up(&r->tls, r->side[0].kept.n, true);
+
+		stop_waiting(r);
+		if (rc == 0)
+			rc = release(&r->side[0]);
+		if (rc == 0)
+			rc = drain(&r->side[0], &r->side[1]);
+		if (rc < 0) {
+			reset(r);
+			continue;
+		}
+		want(&r->side[0], &r->side[1]);
+		want(&r->side[1], &r->side[0]);
+	}
+	if (r)
+		loop_set_alarm(&r->sup->loop, a, r->give_up_at - loop_now());
+}
+
 bool relay_is_used_up(const struct relay *r)
 {
 	return r->used_up;
 }
 
-struct relay *relay_new(struct sup *s, int *near, int *far, const struct relay_limits *limits, void (*ended)(void *ctx), void *ctx)
+struct relay *relay_new(struct sup *s, int *near, int *far, const struct relay_terms *terms, void (*ended)(void *ctx), void *ctx)
 {
 	struct relay *r = calloc(1, sizeof *r);
 
@@ -285,16 +467,20 @@ struct relay *relay_new(struct sup *s, int *near, int *far, const struct relay_l
 	*r = (struct relay){ .sup = s,
 			     .ended = ended,
 			     .ctx = ctx,
-			     .limits = *limits,
-			     .left = limits->max_bytes,
+			     .terms = *terms,
+			     .tls = { terms->tls ? TLS_FIRST : TLS_OPEN, terms->tls, ctx },
+			     .left = terms->max_bytes,
 			     .at = loop_now(),
 			     .refill = { .ring = refilled } };
-	if (r->limits.rate && r->limits.burst == 0)
-		r->limits.burst = r->limits.rate / 10 + 1;
+	if (r->terms.rate && r->terms.burst == 0)
+		r->terms.burst = r->terms.rate / 10 + 1;
+	if (r->terms.patience == 0)
+		r->terms.patience = TLS_PATIENCE_MS;
+	be_patient(r);
 	for (unsigned i = 0; i < 2; i++)
 		r->side[i] = (struct relay_side){ .watch = { side_ready },
 						  .relay = r,
-						  .tokens = r->limits.burst,
+						  .tokens = r->terms.burst,
 						  .pipe = { -1, -1 } };
 	r->side[0].fd = fd_take(near);
 	r->side[1].fd = fd_take(far);
@@ -308,6 +494,7 @@ struct relay *relay_new(struct sup *s, int *near, int *far, const struct relay_l
 void relay_free(struct relay *r)
 {
 	loop_clear_alarm(&r->refill);
+	stop_waiting(r);
 	for (unsigned i = 0; i < 2; i++) {
 		struct relay_side *s = &r->side[i];
 
@@ -316,6 +503,7 @@ void relay_free(struct relay *r)
 		fd_close(&s->fd);
 		fd_close(&s->pipe[0]); /* with what is in it */
 		fd_close(&s->pipe[1]);
+		free(s->kept.v);
 	}
 	free(r);
 }

@@ -3,7 +3,7 @@
  * Moves the bytes between two TCP sockets: one whose other end an app has, and
  * one that leads out. What one side cannot take yet stays in a pipe, and beyond
  * that at the sender; an end of sending goes across alone, a reset takes both
- * with it. Nobody looks at the bytes: they are spliced, not copied.
+ * with it. Where nobody has to look at the bytes they are spliced, not copied.
  */
 #ifndef VRUN_SUP_RELAY_H
 #define VRUN_SUP_RELAY_H
@@ -11,6 +11,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
+
+#include "model/clienthello.h"
+#include "sup/loop.h"
 
 struct sup;
 struct relay;
@@ -24,11 +28,20 @@ struct relay_pipes {
 };
 void relay_pipes_fini(struct relay_pipes *p);
 
+/* Of a supervisor: those that wait for a ClientHello, longest first. Zeroed: none. */
+struct relay_waits {
+	TAILQ_HEAD(, relay) list;
+	struct loop_alarm alarm; /* for the first */
+};
+
 /* What it is under; zero: nothing. */
-struct relay_limits {
+struct relay_terms {
 	uint64_t rate;      /* bytes per second, each direction */
 	uint64_t burst;     /* bytes that may pass at once; 0: a tenth of a second's */
 	uint64_t max_bytes; /* both directions together; then both sides are reset */
+	/* Nothing passes before this has allowed its ClientHello, else both sides are reset (tls.h). */
+	bool (*tls)(void *ctx, enum hello h, const char *name);
+	int64_t patience;   /* for it, in milliseconds, the same for all; 0: TLS_PATIENCE_MS */
 };
 
 /*
@@ -36,7 +49,7 @@ struct relay_limits {
  * loop when both sides are done, never from within this; it calls
  * relay_free(). NULL without memory.
  */
-struct relay *relay_new(struct sup *s, int *near, int *far, const struct relay_limits *limits, void (*ended)(void *ctx), void *ctx);
+struct relay *relay_new(struct sup *s, int *near, int *far, const struct relay_terms *terms, void (*ended)(void *ctx), void *ctx);
 /* It ended because it had moved all that it may. */
 bool relay_is_used_up(const struct relay *r);
 /* Closes both. */

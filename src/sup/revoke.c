@@ -21,15 +21,15 @@ static void tell(struct domain *d, struct decision *why)
 		sup_audit(d, &r);
 }
 
-/* Of a name both are asked about, it and the address that it had. */
+/* Of a name both are asked about, it and the address that it had; of any the name in its ClientHello. */
 static void ask_outside(struct sup *s, struct vsk *v, struct decision *ret)
 {
 	static const struct addr unknown;
 
 	decide_connect(s, v->domain, POLICY_TCP, &v->local, &v->remote, v->remote_port, ret);
-	if (ret->attempt.peer.kind != PARTY_NAME || addr_equal(&v->real, &unknown))
-		return;
-	ret->attempt.peer.addr = &v->real;
+	if (ret->attempt.peer.kind == PARTY_NAME && !addr_equal(&v->real, &unknown))
+		ret->attempt.peer.addr = &v->real;
+	ret->attempt.tls = outgoing_tls(v->out);
 	policy_decide_bounded(&v->domain->policy, domain_ceiling(v->domain), &ret->attempt, &ret->verdict);
 }
 

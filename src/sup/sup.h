@@ -119,6 +119,7 @@ struct sup {
 	int64_t host_until; /* microseconds of the monotonic clock: no costly look at which of them are closed */
 	struct handoff_defaults *defaults; /* owned; NULL: not known yet */
 	struct relay_pipes pipes;
+	struct relay_waits relay_waits;
 	struct fabric fabric;
 	struct sockdiag diag;
 	struct procs procs;

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "kern/alive.h"
 #include "sup/sup.h"
+#include "hello.h"
 #include "tap.h"
 
 static struct sup sup;
@@ -21,7 +22,16 @@ struct scene {
 	struct relay *relay;
 	int ended;
 	bool used_up;
+	enum hello hello; /* that was asked about; HELLO_MORE: none */
 };
+
+static bool is_web(void *ctx, enum hello h, const char *name)
+{
+	struct scene *s = ctx;
+
+	s->hello = h;
+	return h == HELLO_NAME && strcmp(name, "web.example.com") == 0;
+}
 
 static void ended(void *ctx)
 {
@@ -33,7 +43,7 @@ static void ended(void *ctx)
 	s->relay = NULL;
 }
 
-static void begin(struct scene *s, const struct relay_limits *limits)
+static void begin(struct scene *s, const struct relay_terms *limits)
 {
 	int near[2], far[2];
 
@@ -85,7 +95,7 @@ static size_t push(const struct scene *s, size_t most, int ms)
 
 static void test_bytes(void)
 {
-	const struct relay_limits none = { 0 };
+	const struct relay_terms none = { 0 };
 	struct scene s;
 	char buf[16] = "";
 
@@ -116,7 +126,7 @@ static void test_bytes(void)
 static void test_pressure(void)
 {
 	static char buf[65536];
-	const struct relay_limits none = { 0 };
+	const struct relay_terms none = { 0 };
 	size_t sent = 0, got = 0;
 	struct scene s;
 	ssize_t n;
@@ -154,7 +164,7 @@ static void test_pressure(void)
 
 static void test_limits(void)
 {
-	const struct relay_limits slow = { .rate = 1000000, .burst = 50000 }, few = { .max_bytes = 1000 };
+	const struct relay_terms slow = { .rate = 1000000, .burst = 50000 }, few = { .max_bytes = 1000 };
 	static char buf[2000];
 	struct scene s;
 	size_t got;
@@ -179,9 +189,155 @@ static void test_limits(void)
 	finish(&s);
 }
 
+/* --- behind a ClientHello -------------------------------------------------------------------- */
+
+static const struct relay_terms web = { .tls = is_web }, hasty = { .tls = is_web, .patience = 30 };
+
+/* What the server has got by now. */
+static ssize_t at_server(const struct scene *s, void *buf, size_t size)
+{
+	ssize_t n;
+
+	turn(3);
+	n = read(s->server, buf, size);
+	return n < 0 ? -errno : n;
+}
+
+static void test_tls_passes(void)
+{
+	static struct bytes hello, got;
+	struct scene s;
+	char buf[64];
+	ssize_t n = -EAGAIN;
+
+	usual_hello(&hello, "web.example.com");
+	begin(&s, &web);
+	TAP_INT(write(s.server, "220 ", 4), 4, "a server that speaks first");
+	for (size_t i = 0; i < hello.n && n == -EAGAIN; i++) {
+		n = at_server(&s, got.v, sizeof got.v);
+		(void)!write(s.app, hello.v + i, 1);
+	}
+	TAP_INT(n, -EAGAIN, "hears nothing before the ClientHello is whole");
+	TAP_INT(read(s.app, buf, sizeof buf), -1, "and is not heard");
+	n = at_server(&s, got.v, sizeof got.v);
+	TAP_OK(n == (ssize_t)hello.n && memcmp(got.v, hello.v, hello.n) == 0, "then it has all of it, as it was");
+	TAP_INT(read(s.app, buf, sizeof buf), 4, "and is heard, too");
+	TAP_INT(push(&s, 3 << 20, 20000), 3 << 20, "three megabytes go through");
+	TAP_INT(shutdown(s.app, SHUT_WR), 0, "the app ends sending");
+	TAP_INT(at_server(&s, buf, sizeof buf), 0, "which goes across");
+	finish(&s);
+}
+
+/* Whatever comes: the server gets nothing, and both are gone. */
+static void refused(struct scene *s, enum hello h, const char *what)
+{
+	char buf[64];
+
+	TAP_OK(at_server(s, buf, sizeof buf) <= 0, "%s: nothing passes", what);
+	TAP_OK(s->ended == 1 && s->hello == h, "%s: it is over", what);
+	finish(s);
+}
+
+static void test_tls_refused(void)
+{
+	static struct bytes hello;
+	struct scene s;
+
+	usual_hello(&hello, "evil.example");
+	begin(&s, &web);
+	(void)!write(s.app, hello.v, hello.n);
+	refused(&s, HELLO_NAME, "another name");
+	begin(&s, &web);
+	(void)!write(s.app, "GET / HTTP/1.0\r\n\r\n", 18);
+	refused(&s, HELLO_NOT_TLS, "no TLS");
+	begin(&s, &web);
+	(void)!write(s.app, hello.v, 50);
+	(void)shutdown(s.app, SHUT_WR);
+	refused(&s, HELLO_CUT, "an end within it");
+	begin(&s, &web);
+	(void)shutdown(s.app, SHUT_WR);
+	refused(&s, HELLO_MORE, "an end before it");
+	begin(&s, &hasty);
+	turn(60);
+	refused(&s, HELLO_LATE, "none");
+	begin(&s, &hasty);
+	for (int i = 0; i < 12; i++) {
+		(void)send(s.app, hello.v + i, 1, MSG_NOSIGNAL);
+		turn(5);
+	}
+	refused(&s, HELLO_LATE, "one that comes slowly");
+}
+
+/* A server that asks for another ClientHello takes the name from that one. */
+static void test_tls_again(void)
+{
+	static struct bytes first, evil, retry;
+	struct scene s;
+	char buf[64];
+
+	usual_hello(&first, "web.example.com");
+	usual_hello(&evil, "evil.example");
+	retry_request(&retry);
+	begin(&s, &web);
+	(void)!write(s.app, first.v, first.n);
+	(void)!write(s.app, evil.v, evil.n);
+	turn(5);
+	TAP_INT(recv(s.server, evil.v, sizeof evil.v, 0), (ssize_t)first.n, "a second ClientHello waits for the answer to the first");
+	usual_hello(&evil, "evil.example");
+	(void)!write(s.server, retry.v, retry.n);
+	refused(&s, HELLO_NAME, "it names another server");
+
+	begin(&s, &web);
+	(void)!write(s.app, first.v, first.n);
+	turn(3);
+	(void)!write(s.server, retry.v, retry.n);
+	turn(3);
+	TAP_INT(read(s.app, evil.v, sizeof evil.v), (ssize_t)retry.n, "the app is asked for another");
+	(void)!write(s.app, first.v, first.n);
+	turn(3);
+	TAP_INT(read(s.server, evil.v, sizeof evil.v), (ssize_t)(2 * first.n), "which passes when it is the same");
+	TAP_INT(push(&s, 1 << 20, 20000), 1 << 20, "and everything behind it");
+	finish(&s);
+
+	begin(&s, &hasty);
+	(void)!write(s.app, first.v, first.n);
+	turn(50);
+	TAP_INT(s.ended, 0, "how long the server takes is its own affair");
+	(void)!read(s.server, evil.v, sizeof evil.v);
+	(void)!write(s.server, retry.v, retry.n);
+	turn(50);
+	(void)!read(s.app, buf, sizeof buf);
+	refused(&s, HELLO_LATE, "how long the app does is not");
+}
+
+static void test_tls_limits(void)
+{
+	static struct bytes hello;
+	const struct relay_terms few = { .tls = is_web, .max_bytes = 100 }, slow = { .tls = is_web, .rate = 4000, .burst = 40 };
+	struct scene s;
+	char buf[64];
+	size_t got = 0;
+	ssize_t n;
+
+	usual_hello(&hello, "web.example.com");
+	begin(&s, &few);
+	(void)!write(s.app, hello.v, hello.n);
+	turn(5);
+	TAP_OK(s.ended == 1 && s.used_up, "its bytes count");
+	finish(&s);
+	begin(&s, &slow);
+	(void)!write(s.app, hello.v, hello.n);
+	for (int i = 0; i < 200 && got < hello.n; i++) {
+		n = at_server(&s, buf, sizeof buf);
+		got += n > 0 ? (size_t)n : 0;
+	}
+	TAP_INT(got, hello.n, "and come at the rate of the rest");
+	finish(&s);
+}
+
 static void test_many(void)
 {
-	const struct relay_limits none = { 0 };
+	const struct relay_terms none = { 0 };
 	static struct scene s[100];
 	char c;
 	int ok = 0;
@@ -255,6 +411,10 @@ int main(void)
 	test_bytes();
 	test_pressure();
 	test_limits();
+	test_tls_passes();
+	test_tls_refused();
+	test_tls_again();
+	test_tls_limits();
 	test_many();
 	test_alive();
 	relay_pipes_fini(&sup.pipes);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection to the outside that is under way or relayed, for the files that have to do with it. */
+#ifndef VRUN_SUP_OUTGOING_IMPL_H
+#define VRUN_SUP_OUTGOING_IMPL_H
+
+#include "sup/outgoing.h"
+#include "sup/relay.h"
+#include "sup/sup.h"
+
+struct outgoing {
+	struct sup *sup;
+	struct domain *domain;
+	struct call call; /* that began it, for the record */
+	struct policy_attempt attempt;
+	struct addr addr;          /* that the attempt points to */
+	char name[NAME_TEXT_MAX];  /* the same */
+	const char *names[1];
+	uint64_t cookie;           /* of the app's socket */
+	uint32_t request;          /* at the gateway; 0: it has answered */
+	bool first;                /* connect() waits to hear how it goes on; its socket is as it was */
+	bool late;                 /* it has waited for LATE_MS */
+	bool racing;               /* the gateway says that it takes time */
+	bool connecting;           /* far is, still */
+	bool relay;                /* the host's socket cannot take the place, or is not to */
+	struct in6_addr at;        /* the app's socket in limbo */
+	uint16_t port;             /* 0: it is not there */
+	int near, far;             /* owned; joined with the app's; the host's */
+	struct watch near_watch, far_watch;
+	bool near_watched, far_watched;
+	struct loop_alarm grace, lateness;
+	struct relay_terms terms;
+	struct policy_tls tls;     /* that the attempt points to, once its ClientHello is there */
+	char tls_name[NAME_TEXT_MAX];
+	struct relay *pipe;        /* owned; then near and far are its */
+};
+
+/* Nothing of it is watched any more, before its descriptors are somebody else's. */
+void outgoing_unwatch(struct outgoing *o);
+
+/* --- outgoing_relay.c ------------------------------------------------------------------------ */
+
+/* What the rules that allow it ask for: its terms, and whether it has to be relayed. */
+void outgoing_take_terms(struct outgoing *o);
+/* The address of the name is known: another rule may have its say. */
+void outgoing_found(struct outgoing *o, const struct addr *a);
+/* Both ends are there: they are the relay's from now on. May drop it. */
+void outgoing_relay(struct outgoing *o);
+
+#endif
