@@ -78,21 +78,29 @@ static int apply_ambient(uint64_t mask, struct err *e)
 	return 0;
 }
 
-static int missing(uint64_t wanted, struct err *e)
+/* Mask of one of the calling process's sets; 0 when it cannot be read. */
+static uint64_t held(cap_flag_t flag)
 {
-	uint64_t held = 0;
-	char name[24];
 	cap_t now = cap_get_proc();
+	uint64_t mask = 0;
 
 	for (int c = 0; now && c < 64; c++) {
 		cap_flag_value_t v = CAP_CLEAR;
 
-		if (cap_get_flag(now, (cap_value_t)c, CAP_PERMITTED, &v) == 0 && v == CAP_SET)
-			held |= 1ULL << c;
+		if (cap_get_flag(now, (cap_value_t)c, flag, &v) == 0 && v == CAP_SET)
+			mask |= 1ULL << c;
 	}
 	(void)cap_free(now);
+	return mask;
+}
+
+static int missing(uint64_t wanted, struct err *e)
+{
+	const uint64_t lacking = wanted & ~held(CAP_PERMITTED);
+	char name[24];
+
 	for (int c = 0; c < 64; c++) {
-		if (!has(wanted & ~held, c))
+		if (!has(lacking, c))
 			continue;
 		(void)err_num(e, EPERM, "capability %s", cap_text(c, name));
 		return err_hint(e, "vrun does not hold it here: take it out of process.capabilities");
@@ -120,15 +128,10 @@ int caps_apply(const struct cap_sets *sets, struct err *e)
 
 uint64_t caps_effective(void)
 {
-	cap_t now = cap_get_proc();
-	uint64_t mask = 0;
+	return held(CAP_EFFECTIVE);
+}
 
-	for (int c = 0; now && c < 64; c++) {
-		cap_flag_value_t v = CAP_CLEAR;
-
-		if (cap_get_flag(now, (cap_value_t)c, CAP_EFFECTIVE, &v) == 0 && v == CAP_SET)
-			mask |= 1ULL << c;
-	}
-	(void)cap_free(now);
-	return mask;
+uint64_t caps_permitted(void)
+{
+	return held(CAP_PERMITTED);
 }

@@ -25,6 +25,8 @@ int caps_keep_over_setuid(void);
 
 /* Mask of the calling process's effective set; 0 when it cannot be read. */
 uint64_t caps_effective(void);
+/* The same of its permitted set. */
+uint64_t caps_permitted(void);
 
 /* Highest capability number that the running kernel knows. */
 int caps_last(void);

@@ -393,12 +393,19 @@ static int write_list(const struct cgroup_dir *d, const struct dev_list *l)
 {
 	AUTO_FD int allow = openat(d->fd, "devices.allow", O_WRONLY | O_CLOEXEC);
 	AUTO_FD int deny = openat(d->fd, "devices.deny", O_WRONLY | O_CLOEXEC);
+	size_t first = 0;
 	int rc;
 
 	if (allow < 0 || deny < 0)
 		return -errno;
+	/* Where nothing is taken back the order says nothing, and who reads devices.list expects the bundle's first. */
+	while (first < l->n && l->v[first].allow)
+		first++;
+	first = l->allow_rest || first < l->n ? 0 : N_DEFAULT;
 	rc = fd_write_all(l->allow_rest ? allow : deny, "a", 1);
-	for (size_t i = 0; rc == 0 && i < l->n; i++) {
+	for (size_t k = 0; rc == 0 && k < l->n; k++) {
+		size_t i = (first + k) % l->n;
+
 		rc = write_rule(allow, deny, &l->v[i]);
 		/* The cgroup above may allow less than the defaults: less is what there will be. */
 		if (rc == -EPERM && !l->allow_rest && i < N_DEFAULT)

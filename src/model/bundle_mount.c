@@ -6,7 +6,7 @@
  * struct. The order of options matters as for mount(8): a later one undoes an
  * earlier one. What is in no table belongs to the filesystem. A bind has no
  * filesystem to hand such an option to: there it is an error, so that a
- * misspelt "nosuid" is not lost.
+ * misspelt "nosuid" is not lost; but for those of tmpfs.
  */
 #include <string.h>
 
@@ -188,6 +188,27 @@ static int apply_option(struct bundle_mount *m, struct arena *arena, const char 
 	return m->data.v[m->data.n++] ? 0 : bundle_no_memory(at, e);
 }
 
+/* What tools leave in the options of a bind that was a tmpfs: the kernel ignores it there, and other runtimes do. */
+static bool is_of_tmpfs(const char *option)
+{
+	static const char *const keys[] = { "mode=", "size=", "nr_blocks=", "nr_inodes=" };
+
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		if (strncmp(option, keys[i], strlen(keys[i])) == 0)
+			return true;
+	return false;
+}
+
+static void drop_tmpfs_data(struct strlist *data)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < data->n; i++)
+		if (!is_of_tmpfs(data->v[i]))
+			data->v[n++] = data->v[i];
+	data->n = n;
+}
+
 /* A bind has no filesystem of its own: nobody would look at what is left in data. */
 static int refuse_bind_data(const struct bundle_mount *m, const struct jat *at, struct err *e)
 {
@@ -239,6 +260,7 @@ int bundle_mount_options(struct bundle_mount *m, struct arena *arena, const stru
 	if (m->bind) {
 		m->type = "bind";
 		m->sb_flags = 0; /* the superblock is somebody else's */
+		drop_tmpfs_data(&m->data);
 		return m->data.n ? refuse_bind_data(m, at, e) : 0;
 	}
 	if (m->attr_set & MOUNT_ATTR_RDONLY)

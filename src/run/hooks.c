@@ -291,12 +291,13 @@ static int send_text(const struct monitor *m, const char *text, struct err *e)
 
 int hooks_serve(struct monitor *m, struct err *e)
 {
-	AUTO_FREE char *state = state_of(m, "creating", m->pid);
+	/* For the deprecated ones the specification counts differently, and so do their programs. */
+	AUTO_FREE char *before = state_of(m, "created", m->pid), *state = state_of(m, "creating", m->pid);
 	const struct bundle *b = m->l->bundle;
 	int rc;
 
 	m->hooked = true;
-	rc = hooks_run(b, HOOK_PRESTART, state, e);
+	rc = hooks_run(b, HOOK_PRESTART, before, e);
 	if (rc == 0)
 		rc = hooks_run(b, HOOK_CREATE_RUNTIME, state, e);
 	if (rc == 0)

@@ -309,33 +309,44 @@ int process_prepare(struct launch *l, struct err *e)
 	return rc == 0 && l->has_filter && !l->filter.v ? profile_default_build(&l->profile, &l->filter, e) : rc;
 }
 
-static int become_unprivileged(struct launch *l, int sync, struct err *e)
+/*
+ * Without no_new_privs both walls need CAP_SYS_ADMIN. They come last all the
+ * same, since a bundle's profile may refuse what taking on an identity needs
+ * (openat2, setresuid, capset). So one that the app is not to have is kept
+ * besides: permitted alone, while the directory is entered with the app's own
+ * rights. The exec drops it, as it is neither inheritable nor ambient nor in
+ * the bounding set (capabilities(7)), and until then no process of the
+ * container can trace one that has more than itself.
+ */
+static int take_rights(const struct launch *l, struct err *e)
 {
 	const struct bundle_process *p = &l->bundle->process;
-	int rc = 0;
+	struct cap_sets sets = p->caps;
+	int rc = caps_keep_over_setuid() < 0 ? err_sys(e, "keeping capabilities") : set_identity(l, e);
 
-	/* Without no_new_privs both walls need CAP_SYS_ADMIN, so they come before capabilities go. */
 	if (!p->no_new_privs)
-		rc = enter_landlock(l, e);
-	if (rc == 0 && !p->no_new_privs)
-		rc = await_start(l, sync, e);
-	if (rc == 0 && l->has_filter && !p->no_new_privs)
-		rc = load_filters(l, sync, e);
-	if (rc == 0 && caps_keep_over_setuid() < 0)
-		rc = err_sys(e, "keeping capabilities");
+		sets.permitted |= caps_permitted() & 1ULL << CAP_NR_SYS_ADMIN;
 	if (rc == 0)
-		rc = set_identity(l, e);
-	if (rc == 0)
-		rc = caps_apply(&p->caps, e);
+		rc = caps_apply(&sets, e);
 	if (rc == 0)
 		rc = enter_cwd(l, e);
+	if (rc < 0 || p->no_new_privs)
+		return rc;
+	sets.effective |= sets.permitted & 1ULL << CAP_NR_SYS_ADMIN;
+	return caps_apply(&sets, e);
+}
+
+static int become_unprivileged(struct launch *l, int sync, struct err *e)
+{
+	int rc = take_rights(l, e);
+
 	if (rc == 0)
 		rc = die_with_monitor(l, sync, e);
-	if (rc == 0 && p->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (rc == 0 && l->bundle->process.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		rc = err_sys(e, "no_new_privs");
-	if (rc == 0 && p->no_new_privs)
+	if (rc == 0)
 		rc = enter_landlock(l, e);
-	return rc == 0 && p->no_new_privs ? await_go_filtered(l, sync, e) : rc;
+	return rc == 0 ? await_go_filtered(l, sync, e) : rc;
 }
 
 /*

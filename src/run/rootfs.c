@@ -380,16 +380,13 @@ static int swap_roots(int root, struct err *e)
 	return 0;
 }
 
-static int finish_root(const struct launch *l, int root, struct err *e)
+/* The root's own propagation comes last: from a shared mount the kernel lets nobody pivot. */
+static int set_propagation(const struct launch *l, int root, struct err *e)
 {
-	int rc = 0;
+	unsigned long how = l->bundle->root_propagation;
+	int rc = how ? mount_change(root, 0, 0, how & ~(unsigned long)MS_REC, -1, (how & MS_REC) != 0) : 0;
 
-	if (l->bundle->root_readonly)
-		rc = mount_change(root, MOUNT_ATTR_RDONLY, 0, 0, -1, false);
-	if (rc == 0 && l->bundle->root_propagation)
-		rc = mount_change(root, 0, 0, l->bundle->root_propagation & ~(unsigned long)MS_REC, -1,
-				  (l->bundle->root_propagation & MS_REC) != 0);
-	return rc < 0 ? err_num(e, -rc, "root filesystem") : 0;
+	return rc < 0 ? err_num(e, -rc, "linux.rootfsPropagation") : 0;
 }
 
 int rootfs_enter(struct launch *l, int sync, int *ret_terminal, int *ret_tty, struct err *e)
@@ -416,7 +413,9 @@ int rootfs_enter(struct launch *l, int sync, int *ret_terminal, int *ret_tty, st
 		rc = path_make_dir(root, b->process.cwd, 0755, &cwd, e);
 	if (rc == 0)
 		rc = hooks_before_root(l, sync, e);
+	if (rc == 0 && b->root_readonly && (rc = mount_change(root, MOUNT_ATTR_RDONLY, 0, 0, -1, false)) < 0)
+		(void)err_num(e, -rc, "root filesystem");
 	if (rc == 0)
-		rc = finish_root(l, root, e);
-	return rc < 0 ? rc : swap_roots(root, e);
+		rc = swap_roots(root, e);
+	return rc < 0 ? rc : set_propagation(l, root, e);
 }

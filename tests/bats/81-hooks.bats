@@ -64,7 +64,7 @@ stopped() # ID
 	[[ ! -e $T/told/inside ]]
 	for kind in prestart createRuntime createContainer; do
 		assert_equal "$(told "$kind" '[.id, .status, .bundle, (.annotations | tostring)] | join(" ")')" \
-			"$id creating $T/b {\"a.b\":\"c\"}" "$kind"
+			"$id $([[ $kind == prestart ]] && echo created || echo creating) $T/b {\"a.b\":\"c\"}" "$kind"
 		assert_equal "$(told "$kind" .pid)" "$pid" "$kind"
 		assert_contains "$(<"$T/told/$kind")" "HOOK=$kind"
 		assert_lacks "$(<"$T/told/$kind")" "VRUN_TEST_MARK" "environment of $kind"

@@ -280,6 +280,8 @@ static const struct {
 	 "did you mean \"nosuid\"?"},
 	{"'destination':'/d','source':'/s','options':['copy-symlink','bind']",
 	 "c.json:3: mounts[0].options[0]: \"copy-symlink\": not an option of a bind mount", ""},
+	{"'destination':'/d','source':'/s','options':['mode=755','bind',\n'uid=5']",
+	 "c.json:4: mounts[0].options[2]: \"uid=5\": not an option of a bind mount", ""},
 	{"'destination':'/d','type':'proc','options':'ro'",
 	 "c.json:3: mounts[0].options: expected an array, found a string", ""},
 	{"'destination':'/d','type':'proc','options':['ro',5]",

@@ -617,9 +617,22 @@ static void test_v1_devices(void)
 	TAP_INT(prepare_with(&cg, &p, &r, &e), 0, "a wildcard: %s", e.text);
 	TAP_STR(get("/cg/devices/c/box/devices.deny"), "a", "starts from nothing");
 	TAP_STR(get("/cg/devices/c/box/devices.allow"),
+		"c 10:* rwc *:* mb *:* mc 1:3 rwmc 1:5 rwmc 1:7 rwmc 1:8 rwmc 1:9 rwmc 5:0 rwmc 5:1 rwmc 5:2 rwm"
+		"c 136:* rwm",
+		"adds the list's, then the default devices");
+	cgroup_free(&cg);
+	tree_end();
+
+	list[2] = (struct bundle_device_rule){ false, 'c', 1, 9, "w" };
+	r.n_devices = 3;
+	v1_tree();
+	put_all("/cg/devices/c/box", V1_FILES "devices.allow devices.deny");
+	TAP_INT(prepare_with(&cg, &p, &r, &e), 0, "a default device: %s", e.text);
+	TAP_STR(get("/cg/devices/c/box/devices.allow"),
 		"c *:* mb *:* mc 1:3 rwmc 1:5 rwmc 1:7 rwmc 1:8 rwmc 1:9 rwmc 5:0 rwmc 5:1 rwmc 5:2 rwm"
 		"c 136:* rwmc 10:* rw",
-		"adds the default devices, then the list's");
+		"is there before it is taken away");
+	TAP_STR(get("/cg/devices/c/box/devices.deny"), "ac 1:9 w", "taken away");
 	cgroup_free(&cg);
 	tree_end();
 }
