@@ -30,7 +30,7 @@ static const uint16_t supervisor_calls[] = {
 	__NR_pidfd_open, __NR_pidfd_getfd, __NR_pidfd_send_signal, __NR_kcmp, __NR_kill,
 	/* sockets; socket itself is below */
 	__NR_bind, __NR_listen, __NR_accept4, __NR_connect, __NR_getsockname, __NR_getpeername,
-	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvfrom,
+	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvfrom, __NR_sendto,
 	__NR_shutdown, __NR_ppoll, __NR_socketpair, __NR_epoll_create1, __NR_dup3, __NR_pipe2, __NR_splice,
 	__NR_wait4, /* for the factory, at the end */
 	/* policies, /proc, the audit stream */
@@ -119,10 +119,9 @@ int confine_supervisor(struct err *e)
 {
 	static const struct bpf_cond inet6 = IS(0, AF_INET6), wire = IS(0, AF_UNIX), sizes = IS(0, SECCOMP_GET_NOTIF_SIZES),
 				     more = IS(0, SECCOMP_SET_MODE_FILTER); /* confine_guarded() */
-	/* A fast open sends the first bytes to any address, whatever Landlock says of connect. */
-	static const struct bpf_cond slow_to = NONE_OF(3, MSG_FASTOPEN), slow_msg = NONE_OF(2, MSG_FASTOPEN);
+	/* sendto begins connections in F by it (guard.h), until confine_guarded(). */
+	static const struct bpf_cond slow_msg = NONE_OF(2, MSG_FASTOPEN);
 	static const struct bpf_rule special[] = {
-		{ .nr = __NR_sendto, .conds = &slow_to, .n_conds = 1 },
 		{ .nr = __NR_sendmsg, .conds = &slow_msg, .n_conds = 1 },
 		{ .nr = __NR_socket, .conds = &inet6, .n_conds = 1 },
 		{ .nr = __NR_socket, .conds = &wire, .n_conds = 1 },
@@ -164,6 +163,8 @@ int confine_guarded(struct err *e)
 {
 	static const struct bpf_cond address = { .arg = 2, .op = BPF_OP_GE, .low32 = true,
 						 .value = CONFINE_ADDRESS_MIN };
+	/* It sends the first bytes to any address, whatever else is said of connect. */
+	static const struct bpf_cond fast = { .arg = 3, .op = BPF_OP_MASKED_NE, .low32 = true, .mask = MSG_FASTOPEN };
 	AUTO_FREE struct bpf_table *t = calloc(1, sizeof *t);
 	struct bpf_prog prog = { 0 };
 	int rc;
@@ -176,6 +177,8 @@ int confine_guarded(struct err *e)
 	rc = bpf_table_add(t, __NR_connect, SECCOMP_RET_ERRNO | EACCES, &address, 1);
 	if (rc == 0)
 		rc = bpf_table_add(t, __NR_listen, SECCOMP_RET_ERRNO | EACCES, NULL, 0);
+	if (rc == 0)
+		rc = bpf_table_add(t, __NR_sendto, SECCOMP_RET_ERRNO | EACCES, &fast, 1);
 	if (rc < 0)
 		return err_num(e, -rc, "the supervisor's filter");
 	rc = bpf_compile(t, &prog, e);

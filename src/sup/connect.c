@@ -4,8 +4,10 @@
  * duplicate inside F.
  *
  * The kernel makes a connection over lo while connect() runs, unless the
- * listener's queue is full; then it would block. So queues are counted, and a
- * blocking call waits here for room.
+ * listener's queue is full. So queues are counted, and a blocking call waits here
+ * for room. The count is not the kernel's: of listeners that share a port it
+ * chooses another one, and an app can make a queue shorter behind our back. So a
+ * connection is only ever begun, and what is not there at once is waited for.
  */
 #include <linux/netlink.h>
 #include <netinet/in.h>
@@ -175,6 +177,31 @@ static int64_t attempt(struct call *c, struct target *t)
 	}
 }
 
+/* A connection that was begun: EISCONN, EALREADY, how it went. -EINVAL: it is none any more. */
+static int64_t go_on(struct call *c, struct target *t)
+{
+	struct vsk *v = t->row;
+	int64_t rc = transport_of(v)->connect_again(t->fd, v);
+
+	if (rc == 0) {
+		vsk_set_status(&c->sup->table, v, VSK_CONNECTED);
+	} else if (rc != -EISCONN && rc != -EALREADY && rc != -EINPROGRESS) {
+		v->to = NULL;
+		vsk_set_status(&c->sup->table, v, v->bound_port ? VSK_BOUND : VSK_UNCONNECTED);
+	}
+	return rc;
+}
+
+/* Its packets may have been dropped, and come again until the listener takes one. */
+static int64_t await_progress(struct wait *w, int64_t rc)
+{
+	if (rc != -EALREADY && rc != -EINPROGRESS)
+		return rc;
+	if (!w->watched)
+		w->watched = loop_add(&w->call.sup->loop, w->fd, EPOLLOUT, &w->watch) == 0;
+	return -EAGAIN;
+}
+
 static int64_t retry(struct wait *w)
 {
 	struct target t = { .fd = w->fd };
@@ -185,14 +212,26 @@ static int64_t retry(struct wait *w)
 	if (getsockopt(w->fd, SOL_SOCKET, SO_COOKIE, &t.cookie, &len) < 0)
 		return -errno;
 	t.row = vsk_find(&w->call.sup->table, t.cookie);
-	if (!t.row || t.row->to)
-		return -EALREADY; /* another thread connected it meanwhile */
+	if (!t.row)
+		return -EALREADY;
+	if (t.row->to) /* by this call, or by another thread's */
+		return await_progress(w, go_on(&w->call, &t));
 	/* The policies may be others by now. */
 	decide_connect(w->call.sup, w->call.domain, POLICY_TCP, NULL, &t.row->remote, t.row->remote_port, &d);
 	if (!d.verdict.allow)
 		return call_verdict(&w->call, &d.attempt, &d.verdict);
 	rc = attempt(&w->call, &t);
-	return rc == NO_ROOM ? -EAGAIN : rc;
+	rc = rc == NO_ROOM ? -EAGAIN : await_progress(w, rc);
+	if (rc == -EAGAIN)
+		return rc;
+	call_reply(&w->call, rc, t.cookie); /* what was waited for is the listener */
+	return CALL_ANSWERED;
+}
+
+/* For room in the listener's queue, or for the connection itself (EPOLLOUT). */
+static int64_t wait_for(struct call *c, struct target *t, uint64_t cookie, uint32_t events)
+{
+	return call_wait(c, &t->fd, cookie, events, socket_timeout(t->fd, SO_SNDTIMEO), EINPROGRESS, retry);
 }
 
 static int64_t connect_stream(struct call *c, struct target *t, const struct destination *to)
@@ -224,11 +263,11 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 	if (listener)
 		sup_sweep_listener(c->sup, listener->cookie);
 	rc = attempt(c, t);
+	if (rc == -EINPROGRESS && !socket_nonblocking(t->fd))
+		return wait_for(c, t, t->cookie, EPOLLOUT) < 0 ? rc : CALL_ANSWERED;
 	if (rc != NO_ROOM)
 		return rc;
-	rc = call_wait(c, &t->fd, listener ? listener->cookie : 0, 0, socket_timeout(t->fd, SO_SNDTIMEO),
-		       EINPROGRESS, retry);
-	return rc < 0 ? -ECONNREFUSED : CALL_ANSWERED;
+	return wait_for(c, t, listener ? listener->cookie : 0, 0) < 0 ? -ECONNREFUSED : CALL_ANSWERED;
 }
 
 /* connect() with AF_UNSPEC: the kernel takes the connection away, and a port that bind did not give. */
@@ -277,15 +316,12 @@ static int64_t connect_virtual(struct call *c, struct target *t, const struct so
 			return rc;
 		v = t->row;
 	}
-	if (v->to) { /* the same again: EISCONN, EALREADY, or how it went */
-		rc = transport_of(v)->connect_again(t->fd, v);
-		if (rc == 0)
-			vsk_set_status(&c->sup->table, v, VSK_CONNECTED);
-		else if (rc != -EISCONN && rc != -EALREADY && rc != -EINPROGRESS) {
-			v->to = NULL;
-			vsk_set_status(&c->sup->table, v, v->bound_port ? VSK_BOUND : VSK_UNCONNECTED);
-		}
-		return rc;
+	if (v->to) { /* the same again */
+		rc = go_on(c, t);
+		if (rc == -EALREADY && !socket_nonblocking(t->fd))
+			return wait_for(c, t, t->cookie, EPOLLOUT) < 0 ? rc : CALL_ANSWERED;
+		if (rc != -EINVAL)
+			return rc;
 	}
 	if (v->status == VSK_CONNECTED)
 		return -EISCONN; /* to a domain that is gone */

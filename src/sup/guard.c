@@ -54,13 +54,15 @@ static bool is_ours(int fd, uint64_t f_cookie)
 	       getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) == 0 && cookie == f_cookie;
 }
 
+/* Nothing is sent with it: what connects here has no cookie for that (tcp_fastopen in ip-sysctl). */
+static int begin(int fd, const void *sa, socklen_t len)
+{
+	return (int)sendto(fd, "", 0, MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL, sa, len);
+}
+
 static int do_connect(int fd, const struct guard_request *r)
 {
-	const struct sockaddr *sa = (const struct sockaddr *)&r->sa;
-
-	/* Nothing is sent with it: what connects here has no cookie for that (tcp_fastopen in ip-sysctl). */
-	return r->begin ? (int)sendto(fd, "", 0, MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL, sa, r->len) :
-			  connect(fd, sa, r->len);
+	return r->begin ? begin(fd, &r->sa, r->len) : connect(fd, (const struct sockaddr *)&r->sa, r->len);
 }
 
 static int carry_out(int fd, const struct guard_request *r, uint64_t f_cookie)
@@ -161,8 +163,10 @@ int guard_begin(const struct guard *g, int fd, const void *sa, socklen_t len)
 {
 	struct guard_request r = { .len = len, .begin = true };
 
-	if (!g->on || len > sizeof r.sa)
-		return -ENOTSUP;
+	if (len > sizeof r.sa)
+		return -EINVAL;
+	if (!g->on)
+		return begin(fd, sa, len) < 0 ? -errno : 0;
 	memcpy(&r.sa, sa, len);
 	return ask(g, fd, &r);
 }

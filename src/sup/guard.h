@@ -33,7 +33,7 @@ int guard_on(struct guard *g, struct err *e);
 
 /* connect(2) and listen(2) of a socket that is no TCP socket, or one of F. 0 or -errno. */
 int guard_connect(const struct guard *g, int fd, const void *sa, socklen_t len);
-/* Begins to connect a stream of F, and never waits: -EINPROGRESS. -ENOTSUP where there is no guard. */
+/* Begins to connect a TCP socket of F, and never waits, whatever the socket's mode is: -EINPROGRESS as a rule. */
 int guard_begin(const struct guard *g, int fd, const void *sa, socklen_t len);
 int guard_listen(const struct guard *g, int fd, int backlog);
 

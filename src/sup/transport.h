@@ -40,7 +40,7 @@ struct transport {
 	 * listener's socket is closed, and its row is to go.
 	 */
 	int (*connect)(int fd, struct vsk *v, struct vsk *listener);
-	/* Once more, with v->to set: -EISCONN, -EALREADY, 0, or how it went. */
+	/* Once more, with v->to set: -EISCONN, -EALREADY, 0, how it went, or -EINVAL: there is no connection. */
 	int (*connect_again)(int fd, struct vsk *v);
 	/* Takes the connection away, as connect(2) with AF_UNSPEC. */
 	int (*disconnect)(int fd, struct vsk *v);
@@ -70,6 +70,12 @@ struct transport {
 
 extern const struct transport transport_tcp, transport_wire;
 extern const struct transport transport_host; /* not all of it: connect_again, look, is_gone */
+
+/*
+ * How the connection of a TCP socket of that family goes, in the way of connect(2), without ever
+ * waiting for it: -EALREADY, 0, -EISCONN, how it went, or -EINVAL: none was begun.
+ */
+int transport_progress(int fd, int family);
 
 /* 0, or why this kernel cannot have wires, and what to do. */
 int transport_wire_check(struct sup *s, struct err *e);

@@ -13,14 +13,9 @@
 #include "sup/sup.h"
 #include "sup/transport.h"
 
-/*
- * How the connection went, in the way of connect(2). An address that is too
- * short is all that it needs, and connects nothing, should there be nothing to
- * tell of: -EINVAL.
- */
-static int connect_again(int fd, struct vsk *v)
+int transport_progress(int fd, int family)
 {
-	const struct sockaddr none = { .sa_family = v->v6 ? AF_INET6 : AF_INET };
+	const struct sockaddr none = { .sa_family = (sa_family_t)family };
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof info;
@@ -29,7 +24,13 @@ static int connect_again(int fd, struct vsk *v)
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
 	    (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV) && poll(&p, 1, 0) == 0)
 		return -EALREADY;
+	/* An address that is too short is all that it takes, and connects nothing. */
 	return connect(fd, &none, sizeof none.sa_family) < 0 ? -errno : 0;
+}
+
+static int connect_again(int fd, struct vsk *v)
+{
+	return transport_progress(fd, v->v6 ? AF_INET6 : AF_INET);
 }
 
 static void saw(void *ctx, uint64_t cookie)

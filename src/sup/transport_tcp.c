@@ -38,11 +38,12 @@ static int bind_to(int fd, const struct faddr *a, uint16_t port)
 	return bind(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
 }
 
-static int connect_to(const struct sup *s, int fd, const struct faddr *a, uint16_t port)
+/* -EINPROGRESS as a rule. What the table knows of queues does not bind the kernel, so this never waits. */
+static int begin(const struct sup *s, int fd, const struct faddr *a, uint16_t port)
 {
 	const struct sockaddr_in6 sa = place(a, port);
 
-	return guard_connect(&s->guard, fd, &sa, sizeof sa);
+	return guard_begin(&s->guard, fd, &sa, sizeof sa);
 }
 
 /* --- sockets ------------------------------------------------------------------- */
@@ -163,20 +164,24 @@ static int connect_row(int fd, struct vsk *v, struct vsk *listener)
 {
 	struct sockaddr_in6 at = { 0 };
 	socklen_t len = sizeof at;
-	int rc = connect_to(v->domain->sup, fd, v->to, v->remote_port);
+	int rc = begin(v->domain->sup, fd, v->to, v->remote_port);
 
-	if (rc < 0 && rc != -EINPROGRESS)
+	/* Over lo it is made by now, or refused, which one who does not wait asks for later. */
+	if (rc == -EINPROGRESS && !socket_nonblocking(fd))
+		rc = transport_progress(fd, AF_INET6);
+	if (rc < 0 && rc != -EALREADY && rc != -EINPROGRESS)
 		return rc;
 	if (getsockname(fd, (struct sockaddr *)&at, &len) == 0)
 		v->local_port = ntohs(at.sin6_port);
 	if (listener)
 		(void)vsk_arrive(listener, v);
-	return rc;
+	return rc < 0 ? -EINPROGRESS : 0;
 }
 
 static int connect_again(int fd, struct vsk *v)
 {
-	return connect_to(v->domain->sup, fd, v->to, v->remote_port);
+	(void)v;
+	return transport_progress(fd, AF_INET6);
 }
 
 static int disconnect(int fd, struct vsk *v)
@@ -228,7 +233,7 @@ static void send_token(struct sup *s, struct vsk *listener)
 
 	if (fd < 0 || set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) < 0 || bind_to(fd, &s->fabric.own, 0) < 0)
 		return;
-	rc = connect_to(s, fd, listener->at, listener->local_port);
+	rc = begin(s, fd, listener->at, listener->local_port);
 	if (rc == 0 || rc == -EINPROGRESS)
 		listener->n_tokens++;
 }
