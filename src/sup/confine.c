@@ -55,7 +55,7 @@ static const uint16_t factory_calls[] = {
 	__NR_recvmsg, __NR_recvfrom, __NR_sendmsg, __NR_sendto, __NR_ppoll,
 	__NR_clone, __NR_execve, __NR_wait4, __NR_prctl, __NR_close_range, __NR_dup3, __NR_getppid,
 	/* porters; what they have not in the app's user namespace they do not get */
-	__NR_fchdir, __NR_chroot, __NR_umask, __NR_setgroups, __NR_setresgid, __NR_setresuid, __NR_connect,
+	__NR_fchdir, __NR_chroot, __NR_umask, __NR_setgroups, __NR_setresgid, __NR_setresuid, __NR_connect, __NR_listen,
 	/* the resolver's own start and work */
 	__NR_capget, __NR_capset, __NR_epoll_create1, __NR_epoll_ctl, __NR_epoll_pwait, __NR_accept4,
 	__NR_pread64, __NR_mprotect, __NR_set_tid_address, __NR_set_robust_list, __NR_prlimit64,

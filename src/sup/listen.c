@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "sup/bind.h"
 #include "sup/decide.h"
+#include "sup/porter.h"
 #include "sup/transport.h"
 
 #define BACKLOG_MAX 4096 /* net.core.somaxconn as the kernel sets it */
@@ -45,6 +46,20 @@ static int64_t start(struct call *c, struct target *t, unsigned backlog)
 	return 0;
 }
 
+/*
+ * It makes nobody reachable, for connections are made by the table; and it may be
+ * done to another socket than was looked at, unless the table knows better than
+ * the kernel how long queues are.
+ */
+static int64_t listen_other(struct call *c, struct target *t, unsigned backlog)
+{
+	static const struct sockaddr_storage none;
+
+	if (c->domain->policy.transport != POLICY_TRANSPORT_WIRE)
+		return CALL_CONTINUE;
+	return t->family == AF_UNIX ? porter_do(c, t, PORTER_LISTEN, &none, backlog) : -EOPNOTSUPP;
+}
+
 int64_t handle_listen(struct call *c)
 {
 	unsigned backlog = (unsigned)c->args[1]; /* negative ones are large, as in the kernel */
@@ -53,9 +68,8 @@ int64_t handle_listen(struct call *c)
 
 	if (rc < 0)
 		return rc;
-	/* It makes nobody reachable: connections are made by the table. */
 	if (!t.row)
-		return CALL_CONTINUE;
+		return listen_other(c, &t, backlog);
 	if (t.row->status != VSK_UNCONNECTED && t.row->status != VSK_BOUND &&
 	    t.row->status != VSK_LISTENING)
 		return -EINVAL;

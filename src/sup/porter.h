@@ -8,6 +8,9 @@
  * descriptor than was looked at. Where Landlock would refuse that one it does not
  * matter; on kernels before 6.7, and for containers of other runtimes, it would.
  *
+ * listen, which tells clients who serves, has the same question where streams are
+ * wires: another socket could be one, whose queue the table counts.
+ *
  * There a porter does it: a process of its own for each call, forked by the
  * factory, which enters the app's user namespace, takes on what the calling thread has,
  * and makes the call on the duplicate. It has no process id in the app's namespace:
@@ -24,12 +27,12 @@
 
 #define PORTERS_MAX 32 /* of a domain and a call at once; more get EAGAIN */
 
-enum porter_call { PORTER_BIND, PORTER_CONNECT };
+enum porter_call { PORTER_BIND, PORTER_CONNECT, PORTER_LISTEN };
 
 /* What the factory is given beside descriptors. */
 struct porter_task {
 	uint32_t call; /* enum porter_call */
-	uint32_t len;  /* of the address */
+	uint32_t len;  /* of the address; of PORTER_LISTEN: the backlog */
 	struct sockaddr_storage address;
 	struct taskstatus as;
 };

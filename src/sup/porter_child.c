@@ -61,21 +61,36 @@ static bool is_unix(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family == AF_UNIX;
 }
 
-_Noreturn void porter_main(const struct porter_task *task, const int fds[static PORTER_FDS])
+static int do_call(const struct porter_task *task, int fd)
 {
 	const struct sockaddr *sa = (const struct sockaddr *)&task->address;
+
+	switch ((enum porter_call)task->call) {
+	case PORTER_BIND:
+		return bind(fd, sa, task->len);
+	case PORTER_CONNECT:
+		return connect(fd, sa, task->len);
+	case PORTER_LISTEN:
+		return listen(fd, (int)task->len);
+	}
+	errno = EINVAL;
+	return -1;
+}
+
+_Noreturn void porter_main(const struct porter_task *task, const int fds[static PORTER_FDS])
+{
 	int32_t result = 0;
 	int rc;
 
 	(void)prctl(PR_SET_NAME, "vrun-porter", 0, 0, 0);
-	if (task->as.n_groups > TASKSTATUS_GROUPS_MAX || task->len > sizeof task->address ||
+	if (task->as.n_groups > TASKSTATUS_GROUPS_MAX ||
+	    (task->call != PORTER_LISTEN && task->len > sizeof task->address) ||
 	    !is_unix(fds[PORTER_SOCKET]) ||
 	    !end_with(fds[PORTER_ANSWER]) || !enter(fds[PORTER_USERS]) ||
 	    !become(&task->as, fds[PORTER_CWD], fds[PORTER_ROOT]))
 		_exit(125);
 	do
-		rc = task->call == PORTER_BIND ? bind(fds[PORTER_SOCKET], sa, task->len) :
-						 connect(fds[PORTER_SOCKET], sa, task->len);
+		rc = do_call(task, fds[PORTER_SOCKET]);
 	while (rc < 0 && errno == EINTR);
 	if (rc < 0)
 		result = errno;
