@@ -33,9 +33,9 @@ static const struct trap_info traps[] = {
 	[TRAP_CONNECT] = { "connect", __NR_connect, "always" },
 	[TRAP_GETSOCKNAME] = { "getsockname", __NR_getsockname, "always" },
 	[TRAP_GETPEERNAME] = { "getpeername", __NR_getpeername, "always" },
-	[TRAP_GETSOCKOPT] = { "getsockopt", __NR_getsockopt, "SO_DOMAIN and IPV6_V6ONLY; SO_ERROR in domains with a way out; "
+	[TRAP_GETSOCKOPT] = { "getsockopt", __NR_getsockopt, "SO_DOMAIN, SO_LINGER and IPV6_V6ONLY; SO_ERROR in domains with a way out; "
 						     "with wires what is TCP's or IP's" },
-	[TRAP_SETSOCKOPT] = { "setsockopt", __NR_setsockopt, "IPV6_V6ONLY, and what asks for ancillary data of datagrams; "
+	[TRAP_SETSOCKOPT] = { "setsockopt", __NR_setsockopt, "SO_LINGER, IPV6_V6ONLY, and what asks for ancillary data of datagrams; "
 						     "with wires what is TCP's or IP's" },
 	[TRAP_SENDTO] = { "sendto", __NR_sendto, "with an address" },
 	[TRAP_SHUTDOWN] = { "shutdown", __NR_shutdown, "in domains with wires" },
@@ -93,7 +93,8 @@ static const struct option options[] = {
 	{ SOL_SOCKET, SO_TYPE, SO_TYPE, GET },
 	{ SOL_SOCKET, SO_ERROR, SO_ERROR, GET | OUT },
 	{ SOL_SOCKET, SO_DONTROUTE, SO_OOBINLINE, GET | SET },
-	{ SOL_SOCKET, SO_PRIORITY, SO_LINGER, GET | SET },
+	{ SOL_SOCKET, SO_PRIORITY, SO_PRIORITY, GET | SET },
+	{ SOL_SOCKET, SO_LINGER, SO_LINGER, TRAP_GET | TRAP_SET },
 	{ SOL_SOCKET, SO_REUSEPORT, SO_REUSEPORT, GET | SET | WIRE },
 	{ SOL_SOCKET, SO_PEERCRED, SO_PEERCRED, GET | WIRE },
 	{ SOL_SOCKET, SO_RCVLOWAT, SO_SNDTIMEO_OLD, GET | SET },
@@ -135,7 +136,7 @@ static const struct option options[] = {
 #define N_OPTIONS (sizeof options / sizeof *options)
 static_assert(TCP_NODELAY == 1 && TCP_QUICKACK == 12, "no later option in the row of old ones");
 static_assert(TCP_CC_INFO == TCP_NOTSENT_LOWAT + 1, "neighbours");
-static_assert(SO_LINGER == SO_PRIORITY + 1 && SO_OOBINLINE == 10, "no SO_NO_CHECK, no SO_BSDCOMPAT");
+static_assert(SO_OOBINLINE == 10, "no SO_NO_CHECK");
 
 enum option_use syscalls_option(unsigned needs, bool set, int level, int option)
 {

@@ -49,6 +49,7 @@ static struct vsk *new_row(struct call *c, struct vsk *listener, const struct vs
 	if (!v)
 		return NULL;
 	v->v6only = listener->v6only;
+	v->linger = listener->linger;
 	if (v->wire)
 		wire_inherit_options(v, listener);
 	v->accepted = true;

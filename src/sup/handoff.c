@@ -133,6 +133,7 @@ static void new_row(struct call *c, struct target *t, struct vsk *old)
 		v = vsk_new(table, c->domain, t->cookie, old->v6);
 	if (v) {
 		v->v6only = old->v6only;
+		v->linger = old->linger;
 		v->generation = old->generation;
 		v->rule = old->rule;
 		v->local = old->local;

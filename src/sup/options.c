@@ -31,7 +31,7 @@ static bool of_datagrams(const struct call *c)
 	return !of_row(c) && syscalls_option(0, true, (int)c->args[1], (int)c->args[2]) == OPTION_TRAPPED;
 }
 
-static int64_t write_int(struct call *c, int value)
+static int64_t write_value(struct call *c, const void *value, size_t size)
 {
 	int room;
 
@@ -39,15 +39,59 @@ static int64_t write_int(struct call *c, int value)
 		return -EFAULT;
 	if (room < 0)
 		return -EINVAL;
-	if (room > (int)sizeof value)
-		room = sizeof value;
+	if (room > (int)size)
+		room = (int)size;
 	if (!call_valid(c))
 		return CALL_ANSWERED;
-	if (guestmem_write(c->tid, c->args[3], &value, (size_t)room) < 0 ||
+	if (guestmem_write(c->tid, c->args[3], value, (size_t)room) < 0 ||
 	    guestmem_write(c->tid, c->args[4], &room, sizeof room) < 0)
 		return -EFAULT;
 	return 0;
 }
+
+static int64_t write_int(struct call *c, int value)
+{
+	return write_value(c, &value, sizeof value);
+}
+
+/* --- SO_LINGER --------------------------------------------------------------------- */
+
+/*
+ * The last one who closes a TCP socket waits as long for what is still to be sent, and that
+ * may be the supervisor, whose duplicate outlives the app's descriptor. So the
+ * kernel is told to reset a connection or not to, and never to wait.
+ */
+static bool is_linger(const struct call *c)
+{
+	return (int)c->args[1] == SOL_SOCKET && (int)c->args[2] == SO_LINGER;
+}
+
+static int64_t set_linger(struct call *c, struct target *t)
+{
+	struct linger l;
+	bool tcp = t->row && !t->row->wire;
+
+	if ((int)c->args[4] < (int)sizeof l)
+		return -EINVAL;
+	if (guestmem_read(c->tid, c->args[3], &l, sizeof l) < 0)
+		return -EFAULT;
+	if (!call_valid(c))
+		return CALL_ANSWERED;
+	if (tcp) {
+		t->row->linger = l.l_onoff ? l.l_linger : 0;
+		l.l_onoff = l.l_onoff && l.l_linger == 0;
+	}
+	return setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &l, sizeof l) < 0 ? -errno : 0;
+}
+
+static int64_t get_linger(struct call *c, const struct target *t)
+{
+	const struct linger l = { .l_onoff = 1, .l_linger = t->row && !t->row->wire ? t->row->linger : 0 };
+
+	return l.l_linger ? write_value(c, &l, sizeof l) : CALL_CONTINUE;
+}
+
+/* --- the calls --------------------------------------------------------------------- */
 
 int64_t handle_getsockopt(struct call *c)
 {
@@ -60,6 +104,8 @@ int64_t handle_getsockopt(struct call *c)
 		return -ENOPROTOOPT;
 	if (t.datagram)
 		return datagram_getsockopt(c, &t);
+	if (is_linger(c))
+		return get_linger(c, &t);
 	if ((int)c->args[1] == SOL_SOCKET && (int)c->args[2] == SO_ERROR && t.row) {
 		int error = outgoing_error(&t);
 
@@ -86,6 +132,8 @@ int64_t handle_setsockopt(struct call *c)
 		return -ENOPROTOOPT;
 	if (t.datagram)
 		return datagram_setsockopt(c, &t);
+	if (is_linger(c))
+		return set_linger(c, &t);
 	if (of_datagrams(c))
 		return t.row ? -ENOPROTOOPT : -EOPNOTSUPP;
 	if (!of_row(c))

@@ -87,6 +87,7 @@ static struct vsk *new_row(struct sup *s, const struct vsk *listener, int fd)
 		return NULL;
 	vsk_set_host(&s->table, v);
 	v->v6only = listener->v6only;
+	v->linger = listener->linger;
 	v->local_port = listener->local_port;
 	v->generation = listener->generation;
 	v->accepted = true;

@@ -83,6 +83,7 @@ struct vsk {
 	bool host;                       /* a socket of the host's (handoff.h) */
 	bool cut;                        /* such a one that was shut down for a policy */
 	struct addr real;                /* where it is connected to; of one that came in, the machine's own */
+	int32_t linger;                  /* seconds of SO_LINGER, of TCP: not the kernel's matter (options.c) */
 	int16_t error;                   /* of a connection to the outside, not told yet; positive */
 	struct outgoing *out;            /* owned; such a connection under way, or relayed */
 	struct wire_options *options;    /* owned; of a wire, NULL: all as they are at first */
