@@ -12,7 +12,7 @@ static_assert(POLLIN == EPOLLIN && POLLHUP == EPOLLHUP && POLLERR == EPOLLERR, "
 int loop_init(struct loop *l, struct err *e)
 {
 	l->n_left = 0;
-	LIST_INIT(&l->alarms);
+	l->alarms = NULL;
 	l->mask = NULL;
 	l->ep = epoll_create1(EPOLL_CLOEXEC);
 	l->direct[0] = (struct pollfd){ .fd = l->ep, .events = POLLIN };
@@ -87,10 +87,73 @@ int64_t loop_now(void)
 	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
+/* --- alarms ----------------------------------------------------------------------------- */
+
+/* One heap of two; both are on their own. */
+static struct loop_alarm *meld(struct loop_alarm *a, struct loop_alarm *b)
+{
+	struct loop_alarm *top, *sub;
+
+	if (!a || !b)
+		return a ? a : b;
+	top = b->due < a->due ? b : a;
+	sub = top == a ? b : a;
+	sub->beside = top->below;
+	if (sub->beside)
+		sub->beside->from = &sub->beside;
+	sub->from = &top->below;
+	top->below = sub;
+	return top;
+}
+
+/* One heap of those beside each other: two by two, then one after the other, which keeps it flat. */
+static struct loop_alarm *meld_all(struct loop_alarm *a)
+{
+	struct loop_alarm *pairs = NULL, *all = NULL, *next;
+
+	for (; a; a = next) {
+		struct loop_alarm *b = a->beside;
+
+		next = b ? b->beside : NULL;
+		a->beside = NULL;
+		if (b)
+			b->beside = NULL;
+		a = meld(a, b);
+		a->beside = pairs;
+		pairs = a;
+	}
+	for (; pairs; pairs = next) {
+		next = pairs->beside;
+		pairs->beside = NULL;
+		all = meld(all, pairs);
+	}
+	return all;
+}
+
+static void put(struct loop_alarm **place, struct loop_alarm *a)
+{
+	*place = a;
+	if (a)
+		a->from = place;
+}
+
+/* What was below it takes its place, which is none of a later one's. */
 void loop_clear_alarm(struct loop_alarm *a)
 {
-	if (a->due)
-		LIST_REMOVE(a, link);
+	struct loop_alarm *rest, *beside = a->beside, **from = a->from;
+
+	if (!a->due)
+		return;
+	rest = meld_all(a->below);
+	if (rest) {
+		rest->beside = beside;
+		if (beside)
+			beside->from = &rest->beside;
+		beside = rest;
+	}
+	put(from, beside);
+	a->below = a->beside = NULL;
+	a->from = NULL;
 	a->due = 0;
 }
 
@@ -98,27 +161,26 @@ void loop_set_alarm(struct loop *l, struct loop_alarm *a, int64_t after)
 {
 	loop_clear_alarm(a);
 	a->due = loop_now() + after;
-	LIST_INSERT_HEAD(&l->alarms, a, link);
+	put(&l->alarms, meld(l->alarms, a));
 }
+
+/* --- turns ------------------------------------------------------------------------------ */
 
 /* Rings what is due; returns the time until the next, no more than `timeout`. */
 static int ring(struct loop *l, int timeout)
 {
-	int64_t now = LIST_EMPTY(&l->alarms) ? 0 : loop_now(), left;
+	int64_t now = l->alarms ? loop_now() : 0, left;
 	struct loop_alarm *a;
 
-again:
-	LIST_FOREACH(a, &l->alarms, link)
-		if (a->due <= now) {
-			loop_clear_alarm(a);
-			a->ring(a);
-			goto again; /* it may have changed the list; what it set is not due yet */
-		}
-	LIST_FOREACH(a, &l->alarms, link) {
-		left = a->due - now;
-		if (timeout < 0 || left < timeout)
-			timeout = (int)(left < INT32_MAX ? left : INT32_MAX);
+	while ((a = l->alarms) && a->due <= now) {
+		loop_clear_alarm(a);
+		a->ring(a);
 	}
+	if (!a)
+		return timeout;
+	left = a->due - now;
+	if (timeout < 0 || left < timeout)
+		timeout = (int)(left < INT32_MAX ? left : INT32_MAX);
 	return timeout;
 }
 

@@ -26,9 +26,14 @@ struct watch {
 #define LOOP_BATCH 32
 #define LOOP_DIRECT 16 /* more than that are waited for through epoll as well */
 
-/* Embedded in whatever has to be done later. Zeroed: not set. */
+/*
+ * Embedded in whatever has to be done later. Zeroed: not set. There may be one for each of
+ * thousands of relays, so those that are set are a heap (pairing heap), the next one to ring on top.
+ */
 struct loop_alarm {
-	LIST_ENTRY(loop_alarm) link;
+	struct loop_alarm *below;  /* the first of those that it is on top of */
+	struct loop_alarm *beside; /* the next of those that have the same on top */
+	struct loop_alarm **from;  /* what points to it */
 	void (*ring)(struct loop_alarm *a); /* once; may set it again */
 	int64_t due;                        /* 0: not set */
 };
@@ -36,7 +41,7 @@ struct loop_alarm {
 struct loop {
 	int ep; /* owned */
 	const sigset_t *mask; /* borrowed; signals that are blocked while it waits, or NULL: as they are */
-	LIST_HEAD(, loop_alarm) alarms; /* a few */
+	struct loop_alarm *alarms; /* the next one to ring */
 	int n_left;
 	struct epoll_event *left; /* of the batch in work, those still to come */
 	struct epoll_event batch[LOOP_BATCH];
