@@ -26,6 +26,7 @@ struct published {
 	uint16_t port, local_port;
 	int fd;    /* owned */
 	bool open; /* it listens */
+	bool held; /* and leaves those who come where they are */
 };
 
 static void end(struct gate *g, struct gate_job *job)
@@ -100,8 +101,25 @@ static void go_on(struct gate *g, struct gate_timer *t)
 {
 	struct published *p = (struct published *)((char *)t - offsetof(struct published, pause));
 
-	if (p->open)
+	if (p->open && !p->held)
 		gate_watch_change(g, p->fd, EPOLLIN, &p->arrivals);
+}
+
+static void tell_published(struct gate *g, const struct published *p)
+{
+	struct gateway_answer a = { .kind = GATEWAY_PUBLISHED, .id = p->job.id, .port = p->port, .n = 1,
+				    .addresses = { p->addr } };
+
+	gate_tell(g, &a, -1);
+}
+
+static void hold(struct gate *g, struct published *p, bool on)
+{
+	if (!p->open || p->held == on)
+		return;
+	p->held = on;
+	gate_timer_clear(g, &p->pause);
+	gate_watch_change(g, p->fd, on ? 0 : EPOLLIN, &p->arrivals);
 }
 
 static void reuse(int fd, int on)
@@ -115,15 +133,18 @@ void gate_publish_open(struct gate *g, const struct gateway_request *r)
 	struct published *p = job ? (struct published *)((char *)job - offsetof(struct published, job)) : NULL;
 	bool open = r->kind == GATEWAY_OPEN;
 
-	if (!p || open == p->open)
+	if (p && (r->kind == GATEWAY_HOLD || (open && p->open)))
+		hold(g, p, !open);
+	if (!p || r->kind == GATEWAY_HOLD || open == p->open)
 		return;
 	if (open) {
 		reuse(p->fd, 1); /* for those of its own connections that are left */
 		p->open = listen(p->fd, BACKLOG) == 0 && gate_watch_add(g, p->fd, EPOLLIN, &p->arrivals) == 0;
+		tell_published(g, p);
 		return;
 	}
 	/* Those in its queue are reset with it. A port that was asked for stays with the socket. */
-	p->open = false;
+	p->open = p->held = false;
 	gate_timer_clear(g, &p->pause);
 	gate_watch_remove(g, p->fd);
 	(void)shutdown(p->fd, SHUT_RDWR);
@@ -193,13 +214,12 @@ static int claim(struct published *p)
 
 void gate_publish(struct gate *g, const struct gateway_request *r)
 {
-	struct gateway_answer a = { .kind = GATEWAY_PUBLISHED, .id = r->id, .n = 1, .addresses = { r->addr } };
+	struct gateway_answer denied = { .kind = GATEWAY_DENIED, .id = r->id, .n = 1, .addresses = { r->addr } };
 	struct published *p;
 	int rc;
 
 	if (!gate_publishes(g, &r->addr, r->port, r->local_port)) {
-		a.kind = GATEWAY_DENIED;
-		gate_tell(g, &a, -1);
+		gate_tell(g, &denied, -1);
 		return;
 	}
 	p = calloc(1, sizeof *p);
@@ -221,6 +241,5 @@ void gate_publish(struct gate *g, const struct gateway_request *r)
 		end(g, &p->job);
 		return;
 	}
-	a.port = p->port;
-	gate_tell(g, &a, -1);
+	tell_published(g, p);
 }

@@ -119,6 +119,7 @@ static void request(struct gate *g, const struct gateway_request *r)
 		break;
 	case GATEWAY_OPEN:
 	case GATEWAY_SHUT:
+	case GATEWAY_HOLD:
 		gate_publish_open(g, r);
 		break;
 	case GATEWAY_CANCEL:

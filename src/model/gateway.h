@@ -34,8 +34,9 @@ enum gateway_kind {
 	GATEWAY_CONNECT,   /* a TCP connection; CONNECTING, RACING, CONNECTED, FAILED or DENIED */
 	GATEWAY_RESOLVE,   /* the addresses of `name`; RESOLVED, FAILED or DENIED */
 	GATEWAY_PUBLISH,   /* takes addr and port of the machine for local_port of the domain; PUBLISHED or FAILED */
-	GATEWAY_OPEN,      /* id of a PUBLISH: somebody listens in the domain, so the gateway does: ARRIVED. No answer. */
+	GATEWAY_OPEN,      /* id of a PUBLISH: somebody listens in the domain, so the gateway does: PUBLISHED again, ARRIVED */
 	GATEWAY_SHUT,      /* nobody does any more; the port stays taken. No answer. */
+	GATEWAY_HOLD,      /* who comes is left in the kernel's queue until OPEN. No answer. */
 	GATEWAY_FLOW,      /* a UDP flow; of a name by want_v6; CONNECTED with a pair's end, FAILED or DENIED */
 	GATEWAY_CANCEL,    /* nobody waits for the answer to that id any more. No answer. */
 	/* from the gateway */
@@ -45,7 +46,7 @@ enum gateway_kind {
 	GATEWAY_FAILED,     /* `error`. After RACING, where there is one, with a socket that has its error pending: error is 0 then */
 	GATEWAY_DENIED,     /* by the policy: addresses[0], when there is one, is what it was denied for */
 	GATEWAY_RESOLVED,   /* addresses and ttl; none: the name exists and has none of that family. Unknown: FAILED with ENOENT */
-	GATEWAY_PUBLISHED,  /* port: the one that was taken */
+	GATEWAY_PUBLISHED,  /* port: the one that was taken; again: it listens there */
 	GATEWAY_ARRIVED,    /* id of the PUBLISH; from addresses[0], port, to addresses[1]: a TCP socket; none: it was denied */
 };
 

@@ -3,10 +3,15 @@
  * accept(2) and accept4(2), on the duplicate, when it is readable. Nobody else
  * accepts from a listener of F, so a connection that was seen is still there.
  *
- * A connection that was accepted for a thread that had left meanwhile is
- * parked in the listener's row. Those who poll the listener have to see it
- * still, so a token, a connection of the supervisor's own, takes its place in
- * the kernel's queue.
+ * A connection that was accepted for a thread that had left meanwhile, or that
+ * came in from the outside, is parked in the listener's row. Those who poll the
+ * listener have to see it, so a token, a connection of the supervisor's own,
+ * takes its place in the kernel's queue, and it is given out when the token is
+ * accepted: before that it may be on its way, and would show an app a connection
+ * when all are taken. An app that polls, and does not expect to wait, would.
+ *
+ * What is parked beyond the tokens (there is no room, or an accept waits already) is given
+ * out without.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -27,8 +32,18 @@ void accept_park(struct sup *s, struct vsk *listener, int *fd)
 		return; /* the client sees a reset */
 	p->fd = fd_take(fd);
 	TAILQ_INSERT_TAIL(&listener->parked, p, link);
-	transport_of(listener)->send_token(s, listener);
+	listener->n_parked++;
+	if (s->n_arrived >= ARRIVED_MAX) /* more than are remembered */
+		accept_show(s, listener);
 	sup_arrived(s, listener->cookie);
+}
+
+void accept_show(struct sup *s, struct vsk *listener)
+{
+	while (listener->n_tokens < listener->n_parked &&
+	       listener->n_arrivals + listener->n_tokens <= listener->backlog &&
+	       transport_of(listener)->send_token(s, listener))
+		listener->n_tokens++;
 }
 
 static int unpark(struct vsk *listener, int flags)
@@ -38,7 +53,9 @@ static int unpark(struct vsk *listener, int flags)
 
 	(void)fcntl(fd, F_SETFL, (flags & SOCK_NONBLOCK) ? O_NONBLOCK : 0); /* nobody has it yet */
 	TAILQ_REMOVE(&listener->parked, p, link);
+	listener->n_parked--;
 	free(p);
+	publish_taken(listener);
 	return fd;
 }
 
@@ -65,43 +82,42 @@ static struct vsk *new_row(struct call *c, struct vsk *listener, const struct vs
 	return v;
 }
 
+/* From the kernel's queue, or what a token there stands for. */
+static int next_fd(struct call *c, struct target *t, int flags, struct vsk_arrival *who)
+{
+	struct vsk *v = t->row;
+
+	while (v->n_parked <= v->n_tokens) {
+		int fd = transport_of(v)->accept(c->sup, t->fd, v, flags, who);
+
+		if (fd == -EAGAIN && v->n_parked)
+			sup_tokens_late(c->sup, v->cookie);
+		if (fd < 0 || !who->token)
+			return fd;
+		(void)close(fd);
+		if (v->n_tokens == 0)
+			continue; /* that was given up, and came after all */
+		v->n_tokens--;
+		break;
+	}
+	who->token = true;
+	return unpark(v, flags);
+}
+
 /* The next connection of a virtual listener, or -errno; -EAGAIN: none. */
 static int take(struct call *c, struct target *t, int flags, struct vsk **ret)
 {
-	struct vsk_arrival who;
+	struct vsk_arrival who = { 0 };
 	uint64_t cookie;
 	socklen_t len = sizeof cookie;
-	bool parked = !TAILQ_EMPTY(&t->row->parked);
-	AUTO_FD int fd = -1;
+	AUTO_FD int fd = next_fd(c, t, flags, &who);
 
-	if (parked)
-		fd = unpark(t->row, flags);
-	else
-		fd = transport_of(t->row)->accept(c->sup, t->fd, t->row, flags, &who);
 	if (fd < 0)
 		return fd;
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
 		return -errno;
-	*ret = parked ? vsk_find(&c->sup->table, cookie) : new_row(c, t->row, &who, cookie);
+	*ret = who.token ? vsk_find(&c->sup->table, cookie) : new_row(c, t->row, &who, cookie);
 	return *ret ? fd_take(&fd) : -ENOMEM;
-}
-
-/*
- * The last connection that was parked has its taker: the tokens for those before
- * would make a listener readable that has nothing. What lies among them is parked.
- */
-static void drain(struct call *c, struct target *t)
-{
-	struct vsk_arrival who;
-	uint64_t cookie;
-	socklen_t len = sizeof cookie;
-	AUTO_FD int fd = -1;
-
-	if (t->row->n_tokens == 0 || !TAILQ_EMPTY(&t->row->parked))
-		return;
-	fd = transport_of(t->row)->accept(c->sup, t->fd, t->row, 0, &who);
-	if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 && new_row(c, t->row, &who, cookie))
-		accept_park(c->sup, t->row, &fd);
 }
 
 static int64_t accept_virtual(struct call *c, struct target *t, int flags)
@@ -121,8 +137,6 @@ static int64_t accept_virtual(struct call *c, struct target *t, int flags)
 			rc = notify_reply_fd(&c->listener->notify, c->id, fd, flags & SOCK_CLOEXEC);
 		if (rc < 0)
 			accept_park(c->sup, t->row, &fd);
-		else
-			drain(c, t);
 	}
 	sup_retry(c->sup, cookie);
 	return rc >= 0 || rc == -ENOENT ? CALL_ANSWERED : rc;
@@ -176,20 +190,20 @@ static bool is_empty(const struct target *t)
 {
 	const struct vsk *v = t->row;
 
-	return v && v->wire && v->status == VSK_LISTENING && v->n_arrivals == 0 && TAILQ_EMPTY(&v->parked);
+	return v && v->wire && v->status == VSK_LISTENING && v->n_arrivals == 0 && v->n_parked == 0;
 }
 
 /*
  * Connections to a listener of F are made by the supervisor, which remembers
  * the accepts that wait for them. It does not know which of several TCP
  * listeners at one port the kernel chose, nor when a packet that was put off
- * comes.
+ * comes, which may be a token's.
  */
 static uint32_t events_of(const struct target *t)
 {
 	const struct vsk *v = t->row;
 
-	return v && (v->wire || (!v->reuse_port && v->n_arrivals == 0)) ? 0 : EPOLLIN;
+	return v && (v->wire || (!v->reuse_port && v->n_arrivals == 0 && v->n_parked == 0)) ? 0 : EPOLLIN;
 }
 
 int64_t handle_accept(struct call *c)

@@ -42,7 +42,7 @@ void gateway_fini(struct gateway *g);
  * nothing will come.
  */
 uint32_t gateway_ask(struct gateway *g, struct gateway_request *req, gateway_done *done, void *ctx);
-/* Says something that has no answer: GATEWAY_OPEN, GATEWAY_SHUT of that job. */
+/* Says something that has no answer: GATEWAY_OPEN, GATEWAY_SHUT, GATEWAY_HOLD of that job. */
 void gateway_note(struct gateway *g, enum gateway_kind kind, uint32_t id);
 /* `done` of that request is not called any more; descriptors that still come are closed. */
 void gateway_cancel(struct gateway *g, uint32_t id);

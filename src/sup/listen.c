@@ -8,6 +8,7 @@
 #include "sup/porter.h"
 #include "sup/transport.h"
 
+#define GATEWAY_MS 2000
 #define BACKLOG_MAX 4096 /* net.core.somaxconn as the kernel sets it */
 
 static int64_t decide(struct call *c, struct vsk *v)
@@ -60,6 +61,25 @@ static int64_t listen_other(struct call *c, struct target *t, unsigned backlog)
 	return t->family == AF_UNIX ? porter_do(c, t, PORTER_LISTEN, &none, backlog) : -EOPNOTSUPP;
 }
 
+/* --- published ones ------------------------------------------------------------------------- */
+
+static int64_t look_again(struct wait *w)
+{
+	const struct vsk *v = vsk_find(&w->call.sup->table, w->cookie);
+
+	return v && v->status == VSK_LISTENING && !publish_is_open(v) ? -EAGAIN : 0;
+}
+
+/* Who hears that an app listens, and connects from the outside, is not to be refused. Not for long: it listens. */
+static int64_t wait_for_gateway(struct call *c, const struct target *t)
+{
+	int none = -1;
+
+	if (publish_is_open(t->row) || call_wait(c, &none, t->cookie, 0, GATEWAY_MS, 0, look_again) < 0)
+		return 0;
+	return CALL_ANSWERED;
+}
+
 int64_t handle_listen(struct call *c)
 {
 	unsigned backlog = (unsigned)c->args[1]; /* negative ones are large, as in the kernel */
@@ -76,6 +96,8 @@ int64_t handle_listen(struct call *c)
 	if (!call_valid(c))
 		return CALL_ANSWERED;
 	rc = start(c, &t, backlog > BACKLOG_MAX ? BACKLOG_MAX : backlog);
+	if (rc == 0)
+		rc = wait_for_gateway(c, &t);
 	if (rc != CALL_ANSWERED)
 		call_reply(c, rc, t.cookie);
 	return CALL_ANSWERED;

@@ -10,6 +10,8 @@
 #include "sup/sup.h"
 #include "sup/transport.h"
 
+#define UNDER_WAY 512 /* connections that a gateway may have sent before it hears to wait */
+
 /* --- who comes ------------------------------------------------------------------------------- */
 
 /* The client sees a reset, as from a port where nobody listens. */
@@ -64,14 +66,30 @@ static struct vsk *find_listener(const struct publish *p, bool v4, const struct 
 	return NULL;
 }
 
-static size_t parked(const struct vsk *listener)
+/*
+ * As full as its queue may be: the next ones wait in the gateway's, and beyond that the kernel lets them try
+ * again. Of several listeners at a port one that nobody serves must not stop the others.
+ */
+static void hold_if_full(struct publish *p, const struct vsk *listener)
 {
-	const struct vsk_parked *i;
-	size_t n = 0;
+	if (p->held || !p->open || listener->reuse_port || listener->n_parked <= listener->backlog)
+		return;
+	p->held = true;
+	gateway_note(&p->domain->gateway, GATEWAY_HOLD, p->id);
+}
 
-	TAILQ_FOREACH(i, &listener->parked, link)
-		n++;
-	return n;
+void publish_taken(const struct vsk *listener)
+{
+	struct domain *d = listener->domain;
+
+	for (size_t i = 0; i < d->published.n && listener->n_parked <= listener->backlog / 2; i++) {
+		struct publish *p = &d->published.v[i];
+
+		if (!p->held || p->local_port != listener->local_port)
+			continue;
+		p->held = false;
+		gateway_note(&d->gateway, GATEWAY_OPEN, p->id);
+	}
 }
 
 static struct vsk *new_row(struct sup *s, const struct vsk *listener, int fd)
@@ -103,7 +121,8 @@ static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 	struct policy_verdict verdict;
 	bool in = let_in(p, a, listener ? local : NULL, &verdict);
 
-	if (*fd >= 0 && in && listener && parked(listener) <= listener->backlog &&
+	s->table.turn++;
+	if (*fd >= 0 && in && listener && listener->n_parked <= listener->backlog + UNDER_WAY &&
 	    sup_make_room(s, p->domain, most))
 		v = new_row(s, listener, *fd);
 	if (!v) {
@@ -122,6 +141,7 @@ static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 				 p->options[i].len);
 	(void)alive_add(&s->handed, *fd, v->cookie);
 	accept_park(s, listener, fd);
+	hold_if_full(p, listener);
 }
 
 /* --- ports --------------------------------------------------------------------------------------- */
@@ -176,11 +196,16 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 		p->taken = true;
 		p->port = a->port;
 		settle(&p->domain->published, p->domain);
+	} else if (a->kind == GATEWAY_PUBLISHED) {
+		p->listens = p->open;
+		sup_retry(p->domain->sup, p->listener);
 	} else if (a->kind == GATEWAY_FAILED || a->kind == GATEWAY_DENIED) {
 		p->id = 0;
-		p->open = false;
-		if (p->taken)
+		p->open = p->held = p->listens = false;
+		if (p->taken) {
+			sup_retry(p->domain->sup, p->listener);
 			return; /* the gateway has gone */
+		}
 		fail(p, a);
 		settle(&p->domain->published, p->domain);
 	}
@@ -254,9 +279,23 @@ void publish_listening(struct sup *s, const struct target *t)
 			keep_options(s, p, t);
 		if (p->local_port == port && p->taken && p->id && !p->open) {
 			p->open = true;
+			p->listener = t->cookie;
 			gateway_note(&d->gateway, GATEWAY_OPEN, p->id);
 		}
 	}
+}
+
+bool publish_is_open(const struct vsk *listener)
+{
+	const struct domain *d = listener->domain;
+
+	for (size_t i = 0; i < d->published.n; i++) {
+		const struct publish *p = &d->published.v[i];
+
+		if (p->local_port == listener->local_port && p->open && !p->listens)
+			return false;
+	}
+	return true;
 }
 
 static bool listens(const struct domain *d, uint16_t port)
@@ -276,7 +315,7 @@ void publish_closed(struct domain *d, uint16_t port)
 
 		if (p->local_port != port || !p->open || listens(d, port))
 			continue;
-		p->open = false;
+		p->open = p->held = p->listens = false;
 		gateway_note(&d->gateway, GATEWAY_SHUT, p->id);
 	}
 }

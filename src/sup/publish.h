@@ -22,13 +22,17 @@
 struct domain;
 struct sup;
 struct target;
+struct vsk;
 
 struct publish {
 	struct domain *domain;
 	struct addr addr;          /* of the machine */
 	uint16_t port, local_port; /* of the machine, as it was taken; of the domain */
 	uint32_t id;               /* of the gateway's job */
+	uint64_t listener;         /* its cookie; whose listen() opened it */
 	bool taken, open;
+	bool listens;       /* the gateway does, and said so */
+	bool held;          /* connections wait at the gateway: the app does not accept them as fast */
 	unsigned n_options; /* of the listener */
 	struct gateway_option *options; /* owned; or NULL */
 };
@@ -56,6 +60,10 @@ void publish_end(struct domain *d);
  */
 void publish_listening(struct sup *s, const struct target *t);
 void publish_closed(struct domain *d, uint16_t port);
+/* Who comes to the ports that lead there is not refused any more; or never will be let in. */
+bool publish_is_open(const struct vsk *listener);
+/* One of those that were parked at the listener was accepted. */
+void publish_taken(const struct vsk *listener);
 
 /* [{"at": "127.0.0.1:8080", "port": 80, "open": true}]: what is published where. */
 json_t *publish_json(const struct domain *d);

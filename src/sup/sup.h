@@ -134,6 +134,9 @@ struct sup {
 	struct wait_queue waits; /* those that wait longest first */
 	struct wait_queue waits_for[WAIT_BUCKETS]; /* the same, by cookie */
 	uint64_t arrived[ARRIVED_MAX]; /* listeners that have got connections; accepts that wait are not watched */
+	uint64_t late[ARRIVED_MAX];    /* listeners whose tokens do not come */
+	unsigned n_late;
+	struct loop_alarm late_tokens;
 	unsigned n_held;               /* domains that have to wait for their rate */
 	unsigned n_arrived;            /* beyond ARRIVED_MAX: any may have */
 	int64_t next_look; /* when the waits are looked through, INT64_MAX: not at all */
@@ -207,10 +210,16 @@ void call_reply_data(struct call *c, int64_t result, uint64_t at, const void *da
 int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t timeout, int timeout_error,
 	      int64_t (*retry)(struct wait *w));
 
-/* Keeps a connection, which has a row, for the listener's next accept. Takes the descriptor. */
+/* Keeps a connection, which has a row, for the listener's next accept. Takes the descriptor. Those who poll the
+ * listener see it before the loop waits again. */
 void accept_park(struct sup *s, struct vsk *listener, int *fd);
+/* Now. */
+void accept_show(struct sup *s, struct vsk *listener);
+/* The listener has tokens that the kernel has not shown yet; after a while they are taken for lost. */
+void sup_tokens_late(struct sup *s, uint64_t cookie);
 
 void wait_free(struct wait *w);
+void wait_tokens_lost(struct loop_alarm *a);
 /* Gives connections that were made meanwhile to the accepts that wait for them. */
 void wait_hand_over(struct sup *s);
 /* Ends those whose time is up or whose thread has gone, and says in s->next_look when to look again. */

@@ -47,11 +47,12 @@ struct transport {
 
 	/*
 	 * The listener's next connection: a descriptor and who is at its other
-	 * end. -EAGAIN: none; what accept4(2) says. `flags` are those of accept4.
+	 * end, or a token. -EAGAIN: none; what accept4(2) says. `flags` are those of
+	 * accept4.
 	 */
 	int (*accept)(struct sup *s, int fd, struct vsk *listener, int flags, struct vsk_arrival *ret);
-	/* Makes the listener readable, for a connection that is parked: the next accept skips this one. */
-	void (*send_token)(struct sup *s, struct vsk *listener);
+	/* Makes the listener readable, for a connection that is parked. False: it does not. */
+	bool (*send_token)(struct sup *s, struct vsk *listener);
 
 	/* shutdown(2), where the kernel's own will not do; else NULL. Sets `spent` when the row listens no more. */
 	int (*shutdown)(int fd, struct vsk *v, int how);

@@ -207,35 +207,30 @@ static void identify(struct sup *s, struct vsk *listener, const struct sockaddr_
 static int accept_next(struct sup *s, int fd, struct vsk *listener, int flags, struct vsk_arrival *ret)
 {
 	struct sockaddr_in6 peer = { 0 };
-	AUTO_FD int got = -1;
+	socklen_t len = sizeof peer;
+	int got;
 
-	while (got < 0) {
-		socklen_t len = sizeof peer;
-
-		if (!socket_readable(fd))
-			return -EAGAIN;
-		got = accept4(fd, (struct sockaddr *)&peer, &len, flags | SOCK_CLOEXEC);
-		if (got < 0)
-			return errno == EMFILE ? -ENFILE : -errno;
-		if (memcmp(&peer.sin6_addr, &s->fabric.own.addr, sizeof peer.sin6_addr) == 0) {
-			fd_close(&got); /* a token whose connection was delivered before */
-			listener->n_tokens -= listener->n_tokens > 0;
-		}
-	}
-	identify(s, listener, &peer, ret);
-	return fd_take(&got);
+	if (!socket_readable(fd))
+		return -EAGAIN;
+	got = accept4(fd, (struct sockaddr *)&peer, &len, flags | SOCK_CLOEXEC);
+	if (got < 0)
+		return errno == EMFILE ? -ENFILE : -errno;
+	if (memcmp(&peer.sin6_addr, &s->fabric.own.addr, sizeof peer.sin6_addr) == 0)
+		*ret = (struct vsk_arrival){ .token = true };
+	else
+		identify(s, listener, &peer, ret);
+	return got;
 }
 
-static void send_token(struct sup *s, struct vsk *listener)
+static bool send_token(struct sup *s, struct vsk *listener)
 {
 	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int rc;
 
 	if (fd < 0 || set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) < 0 || bind_to(fd, &s->fabric.own, 0) < 0)
-		return;
+		return false;
 	rc = begin(s, fd, listener->at, listener->local_port);
-	if (rc == 0 || rc == -EINPROGRESS)
-		listener->n_tokens++;
+	return rc == 0 || rc == -EINPROGRESS;
 }
 
 /* --- collecting ------------------------------------------------------------------ */

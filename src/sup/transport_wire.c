@@ -288,27 +288,27 @@ static int accept_next(struct sup *s, int fd, struct vsk *listener, int flags, s
 	AUTO_FD int got = accept_any(fd, listener, flags, ret);
 
 	(void)s;
-	while (got >= 0 && ret->token) { /* whose connection was delivered before */
-		(void)close(got);
-		got = accept_any(fd, listener, flags, ret);
-	}
 	if (got < 0)
 		return got;
+	if (ret->token)
+		return fd_take(&got);
 	(void)set_int(got, SO_SNDBUF, BUFFER);
 	if (listener->inherits)
 		give_options(fd, got);
 	return fd_take(&got);
 }
 
-static void send_token(struct sup *s, struct vsk *listener)
+static bool send_token(struct sup *s, struct vsk *listener)
 {
 	AUTO_FD int fd = -1;
 
 	(void)s;
 	if (listener->n_arrivals > QUEUE_MAX || make(SOCK_NONBLOCK, &fd) < 0 || vsk_arrive(listener, NULL) < 0)
-		return;
-	if (connect_to(fd, listener->name) < 0)
-		vsk_take_last_arrival(listener);
+		return false;
+	if (connect_to(fd, listener->name) == 0)
+		return true;
+	vsk_take_last_arrival(listener);
+	return false;
 }
 
 static int shut_down(int fd, struct vsk *v, int how)

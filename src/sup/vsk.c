@@ -117,7 +117,7 @@ static void drop_queues(struct vsk *v)
 		TAILQ_REMOVE(&v->arrivals, a, link);
 		free(a);
 	}
-	v->n_arrivals = v->n_tokens = 0;
+	v->n_arrivals = v->n_tokens = v->n_parked = 0;
 	while (!TAILQ_EMPTY(&v->parked)) {
 		struct vsk_parked *p = TAILQ_FIRST(&v->parked);
 

@@ -76,7 +76,8 @@ struct vsk {
 	bool reuse_addr, reuse_port;     /* when it was bound */
 	bool bound_port;                 /* bind gave it its port */
 	uint32_t backlog, n_arrivals;    /* listening */
-	uint32_t n_tokens;               /* in its queue, of the supervisor's own */
+	uint32_t n_parked;
+	uint32_t n_tokens;               /* in its queue, of the supervisor's own; no more than are parked */
 	uint32_t generation;             /* of the policy */
 	uint32_t surveyed;               /* by which survey (survey.h) it was seen last */
 	uint64_t name;                   /* a bound wire's, in F */

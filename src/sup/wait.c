@@ -7,6 +7,7 @@
 #include "sup/sup.h"
 
 #define SWEEP_MS 500
+#define LATE_MS 500 /* a kernel that is busy puts packets off */
 
 static struct wait_queue *waits_for(struct sup *s, uint64_t cookie)
 {
@@ -128,7 +129,7 @@ again:
 			goto again; /* others may have gone with it */
 		/* The kernel may have put a packet off; then it makes the listener readable. */
 		listener = vsk_find(&s->table, w->cookie);
-		if (listener && listener->n_arrivals)
+		if (listener && (listener->n_arrivals || listener->n_parked))
 			w->watched = loop_add(&s->loop, w->fd, EPOLLIN, &w->watch) == 0;
 		if (cookie)
 			return;
@@ -145,9 +146,46 @@ void wait_hand_over(struct sup *s)
 		s->n_arrived = 0;
 		if (n > ARRIVED_MAX)
 			hand_over(s, 0);
-		for (unsigned i = 0; i < n && n <= ARRIVED_MAX; i++)
-			hand_over(s, cookies[i]);
+		for (unsigned i = 0; i < n && i < ARRIVED_MAX; i++) {
+			struct vsk *listener;
+
+			if (n <= ARRIVED_MAX)
+				hand_over(s, cookies[i]);
+			listener = vsk_find(&s->table, cookies[i]);
+			if (listener && listener->status == VSK_LISTENING)
+				accept_show(s, listener);
+		}
 	}
+}
+
+/* --- tokens ----------------------------------------------------------------------------- */
+
+/* They are sent again: a poller would never hear of what is parked. */
+void wait_tokens_lost(struct loop_alarm *a)
+{
+	struct sup *s = (struct sup *)((char *)a - offsetof(struct sup, late_tokens));
+
+	for (unsigned i = 0; i < s->n_late; i++) {
+		struct vsk *v = vsk_find(&s->table, s->late[i]);
+
+		if (!v || v->status != VSK_LISTENING || v->n_parked == 0)
+			continue;
+		v->n_tokens = 0;
+		sup_arrived(s, v->cookie);
+	}
+	s->n_late = 0;
+}
+
+void sup_tokens_late(struct sup *s, uint64_t cookie)
+{
+	for (unsigned i = 0; i < s->n_late; i++)
+		if (s->late[i] == cookie)
+			return;
+	if (s->n_late == ARRIVED_MAX)
+		return; /* one of the others' accepts asks again */
+	s->late[s->n_late++] = cookie;
+	if (!s->late_tokens.due)
+		loop_set_alarm(&s->loop, &s->late_tokens, LATE_MS);
 }
 
 void sup_sweep(struct sup *s)

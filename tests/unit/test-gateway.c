@@ -224,6 +224,72 @@ static int listen_at(const char *address, uint16_t port)
 	return bind(fd, (struct sockaddr *)&sa, len) == 0 && listen(fd, 64) == 0 ? fd : -1;
 }
 
+static void note(const struct peer *p, enum gateway_kind kind, uint32_t id)
+{
+	const struct gateway_request r = { .kind = (uint8_t)kind, .id = id };
+
+	(void)send(p->sock, &r, sizeof r, 0);
+}
+
+static int dial(uint16_t port)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), rc = connect(fd, (struct sockaddr *)&sa, sizeof sa);
+	int e = rc < 0 ? errno : 0;
+
+	close(fd);
+	return e;
+}
+
+/* A message that it answers was heard, and so was what came before. */
+static bool in_order(const struct peer *p, enum gateway_kind want)
+{
+	const struct gateway_request r = { .kind = GATEWAY_RESOLVE, .want_v4 = 1, .name = "evil.example.com", .id = 99 };
+	struct gateway_answer a;
+	int fd;
+
+	(void)send(p->sock, &r, sizeof r, 0);
+	a = hear(p, &fd);
+	if (fd >= 0)
+		close(fd);
+	return a.kind == want;
+}
+
+static void test_hold(void)
+{
+	struct peer p = start();
+	int fd, status;
+	struct gateway_answer a = ask(&p, (struct gateway_request){ .kind = GATEWAY_PUBLISH, .addr = addr_v4(127, 0, 0, 1),
+								    .local_port = 80 }, &fd);
+
+	TAP_INT(dial(a.port), ECONNREFUSED, "nobody listens yet");
+	note(&p, GATEWAY_HOLD, a.id);
+	TAP_OK(in_order(&p, GATEWAY_DENIED), "hold of a port that is not open is nothing");
+	note(&p, GATEWAY_OPEN, a.id);
+	TAP_INT(hear(&p, &fd).kind, GATEWAY_PUBLISHED, "an open port is told of");
+	TAP_INT(dial(a.port), 0, "somebody comes");
+	TAP_OK(hear(&p, &fd).kind == GATEWAY_ARRIVED && fd >= 0, "and is passed on");
+	close(fd);
+	note(&p, GATEWAY_HOLD, a.id);
+	TAP_OK(in_order(&p, GATEWAY_DENIED), "hold");
+	TAP_INT(dial(a.port), 0, "somebody comes");
+	TAP_OK(in_order(&p, GATEWAY_DENIED), "and waits");
+	note(&p, GATEWAY_OPEN, a.id);
+	TAP_OK(hear(&p, &fd).kind == GATEWAY_ARRIVED && fd >= 0, "until it is open again");
+	close(fd);
+	note(&p, GATEWAY_HOLD, a.id);
+	note(&p, GATEWAY_SHUT, a.id);
+	TAP_OK(in_order(&p, GATEWAY_DENIED), "a port that is held is shut");
+	TAP_INT(dial(a.port), ECONNREFUSED, "so that clients are refused");
+	note(&p, GATEWAY_OPEN, a.id);
+	TAP_INT(hear(&p, &fd).kind, GATEWAY_PUBLISHED, "and opened");
+	TAP_INT(dial(a.port), 0, "somebody comes");
+	TAP_OK(hear(&p, &fd).kind == GATEWAY_ARRIVED && fd >= 0, "who does not wait");
+	close(fd);
+	close(p.sock);
+	(void)waitpid(p.pid, &status, 0);
+}
+
 static void test_end(void)
 {
 	struct peer p = start();
@@ -269,6 +335,7 @@ int main(int argc, char **argv)
 	close(p.sock);
 	(void)waitpid(p.pid, NULL, 0);
 	test_malformed();
+	test_hold();
 	test_end();
 	test_lock(&there, &elsewhere);
 	return tap_done();
