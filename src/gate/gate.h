@@ -27,7 +27,7 @@
 #define GATE_CANDIDATES_MAX 8   /* addresses that a connection is tried with */
 #define GATE_LOOKUPS_MAX 256    /* names that are being looked up */
 #define GATE_NAMES_MAX 2048     /* in the cache */
-#define GATE_FLOWS_MAX 2048     /* of datagrams */
+#define GATE_FLOWS_MAX 4352     /* of datagrams: those of a domain, and some whose end is not seen yet */
 
 struct gate;
 
@@ -163,7 +163,7 @@ void gate_connect(struct gate *g, const struct gateway_request *r); /* connect.c
 void gate_resolve(struct gate *g, const struct gateway_request *r); /* resolve.c */
 
 void gate_publish(struct gate *g, const struct gateway_request *r); /* publish.c */
-/* GATEWAY_OPEN and GATEWAY_SHUT. */
+/* GATEWAY_OPEN, GATEWAY_SHUT, GATEWAY_HOLD. */
 void gate_publish_open(struct gate *g, const struct gateway_request *r);
 
 void gate_flow(struct gate *g, const struct gateway_request *r); /* flow.c */

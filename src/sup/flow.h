@@ -67,7 +67,7 @@ struct flows {
 
 struct decision;
 
-#define FLOW_OUT_MAX 1024 /* of one domain, at a time: each has a descriptor */
+#define FLOW_OUT_MAX FLOW_DOMAIN_MAX /* of one domain, at a time: each has a descriptor, and two of the gateway's */
 
 /* Begins a flow to the outside, that was decided on. False: there is no way out. */
 bool flow_out_begin(struct sup *s, struct flow *w, const struct decision *d);

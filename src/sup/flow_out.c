@@ -172,6 +172,20 @@ static void record(const struct flow *w, const struct gateway_answer *a)
 		sup_audit(w->from, &r);
 }
 
+/* Who sends hears no more than that nobody is there. */
+static void complain(const struct flow *w, const struct gateway_answer *a)
+{
+	struct sup *s = w->from->sup;
+	struct err e;
+
+	if (!s->complain || !domain_may_record(w->from))
+		return;
+	(void)err_num(&e, a->error ? a->error : ENFILE, "container %s: a flow of datagrams to the outside", w->from->id);
+	(void)err_hint(&e, "each takes two open files of the gateway's and one of the supervisor's: raise the hard limit "
+			   "(ulimit -Hn), or have fewer at a time");
+	s->complain(&e);
+}
+
 static void answered(void *ctx, const struct gateway_answer *a, int fd)
 {
 	struct flow_out *o = ctx;
@@ -189,6 +203,8 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 		(void)close(fd);
 	if (a->kind == GATEWAY_DENIED)
 		record(o->flow, a);
+	else if (a->kind == GATEWAY_CONNECTED || a->error == EMFILE || a->error == ENFILE || a->error == ENOBUFS)
+		complain(o->flow, a);
 	o->over = true;
 	drop_held(o);
 	tell_refused(o);

@@ -102,23 +102,6 @@ static void watch_both(struct outgoing *o)
 	o->far_watched = loop_add(&o->sup->loop, o->far, EPOLLIN | EPOLLRDHUP, &o->far_watch) == 0;
 }
 
-/* The app's socket is joined: it sees its connection made. */
-static void join(struct outgoing *o, struct vsk *v)
-{
-	o->near = limbo_join(&o->sup->limbo, &o->at, o->port);
-	if (o->near < 0) {
-		outgoing_drop(o);
-		return;
-	}
-	vsk_set_status(&o->sup->table, v, VSK_CONNECTED);
-	if (o->relay) {
-		outgoing_relay(o);
-	} else {
-		watch_both(o);
-	}
-	sup_retry(o->sup, v->cookie);
-}
-
 /* --- failed --------------------------------------------------------------------------------- */
 
 static void fail(struct outgoing *o, int error)
@@ -195,6 +178,26 @@ static void denied(struct outgoing *o, const struct gateway_answer *a)
 
 /* --- connected ------------------------------------------------------------------------------ */
 
+/* The app's socket is joined: it sees its connection made. */
+static void join(struct outgoing *o, struct vsk *v)
+{
+	struct sup *s = o->sup;
+	int near = limbo_join(&o->sup->limbo, &o->at, o->port);
+
+	if (near < 0) { /* no descriptors: what is in limbo would stay there */
+		fail(o, near == -EMFILE ? ENFILE : -near);
+		return;
+	}
+	o->near = near;
+	vsk_set_status(&o->sup->table, v, VSK_CONNECTED);
+	if (o->relay) {
+		outgoing_relay(o);
+	} else {
+		watch_both(o);
+	}
+	sup_retry(s, v->cookie); /* the relay may be over already */
+}
+
 static void far_ready(struct watch *w, uint32_t events)
 {
 	struct outgoing *o = (struct outgoing *)((char *)w - offsetof(struct outgoing, far_watch));
@@ -254,8 +257,8 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 		break;
 	case GATEWAY_CONNECTING:
 	case GATEWAY_CONNECTED:
-		if (fd < 0) {
-			fail(o, EIO);
+		if (fd < 0) { /* it came, and there was no number for it */
+			fail(o, ENFILE);
 			return;
 		}
 		o->far = fd;

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Thousands of connections at once.
+ *
+ *   crowd serve PORT [BACKLOG]     echoes at PORT of every address, TCP and UDP; says "ready"
+ *   crowd open ADDRESS PORT COUNT  COUNT TCP connections that stay open, from eight threads at a time
+ *   crowd send ADDRESS PORT COUNT  COUNT UDP sockets, each of which has its datagram answered
+ *   crowd storm ADDRESS PORT COUNT COUNT threads that connect, exchange a byte and close, over and over;
+ *                                  says "storm" when each has; ends when each has failed
+ *
+ * "open" and "send" say "N open" when all are there, and "N answered" after a byte each was sent over all of
+ * them and came back. For each line of input "open" then tells how it is with them: "N alive, N ended" and what a
+ * new connection gets.
+ *
+ * Whatever takes longer than its patience is said to hang.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define THREADS 8
+#define PATIENCE_MS 30000
+
+static const char *address;
+static int port, count;
+static int *fds;
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static socklen_t place(struct sockaddr_storage *sa)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)sa;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)sa;
+
+	memset(sa, 0, sizeof *sa);
+	if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons((uint16_t)port);
+		return sizeof *v4;
+	}
+	if (inet_pton(AF_INET6, address, &v6->sin6_addr) != 1)
+		die(address);
+	v6->sin6_family = AF_INET6;
+	v6->sin6_port = htons((uint16_t)port);
+	return sizeof *v6;
+}
+
+/* --- the server ------------------------------------------------------------------------ */
+
+static void echo_datagrams(int fd)
+{
+	char buf[2048];
+	struct sockaddr_storage from;
+	socklen_t len = sizeof from;
+	ssize_t n;
+
+	while ((n = recvfrom(fd, buf, sizeof buf - 2, MSG_DONTWAIT, (struct sockaddr *)&from, &len)) >= 0) {
+		/* The port that it came from, too: who sends twice can see whether it is the same. */
+		memcpy(buf + n, &((struct sockaddr_in6 *)&from)->sin6_port, 2);
+		(void)sendto(fd, buf, (size_t)n + 2, 0, (struct sockaddr *)&from, len);
+		len = sizeof from;
+	}
+}
+
+static void echo_stream(int fd)
+{
+	char buf[4096];
+	ssize_t n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
+
+	if (n > 0 && send(fd, buf, (size_t)n, MSG_NOSIGNAL) == n)
+		return;
+	if (n < 0 && errno == EAGAIN)
+		return;
+	close(fd);
+}
+
+static void watch(int ep, int fd)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.fd = fd };
+
+	if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) < 0)
+		die("epoll_ctl");
+}
+
+static int bound(int type)
+{
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+	int fd = socket(AF_INET6, type | SOCK_CLOEXEC, 0), on = 1, size = 1 << 22;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
+		die("bind");
+	return fd;
+}
+
+_Noreturn static void serve(int backlog)
+{
+	int ep = epoll_create1(EPOLL_CLOEXEC), udp = bound(SOCK_DGRAM), tcp = bound(SOCK_STREAM);
+
+	if (listen(tcp, backlog) < 0)
+		die("listen");
+	watch(ep, tcp);
+	watch(ep, udp);
+	printf("ready\n");
+	for (;;) {
+		struct epoll_event e[64];
+		int n = epoll_wait(ep, e, 64, -1);
+
+		for (int i = 0; i < n; i++) {
+			int fd = e[i].data.fd, c;
+
+			if (fd == udp) {
+				echo_datagrams(fd);
+			} else if (fd != tcp) {
+				echo_stream(fd);
+			} else {
+				c = accept4(tcp, NULL, NULL, SOCK_CLOEXEC);
+				if (c < 0)
+					die("accept");
+				watch(ep, c);
+			}
+		}
+	}
+}
+
+/* --- what opens ---------------------------------------------------------------------------- */
+
+/* A socket with a connection, whose calls do not wait for ever; -errno. */
+static int connected(int type)
+{
+	struct timeval patience = { .tv_sec = PATIENCE_MS / 1000 };
+	struct sockaddr_storage sa;
+	socklen_t len = place(&sa);
+	int fd = socket(sa.ss_family, type | SOCK_CLOEXEC, 0), e;
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	if (connect(fd, (struct sockaddr *)&sa, len) == 0)
+		return fd;
+	e = errno;
+	close(fd);
+	return -e;
+}
+
+static void *open_some(void *arg)
+{
+	int first = *(int *)arg;
+
+	for (int i = first; i < count; i += THREADS)
+		fds[i] = connected(SOCK_STREAM);
+	return NULL;
+}
+
+static int n_open(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < count; i++) {
+		n += fds[i] >= 0;
+		if (fds[i] < 0 && n == i)
+			printf("number %d: %s\n", i, strerror(-fds[i]));
+	}
+	return n;
+}
+
+/* A byte over each that is there, and back. */
+static int exchange(void)
+{
+	char c;
+	int n = 0;
+
+	for (int i = 0; i < count; i++)
+		if (fds[i] >= 0 && send(fds[i], "x", 1, MSG_NOSIGNAL) != 1)
+			continue;
+	for (int i = 0; i < count; i++)
+		if (fds[i] >= 0) {
+			ssize_t got = recv(fds[i], &c, 1, 0);
+
+			if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+				printf("number %d hangs\n", i);
+			n += got == 1;
+		}
+	return n;
+}
+
+/* Of each line of input. */
+static void tell(void)
+{
+	char line[64];
+
+	while (fgets(line, sizeof line, stdin)) {
+		int alive = exchange(), fd = connected(SOCK_STREAM);
+
+		printf("%d alive, %d ended; a new one: %s\n", alive, count - alive, fd >= 0 ? "connected" : strerror(-fd));
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+static int open_all(void)
+{
+	pthread_t t[THREADS];
+	int first[THREADS];
+
+	for (int i = 0; i < THREADS; i++) {
+		first[i] = i;
+		if (pthread_create(&t[i], NULL, open_some, &first[i]))
+			die("thread");
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	printf("%d open\n", n_open());
+	printf("%d answered\n", exchange());
+	tell();
+	return 0;
+}
+
+/* One after the other: what is sent at once may get lost, as datagrams do. Then over all again. */
+static int send_all(void)
+{
+	int answered = 0, other = 0;
+	char got[3], (*first)[3] = calloc((size_t)count, sizeof *first);
+
+	for (int i = 0; first && i < count; i++) {
+		fds[i] = connected(SOCK_DGRAM);
+		if (fds[i] >= 0 && (send(fds[i], "x", 1, 0) != 1 || recv(fds[i], first[i], 3, 0) != 3)) {
+			int e = errno;
+
+			close(fds[i]);
+			fds[i] = -e;
+		}
+	}
+	printf("%d open\n", n_open());
+	for (int i = 0; first && i < count; i++)
+		if (fds[i] >= 0 && send(fds[i], "y", 1, 0) == 1 && recv(fds[i], got, 3, 0) == 3) {
+			answered += got[0] == 'y';
+			other += memcmp(got + 1, first[i] + 1, 2) != 0;
+		}
+	printf("%d answered, %d from another port\n", answered, other);
+	return 0;
+}
+
+/* --- many at a time ------------------------------------------------------------------------- */
+
+static atomic_int have_been;
+
+static void *storm_one(void *arg)
+{
+	bool been = false;
+	char c;
+
+	(void)arg;
+	for (;;) {
+		int fd = connected(SOCK_STREAM);
+		bool ok = fd >= 0 && send(fd, "x", 1, MSG_NOSIGNAL) == 1 && recv(fd, &c, 1, 0) == 1;
+		int e = fd < 0 ? -fd : errno;
+
+		if (fd >= 0)
+			close(fd);
+		if (!ok) {
+			if (e == EAGAIN || e == EINPROGRESS)
+				printf("one hangs\n");
+			return NULL;
+		}
+		if (!been && atomic_fetch_add(&have_been, 1) + 1 == count)
+			printf("storm\n");
+		been = true;
+	}
+}
+
+static int storm(void)
+{
+	pthread_t *t = calloc((size_t)count, sizeof *t);
+
+	for (int i = 0; i < count; i++)
+		if (!t || pthread_create(&t[i], NULL, storm_one, NULL))
+			die("thread");
+	for (int i = 0; i < count; i++)
+		pthread_join(t[i], NULL);
+	printf("over\n");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit l;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGPIPE, SIG_IGN);
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
+	if (argc >= 3 && strcmp(argv[1], "serve") == 0) {
+		port = atoi(argv[2]);
+		serve(argc > 3 ? atoi(argv[3]) : 1024);
+	}
+	if (argc != 5)
+		return 2;
+	address = argv[2];
+	port = atoi(argv[3]);
+	count = atoi(argv[4]);
+	fds = calloc((size_t)count, sizeof *fds);
+	if (!fds)
+		die("memory");
+	if (strcmp(argv[1], "open") == 0)
+		return open_all();
+	if (strcmp(argv[1], "send") == 0)
+		return send_all();
+	return strcmp(argv[1], "storm") == 0 ? storm() : 2;
+}
