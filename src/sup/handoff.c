@@ -122,28 +122,32 @@ unsigned handoff_options(struct sup *s, const struct target *t, struct gateway_o
 
 /* --- rows --------------------------------------------------------------------------------- */
 
-/* A row for what took the place of the socket of `old`, which goes. */
+/*
+ * A row for what took the place of the socket of `old`, which goes: first, or the
+ * new one could drive it out of a full table.
+ */
 static void new_row(struct call *c, struct target *t, struct vsk *old)
 {
 	struct vsk_table *table = &c->sup->table;
+	const struct vsk was = *old;
 	socklen_t len = sizeof t->cookie;
 	struct vsk *v = NULL;
 
-	if (getsockopt(t->fd, SOL_SOCKET, SO_COOKIE, &t->cookie, &len) == 0)
-		v = vsk_new(table, c->domain, t->cookie, old->v6);
-	if (v) {
-		v->v6only = old->v6only;
-		v->linger = old->linger;
-		v->generation = old->generation;
-		v->rule = old->rule;
-		v->local = old->local;
-		v->local_port = old->local_port;
-		v->bound_port = old->bound_port;
-		v->remote = old->remote;
-		v->remote_port = old->remote_port;
-		v->real = old->real;
-	}
 	vsk_free(table, old);
+	if (getsockopt(t->fd, SOL_SOCKET, SO_COOKIE, &t->cookie, &len) == 0)
+		v = vsk_new(table, c->domain, t->cookie, was.v6);
+	if (v) {
+		v->v6only = was.v6only;
+		v->linger = was.linger;
+		v->generation = was.generation;
+		v->rule = was.rule;
+		v->local = was.local;
+		v->local_port = was.local_port;
+		v->bound_port = was.bound_port;
+		v->remote = was.remote;
+		v->remote_port = was.remote_port;
+		v->real = was.real;
+	}
 	t->row = v;
 }
 
