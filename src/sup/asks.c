@@ -135,6 +135,24 @@ bool asks_hold(const struct call *c, const struct policy_attempt *at, const stru
 	return true;
 }
 
+void asks_forget(struct asks *a, const struct listener *l)
+{
+	struct ask_call *c, *next;
+	struct ask *k;
+
+	if (!a)
+		return;
+	STAILQ_FOREACH(k, &a->all, link)
+		for (c = STAILQ_FIRST(&k->calls); c; c = next) {
+			next = STAILQ_NEXT(c, link);
+			if (c->call.listener != l)
+				continue;
+			STAILQ_REMOVE(&k->calls, c, ask_call, link);
+			free(c);
+			a->n_calls--;
+		}
+}
+
 static void make_anew(struct ask_call *c)
 {
 	if (call_valid(&c->call))

@@ -18,6 +18,7 @@
 
 struct call;
 struct domain;
+struct listener;
 
 #define ASKS_MAX 512       /* questions of a domain; what comes then is denied */
 #define ASKS_CALLS_MAX 1024 /* that wait */
@@ -46,5 +47,8 @@ bool asks_hold(const struct call *c, const struct policy_attempt *at, const stru
 
 /* The answer to a question: its calls are made anew. -ENOENT: there is no such question. */
 int asks_answer(struct domain *d, uint32_t number, bool allow);
+
+/* Its process has ended, and nobody waits for calls that came by it. NULL is fine. */
+void asks_forget(struct asks *a, const struct listener *l);
 
 #endif

@@ -163,6 +163,7 @@ static void remove_listener(struct sup *s, struct listener *l)
 		if (w->call.listener == l)
 			wait_free(w);
 	}
+	asks_forget(l->domain->asks, l);
 	loop_remove(&s->loop, l->notify.fd, &l->watch);
 	listener_free(l);
 }
