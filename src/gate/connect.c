@@ -42,6 +42,7 @@ struct race {
 	struct addr candidates[GATE_CANDIDATES_MAX];
 	struct addr denied;          /* the last one that was */
 	bool any_denied, lookup_failed;
+	bool revoked;                /* an attempt was, by a policy that came meanwhile */
 	int error;                   /* the first that no socket holds; positive */
 	struct attempt attempts[GATE_CANDIDATES_MAX];
 };
@@ -95,7 +96,7 @@ static void fail(struct gate *g, struct race *c)
 	} else if (first && getsockopt(first->fd, SOL_SOCKET, SO_ERROR, &a.error, &len) < 0) {
 		a.error = errno;
 	}
-	if (c->n == 0 && c->any_denied) {
+	if (c->n == 0 ? c->any_denied : c->revoked && !first) {
 		a.kind = GATEWAY_DENIED;
 		a.addresses[a.n++] = c->denied;
 	} else if (a.error == 0 && fd < 0) {
@@ -119,16 +120,28 @@ static int look(const struct attempt *t)
 	return (p.revents & (POLLERR | POLLHUP)) ? -1 : 1;
 }
 
+/* The policy may be another one by now (control.c). */
+static bool is_allowed(const struct gate *g, struct race *c, const struct addr *a)
+{
+	if (gate_decide(g, &c->r, POLICY_TCP, a) == GATE_ALLOWED)
+		return true;
+	c->denied = *a;
+	c->revoked = true;
+	return false;
+}
+
 static void settled(struct gate *g, struct attempt *t, int how)
 {
 	struct race *c = t->race;
 
-	if (how > 0) {
+	if (how > 0 && is_allowed(g, c, &t->addr)) {
 		finish(g, c, c->r.nonblock && !c->racing ? GATEWAY_CONNECTING : GATEWAY_CONNECTED, t);
 		return;
 	}
 	gate_watch_remove(g, t->fd);
 	t->over = true;
+	if (how > 0)
+		fd_close(&t->fd);
 	gate_timer_clear(g, &c->next);
 	go_on(g, c);
 }
@@ -151,7 +164,7 @@ static bool start(struct gate *g, struct race *c)
 
 	*t = (struct attempt){ .watch = { ready }, .race = c, .fd = -1, .addr = c->candidates[c->tried] };
 	c->tried++;
-	rc = gate_socket(&c->r, &t->addr);
+	rc = is_allowed(g, c, &t->addr) ? gate_socket(&c->r, &t->addr) : -EACCES;
 	if (rc >= 0) {
 		t->fd = rc;
 		rc = gate_socket_connect(t->fd, c->r.v6, &t->addr, c->r.port);

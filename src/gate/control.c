@@ -54,6 +54,7 @@ static void commit(struct gate *g)
 	policy_init_none(&c->next.policy);
 	gate_text_fini(&c->next);
 	g->next = NULL;
+	gate_flows_review(g);
 	answer(g, "ok");
 }
 

@@ -22,6 +22,11 @@ struct relay {
 	LIST_ENTRY(relay) link;
 	struct gate_watch outside, inside;
 	int socket, pair; /* owned */
+	/* What it was decided for. */
+	uint8_t to;
+	uint16_t port;
+	struct addr addr;
+	char name[NAME_TEXT_MAX];
 };
 
 /* A flow whose name is being looked up. */
@@ -53,6 +58,21 @@ void gate_flows_fini(struct gate *g)
 {
 	while (!LIST_EMPTY(&g->relays))
 		relay_free(g, LIST_FIRST(&g->relays));
+}
+
+/* Of an address that a name has the supervisor does not know; and what it knows may not matter to it. */
+void gate_flows_review(struct gate *g)
+{
+	struct relay *f = LIST_FIRST(&g->relays), *next;
+
+	for (; f; f = next) {
+		struct gateway_request r = { .to = f->to, .port = f->port };
+
+		next = LIST_NEXT(f, link);
+		memcpy(r.name, f->name, sizeof r.name);
+		if (gate_decide(g, &r, POLICY_UDP, &f->addr) != GATE_ALLOWED)
+			relay_free(g, f);
+	}
 }
 
 static void tell_error(const struct relay *f, int error)
@@ -127,7 +147,7 @@ static int connect_out(const struct addr *a, uint16_t port)
 }
 
 /* Takes the socket. The supervisor's end, or -errno. */
-static int relay_new(struct gate *g, int fd)
+static int relay_new(struct gate *g, int fd, const struct gateway_request *r, const struct addr *addr)
 {
 	struct relay *f = g->n_relays < GATE_FLOWS_MAX ? calloc(1, sizeof *f) : NULL;
 	int pair[2];
@@ -137,7 +157,9 @@ static int relay_new(struct gate *g, int fd)
 		(void)close(fd);
 		return -ENOBUFS;
 	}
-	*f = (struct relay){ .outside = { from_outside }, .inside = { from_inside }, .socket = fd, .pair = pair[0] };
+	*f = (struct relay){ .outside = { from_outside }, .inside = { from_inside }, .socket = fd, .pair = pair[0],
+			     .to = r->to, .port = r->port, .addr = *addr };
+	memcpy(f->name, r->name, sizeof f->name);
 	LIST_INSERT_HEAD(&g->relays, f, link);
 	g->n_relays++;
 	if (gate_watch_add(g, f->socket, EPOLLIN, &f->outside) == 0 &&
@@ -168,7 +190,7 @@ static void open_to(struct gate *g, const struct gateway_request *r, const struc
 		a.error = fd < 0 ? -fd : 0;
 	}
 	if (fd >= 0) {
-		fd = relay_new(g, fd);
+		fd = relay_new(g, fd, r, &a.addresses[0]);
 		a.kind = fd >= 0 ? GATEWAY_CONNECTED : GATEWAY_FAILED;
 		a.error = fd >= 0 ? 0 : -fd;
 	}

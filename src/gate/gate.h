@@ -167,6 +167,8 @@ void gate_publish(struct gate *g, const struct gateway_request *r); /* publish.c
 void gate_publish_open(struct gate *g, const struct gateway_request *r);
 
 void gate_flow(struct gate *g, const struct gateway_request *r); /* flow.c */
+/* Ends those that the policy does not allow any more. */
+void gate_flows_review(struct gate *g);
 void gate_flows_fini(struct gate *g);
 
 /* Hears those who put another policy in force at the listening socket, which it takes. */

@@ -309,9 +309,9 @@ size_t flow_revoke(struct sup *s, const struct domain *changed)
 			next = LIST_NEXT(w, by_hash);
 			if (w->from != changed && w->to != changed && !w->denied)
 				continue;
-			if (!w->denied && decide_again(s, w))
+			if (!w->denied && decide_again(s, w) && !flow_out_is_over(w))
 				continue;
-			n += !w->denied;
+			n += !w->denied && !flow_out_is_over(w);
 			flow_free(&s->flows, w); /* what was denied may be allowed now */
 		}
 	return n;

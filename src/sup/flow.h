@@ -74,6 +74,8 @@ bool flow_out_begin(struct sup *s, struct flow *w, const struct decision *d);
 /* What a frame in the buffer carries, to the outside. */
 void flow_out_send(struct sup *s, struct flow *w, size_t payload);
 void flow_out_end(struct flow *w);
+/* The outside said no, or its end. */
+bool flow_out_is_over(const struct flow *w);
 /* --- flow.c again --- */
 /* A frame in the buffer to a domain; one that came for a flow, and an error about what it sent. */
 void flow_deliver(struct sup *s, const struct domain *to, size_t len);

@@ -59,6 +59,11 @@ void flow_out_end(struct flow *w)
 	free(o);
 }
 
+bool flow_out_is_over(const struct flow *w)
+{
+	return w->out && w->out->over;
+}
+
 /* --- from the outside ------------------------------------------------------------------------ */
 
 /* The app's kernel hears that nobody is there, and tells the socket that sent. */

@@ -239,6 +239,20 @@ static void have(struct outgoing *o)
 	}
 }
 
+/* While the gateway tried, the policy may have become another one, which has a say in the address. */
+static bool is_revoked(const struct outgoing *o, const struct gateway_answer *a)
+{
+	struct policy_attempt at = o->attempt;
+	struct policy_verdict v;
+
+	if (o->generation == o->domain->generation || a->n == 0)
+		return false;
+	if (at.peer.kind == PARTY_NAME)
+		at.peer.addr = &a->addresses[0];
+	policy_decide_bounded(&o->domain->policy, domain_ceiling(o->domain), &at, &v);
+	return !v.allow;
+}
+
 static void answered(void *ctx, const struct gateway_answer *a, int fd)
 {
 	struct outgoing *o = ctx;
@@ -259,6 +273,11 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 	case GATEWAY_CONNECTED:
 		if (fd < 0) { /* it came, and there was no number for it */
 			fail(o, ENFILE);
+			return;
+		}
+		if (is_revoked(o, a)) {
+			(void)close(fd);
+			denied(o, a);
 			return;
 		}
 		o->far = fd;
@@ -431,6 +450,7 @@ static struct outgoing *outgoing_new(struct call *c, const struct target *t, con
 				.domain = c->domain,
 				.call = *c,
 				.attempt = *a,
+				.generation = c->domain->generation,
 				.cookie = t->cookie,
 				.near = -1,
 				.far = -1,

@@ -17,6 +17,7 @@ struct outgoing {
 	const char *names[1];
 	uint64_t cookie;           /* of the app's socket */
 	uint32_t request;          /* at the gateway; 0: it has answered */
+	uint32_t generation;       /* of the policy that it was decided by */
 	bool first;                /* connect() waits to hear how it goes on; its socket is as it was */
 	bool late;                 /* it has waited for LATE_MS */
 	bool racing;               /* the gateway says that it takes time */

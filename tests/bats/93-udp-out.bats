@@ -21,6 +21,11 @@ teardown()
 	helper_teardown
 }
 
+lines_of_app() # NUMBER
+{
+	(($(wc -l <"$T/app.out") == $1))
+}
+
 readonly ECHO='{"allow": "connect", "proto": "udp", "to": ["192.0.2.10:7", "192.0.2.10:9", "[2001:db8:2::10]:7", "echo.example.com:7", "198.51.100.53:53", "host:7007"]}'
 
 @test "datagrams go out and come back, connected and not, IPv4 and IPv6, by address and by name" {
@@ -168,6 +173,42 @@ for i in range(100):
 	wait_exit "${PID[app]}"
 	assert_contains "$(<"$T/app.out")" refused
 	assert_lacks "$(<"$T/app.out")" got
+	internet_stop
+	assert_nothing_left
+}
+
+@test "an address that is denied later is cut off also for the name that has it" {
+	zone '{"echo.example.com": {"A": ["192.0.2.20"]}}'
+	jq -n '{version: 1, domain: "app", net: {rules: [{allow: "connect", proto: "udp", to: "echo.example.com:7"}]}}' >"$T/p.json"
+	jq '.net.rules += [{deny: "connect", proto: "udp", to: "192.0.2.20/31:*"}]' "$T/p.json" >"$T/less.json"
+	mkfifo go
+	spawn app on_host "$VRUN" run -T --id "$MARK-app" -p "$T/p.json" -- python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.connect(("echo.example.com", 7))
+def tell():
+    try:
+        s.send(b"x")
+        s.recv(10)
+        print("got", flush=True)
+    except ConnectionRefusedError:
+        print("refused", flush=True)
+tell()
+for i in range(3):
+    open("go").readline()
+    tell()' </dev/null
+	wait_until grep -q got "$T/app.out"
+	run -0 on_host "$VRUN" policy apply "$MARK-app" "$T/less.json"
+	echo >go
+	wait_until grep -q refused "$T/app.out"
+	echo >go
+	wait_until lines_of_app 3
+	# What cut it off was the policy.
+	run -0 on_host "$VRUN" policy apply "$MARK-app" "$T/p.json"
+	echo >go
+	wait_exit "${PID[app]}"
+	assert_equal "$(<"$T/app.out")" $'got\nrefused\nrefused\ngot'
 	internet_stop
 	assert_nothing_left
 }
