@@ -58,12 +58,13 @@ static int open_listener(const char *path, int *ret_fd, struct err *e)
 	return rc;
 }
 
-static int serve(int listener, const char *path, const char *policy, struct err *e)
+static int serve(int listener, const char *path, const char *policy, bool fabric, struct err *e)
 {
 	struct serve_params p = { .listener = listener,
 				  .launcher = -1,
 				  .path = path,
 				  .spaces = { -1, -1 },
+				  .guarded = fabric, /* of a runtime's container nobody knows a gateway */
 				  .policy = policy,
 				  .stop = &ended,
 				  .complain = log_err,
@@ -152,7 +153,7 @@ int cmd_supervise(int argc, char **argv)
 			(void)unlink(path);
 	}
 	if (rc == 0)
-		rc = serve(fd_take(&listener), path, policy, &e);
+		rc = serve(fd_take(&listener), path, policy, fabric != NULL, &e);
 	if (name)
 		(void)unlink(name);
 	return rc < 0 ? command_fail(&e) : 0;

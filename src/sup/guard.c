@@ -126,10 +126,15 @@ int guard_start(struct guard *g, uint64_t f_cookie, struct err *e)
 
 int guard_on(struct guard *g, struct err *e)
 {
-	int rc = g->sock < 0 || g->on ? 0 : confine_guarded(e);
+	int rc;
 
+	if (g->on)
+		return 0;
+	if (g->sock < 0)
+		return err_set(e, ENOTSUP, "its supervisor was started without a guard, and serves nobody who is let outside");
+	rc = confine_guarded(e);
 	if (rc == 0)
-		g->on = g->sock >= 0;
+		g->on = true;
 	return rc;
 }
 

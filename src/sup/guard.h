@@ -28,7 +28,7 @@ void guard_init(struct guard *g);
 int guard_start(struct guard *g, uint64_t f_cookie, struct err *e);
 void guard_fini(struct guard *g);
 
-/* From now on the guard does it, where there is one. */
+/* From now on the guard does it. -ENOTSUP: there is none. */
 int guard_on(struct guard *g, struct err *e);
 
 /* connect(2) and listen(2) of a socket that is no TCP socket, or one of F. 0 or -errno. */

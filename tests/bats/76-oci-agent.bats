@@ -163,6 +163,23 @@ agent_gone()
 	assert_nothing_left
 }
 
+@test "a run with a way out that joins a supervisor finds a guard there" {
+	mkdir -m 0700 "$T/run/vrun"
+	echo '{"version":1,"domain":"o","net":{"rules":[{"allow":"connect","to":"192.0.2.1:80"}]}}' >"$T/out.json"
+	spawn supervisor "$VRUN" --root "$T/run/vrun" supervise --listen "$T/agent" --fabric out </dev/null
+	wait_path "$T/run/vrun/fabric-out.sock"
+	run -0 pgrep -x vrun-guard -P "${PID[supervisor]}"
+	run -0 "$VRUN" --root "$T/run/vrun" run --fabric out -p "$T/out.json" --cwd none -- true
+	wait_exit "${PID[supervisor]}"
+	# One without a name serves only what runtimes bring, which have no gateways.
+	spawn plain "$VRUN" supervise --listen "$T/agent" </dev/null
+	wait_path "$T/agent"
+	run -1 pgrep -x vrun-guard -P "${PID[plain]}"
+	kill "${PID[plain]}"
+	wait_exit "${PID[plain]}" || :
+	assert_nothing_left
+}
+
 @test "a profile that would lock the runtime up, or that nobody answers, is refused" {
 	make_bundle "$T/b" '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: "'"$T"'/agent",
 		syscalls: [{names: ["connect", "write"], action: "SCMP_ACT_NOTIFY"}]}'

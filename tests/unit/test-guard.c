@@ -79,6 +79,7 @@ int main(void)
 	inner = stream(AF_INET6);
 	TAP_INT(getsockopt(inner, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len), 0, "the namespace has a number");
 	TAP_INT(guard_connect(&g, inner, &here, sizeof here), 0, "without a guard the supervisor connects");
+	TAP_INT(guard_on(&g, &e), -ENOTSUP, "and gets no sockets of the host's");
 	TAP_INT(guard_start(&g, cookie, &e), 0, "a guard starts");
 	TAP_INT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0, "no new privileges");
 	TAP_INT(guard_on(&g, &e), 0, "it takes over");
@@ -88,6 +89,8 @@ int main(void)
 	TAP_INT(own_errno(connect(outer, (struct sockaddr *)&there, sizeof there)), EACCES, "nor a host's socket");
 	TAP_INT(own_errno(connect(outer4, (struct sockaddr *)&there4, sizeof there4)), EACCES, "nor one of IPv4");
 	TAP_INT(own_errno(listen(inner, 1)), EACCES, "nor listen");
+	TAP_INT(own_errno((int)sendto(outer, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&there, sizeof there)), EACCES,
+		"nor connect by sending");
 	TAP_INT(guard_connect(&g, inner, &here, sizeof here), 0, "the guard can");
 	TAP_INT(own_errno(getpeername(inner, (struct sockaddr *)&here, &(socklen_t){ sizeof here })), 0, "it is connected");
 	TAP_INT(own_errno(connect(inner, &none, sizeof none.sa_family)), 0, "what is connected can be disconnected");
