@@ -22,6 +22,7 @@
 #include "run/hostrun.h"
 #include "run/launch.h"
 #include "run/policy_apply.h"
+#include "run/records.h"
 #include "run/selfexe.h"
 #include "run/state.h"
 
@@ -35,6 +36,8 @@ static const char help[] =
 	"      --ask              wait with what no rule allows until it is answered: vrun learn does that\n"
 	"      --attempts FILE    write all that was tried to FILE at the end, each thing once, as JSON\n"
 	"      --publish ADDRESS:PORT:PORT  a port of this machine that leads to one of the app's\n"
+	"      --record DIR       where \"record\" of rules writes its files, which are not there yet\n"
+	"      --record-max SIZE  bytes of each of them (default: 1GiB)\n"
 	"      --fabric NAME      share a network with the other runs that name it\n"
 	"  -d, --detach           go to the background once the app has started; print the id\n"
 	"      --output FILE      with -d: append the app's output to FILE (default: none is kept)\n"
@@ -72,7 +75,7 @@ struct run_args {
 	const char *bundle; /* NULL with CMD */
 };
 
-enum { OPT_ID = 256, OPT_OUTPUT, OPT_ASK, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_PUBLISH, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_HOOKS, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
+enum { OPT_ID = 256, OPT_OUTPUT, OPT_ASK, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_PUBLISH, OPT_RECORD, OPT_RECORD_MAX, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_HOOKS, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
 
 static const struct option options[] = {
 	{ "policy", required_argument, NULL, 'p' },
@@ -81,6 +84,8 @@ static const struct option options[] = {
 	{ "ceiling", required_argument, NULL, OPT_CEILING },
 	{ "fabric", required_argument, NULL, OPT_FABRIC },
 	{ "publish", required_argument, NULL, OPT_PUBLISH },
+	{ "record", required_argument, NULL, OPT_RECORD },
+	{ "record-max", required_argument, NULL, OPT_RECORD_MAX },
 	{ "detach", no_argument, NULL, 'd' },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "id", required_argument, NULL, OPT_ID },
@@ -134,6 +139,13 @@ static int parse_fabric(struct run_args *a, const char *text)
 	if (strlen(text) > 63 || name_parse_domain(text, name, NULL) < 0)
 		return command_usage("run", "--fabric takes a name: letters, digits and '-', at most 63");
 	a->fabric = text;
+	return 0;
+}
+
+static int parse_record_max(struct run_args *a, const char *text)
+{
+	if (num_parse_size(text, INT64_MAX, &a->launch.record_max) < 0 || a->launch.record_max == 0)
+		return command_usage("run", "--record-max takes a size, like 100M");
 	return 0;
 }
 
@@ -216,6 +228,11 @@ static int take_option(struct run_args *a, int opt)
 		return parse_fabric(a, optarg);
 	case OPT_PUBLISH:
 		return add_publish(a, optarg);
+	case OPT_RECORD:
+		a->launch.record_dir = optarg;
+		break;
+	case OPT_RECORD_MAX:
+		return parse_record_max(a, optarg);
 	case OPT_OUTPUT:
 		a->launch.output = optarg;
 		break;
@@ -443,6 +460,8 @@ int cmd_run(int argc, char **argv)
 	}
 	a.launch.policy = &policy;
 	rc = launch_plan(&l, &b, &a.launch, &e);
+	if (rc == 0)
+		rc = records_check(&l, &e);
 	if (rc == 0)
 		rc = selfexe_protect(&l, globals.argv, &e);
 	if (rc < 0)

@@ -144,6 +144,7 @@ int cmd_supervise(int argc, char **argv)
 		policy_fini(&check);
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* of a record that may not grow */
 	(void)sigaction(SIGINT, &on_end, NULL);
 	(void)sigaction(SIGTERM, &on_end, NULL);
 	rc = open_listener(path, &listener, &e);

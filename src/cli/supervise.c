@@ -16,5 +16,6 @@ int supervise_for_launch(int listener, int launcher, const int *spaces, bool out
 					.complain = log_err };
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* of a record that may not grow */
 	return serve_run(&p, e);
 }

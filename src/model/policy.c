@@ -161,6 +161,34 @@ bool policy_options_equal(const struct policy_options *x, const struct policy_op
 	return true;
 }
 
+int policy_record_files(const struct policy *p, const struct policy *ceiling,
+			struct policy_record_file ret[static POLICY_RECORDS_MAX], const struct policy_rule **ret_at)
+{
+	const struct policy *const both[] = { p, ceiling };
+	int n = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		for (size_t j = 0; both[i] && j < both[i]->n_rules; j++) {
+			const struct policy_rule *r = &both[i]->rules[j];
+			int k = 0;
+
+			if (r->options.record == POLICY_RECORD_NONE)
+				continue;
+			if (ret_at)
+				*ret_at = r;
+			while (k < n && strcmp(ret[k].name, r->options.record_file) != 0)
+				k++;
+			if (k == POLICY_RECORDS_MAX)
+				return -E2BIG;
+			if (k < n && ret[k].format != r->options.record)
+				return -EINVAL;
+			if (k == n)
+				ret[n++] = (struct policy_record_file){ r->options.record_file, r->options.record };
+		}
+	}
+	return n;
+}
+
 static unsigned rule_needs(const struct policy_rule *r)
 {
 	unsigned needs = 0;

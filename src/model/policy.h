@@ -30,6 +30,7 @@
 #define POLICY_RULE_LIST_MAX 1000 /* of one of them */
 #define POLICY_RANGES_MAX 20000   /* of ports, of all rules together */
 #define POLICY_LIST_MAX 256       /* addresses, names of a domain; TLS names of a rule */
+#define POLICY_RECORDS_MAX 8      /* files that rules are recorded to */
 #define POLICY_WARNINGS_MAX 100   /* later ones are dropped */
 
 enum policy_net {
@@ -63,7 +64,7 @@ struct policy_options {
 	uint64_t max_bytes;       /* of one flow, both directions together */
 	uint32_t max_connections; /* open at once under this rule */
 	enum policy_record record;
-	const char *record_file; /* path as written; relative to where the run was started */
+	const char *record_file; /* a plain name, in the directory that the run was given */
 	const char **tls_names;  /* ClientHello must name one of these; "*.zone" allowed */
 	size_t n_tls_names;
 };
@@ -218,6 +219,19 @@ unsigned policy_needs(const struct policy *p);
 /* A rule's options that make its flows pass through the supervisor. */
 bool policy_options_need_relay(const struct policy_options *o);
 bool policy_options_equal(const struct policy_options *x, const struct policy_options *y);
+
+/* A file that connections are recorded to. The name belongs to the policy. */
+struct policy_record_file {
+	const char *name;
+	enum policy_record format;
+};
+
+/*
+ * The files of a policy and its ceiling (or NULL), each once. How many; -E2BIG:
+ * more than POLICY_RECORDS_MAX, -EINVAL: one in two formats; *ret_at is the rule then (it may be NULL).
+ */
+int policy_record_files(const struct policy *p, const struct policy *ceiling,
+			struct policy_record_file ret[static POLICY_RECORDS_MAX], const struct policy_rule **ret_at);
 
 /* As a deny, one element of a rule leaves nothing of an element of another. */
 bool policy_denies_all(const struct policy_rule *deny, const struct endpoint *deny_ep,

@@ -412,6 +412,22 @@ static int check_listen(const struct check *c, const struct policy_rule *r)
 	return rc < 0 ? rc : check_publish(c, r);
 }
 
+static int check_records(struct policy_loader *l, const struct jat *rules, struct err *e)
+{
+	struct policy_record_file files[POLICY_RECORDS_MAX];
+	const struct policy_rule *r = NULL;
+	int n = policy_record_files(l->p, NULL, files, &r);
+	struct jat rule, at;
+
+	if (n >= 0)
+		return 0;
+	rule = rule_at(l->p, rules, r);
+	(void)json_member(&rule, "record", &at);
+	if (n == -E2BIG)
+		return json_error(&at, e, "more than %d files", POLICY_RECORDS_MAX);
+	return json_error(&at, e, "another rule has this file in another format");
+}
+
 int policy_check_rules(struct policy_loader *l, const struct jat *rules, struct err *e)
 {
 	struct check c = { .l = l, .p = l->p, .rules = rules, .e = e };
@@ -425,5 +441,5 @@ int policy_check_rules(struct policy_loader *l, const struct jat *rules, struct 
 		if (rc < 0)
 			return rc;
 	}
-	return 0;
+	return check_records(l, rules, e);
 }

@@ -8,6 +8,7 @@
 
 #define CONNECTIONS_MAX 1000000
 #define MESSAGE_MAX 400
+#define RECORD_NAME_MAX 100
 
 const char *const policy_rule_keys[] = {
 	"id",      "allow",   "deny",    "to",       "at",             "proto",  "from",
@@ -312,6 +313,7 @@ static int read_record(struct policy_loader *l, const struct jat *at, struct pol
 		       struct err *e)
 {
 	static const char *const formats[] = { "pcapng", "raw", NULL };
+	static const char record_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 	struct jat m;
 	const char *file;
 	int rc, format = 0;
@@ -330,8 +332,11 @@ static int read_record(struct policy_loader *l, const struct jat *at, struct pol
 	}
 	if (rc < 0)
 		return rc;
-	if (!*file)
-		return json_error(&m, e, "an empty file name");
+	/* It comes from whoever wrote the policy, and the run's caller gives the place. */
+	if (*file == '.' || !*file || strlen(file) > RECORD_NAME_MAX || file[strspn(file, record_chars)]) {
+		(void)json_error(&m, e, "expected a plain file name: letters, digits, '.', '_' and '-'");
+		return err_hint(e, "the directory is given to the run: --record DIR");
+	}
 	o->record = format == 0 ? POLICY_RECORD_PCAPNG : POLICY_RECORD_RAW;
 	o->record_file = arena_strdup(&l->p->arena, file);
 	return o->record_file ? 0 : no_memory(l, e);

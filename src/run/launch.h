@@ -48,6 +48,8 @@ struct launch_options {
 	int started_fd;   /* one byte is written here when the app has been executed; -1 */
 	int preserve_fds; /* fds 3 .. 3+n-1 stay open in the app */
 	const struct policy_applied *policy;
+	const char *record_dir; /* for "record" of rules (records.h); NULL: none */
+	uint64_t record_max;    /* bytes of each file; 0: RECORD_MAX_DEFAULT */
 	const char *fabric; /* name of the fabric whose supervisor serves the container; NULL: a private one */
 	/*
 	 * A supervisor's life, in a process of its own: serves at the listening

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "kern/landlock.h"
 #include "run/policy_apply.h"
+#include "run/records.h"
 
 #define ANSWER_MAX 262144
 #define ANSWER_MS 60000 /* longest wait for an answer; another launch may have to get ready first */
@@ -82,7 +83,7 @@ static int send_message(int sock, json_t *message, const int *fds, size_t n_fds)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(3 * sizeof(int))];
+		char buf[CMSG_SPACE(FD_PASS_MAX * sizeof(int))];
 	} ctl = { 0 };
 	AUTO_FREE char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
 	size_t len = text ? strlen(text) : 0, sent = 0;
@@ -276,7 +277,28 @@ static json_t *text_of(const struct json_doc *doc)
 	return json_pack("{s:s, s:s}", "name", doc->name, "text", doc->text);
 }
 
-static json_t *state_of(const struct supervisor *s, const struct launch *l, pid_t pid)
+/* What the descriptors are. */
+static json_t *fds_of(const struct supervisor *s, const struct records *r)
+{
+	json_t *list = json_pack("[s, s, s*]", "seccompFd", "network", s->gateway >= 0 ? "gateway" : NULL);
+
+	for (int i = 0; i < r->n; i++)
+		(void)json_array_append_new(list, json_string("record"));
+	return list;
+}
+
+static json_t *records_of(const struct launch *l, const struct records *r)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < r->n; i++)
+		(void)json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "file", r->files[i].name, "format",
+							    policy_record_name(r->files[i].format), "max",
+							    (json_int_t)(l->opt->record_max ? l->opt->record_max : RECORD_MAX_DEFAULT)));
+	return list;
+}
+
+static json_t *state_of(const struct supervisor *s, const struct launch *l, const struct records *r, pid_t pid)
 {
 	const struct policy_applied *p = l->opt->policy;
 	json_t *own = json_pack("{s:o, s:i, s:b}", "policy", text_of(&p->text), "landlock", landlock_abi(),
@@ -287,10 +309,12 @@ static json_t *state_of(const struct supervisor *s, const struct launch *l, pid_
 		(void)json_object_set_new(own, "ask", json_true());
 	if (own && l->opt->attempts)
 		(void)json_object_set_new(own, "attempts", json_true());
+	if (own && r->n)
+		(void)json_object_set_new(own, "records", records_of(l, r));
 	if (own && p->has_ceiling)
 		(void)json_object_set_new(own, "ceiling", text_of(&p->ceiling_text));
-	return json_pack("{s:s, s:[s, s, s*], s:i, s:s, s:{s:s, s:s, s:s, s:i, s:s}, s:o}", "ociVersion", "1.2.0",
-			 "fds", "seccompFd", "network", s->gateway >= 0 ? "gateway" : NULL, "pid", (int)pid, "metadata", "", "state", "ociVersion", "1.2.0",
+	return json_pack("{s:s, s:o, s:i, s:s, s:{s:s, s:s, s:s, s:i, s:s}, s:o}", "ociVersion", "1.2.0", "fds",
+			 fds_of(s, r), "pid", (int)pid, "metadata", "", "state", "ociVersion", "1.2.0",
 			 "id", l->opt->id, "status", "creating", "pid", (int)pid, "bundle", bundle, "vrun", own);
 }
 
@@ -343,17 +367,27 @@ int supervisor_complaint(const struct supervisor *s, struct err *e)
 int supervisor_hand_over(struct supervisor *s, const struct launch *l, pid_t pid, int listener,
 			 int network, struct err *e)
 {
-	const int fds[] = { listener, network, s->gateway };
+	int fds[3 + POLICY_RECORDS_MAX] = { listener, network, s->gateway };
+	size_t n = s->gateway >= 0 ? 3 : 2;
+	struct records r = { .dir = -1 };
 	json_t *answer = NULL;
-	int rc = send_message(s->sock, state_of(s, l, pid), fds, s->gateway >= 0 ? 3 : 2);
+	int rc = l->opt->record_dir ? records_open(&r, l, e) : 0;
 
+	if (rc < 0) {
+		records_fini(&r);
+		return rc;
+	}
+	for (int i = 0; i < r.n; i++)
+		fds[n++] = r.fds[i];
+	rc = send_message(s->sock, state_of(s, l, &r, pid), fds, n);
 	fd_close(&s->gateway);
 	if (rc == 0)
 		rc = receive_line(s->sock, ANSWER_MS, &answer, NULL);
-	if (rc < 0)
-		return explain(rc, e);
-	rc = error_of(answer, e);
+	rc = rc < 0 ? explain(rc, e) : error_of(answer, e);
 	json_decref(answer);
+	if (rc < 0)
+		records_remove(&r);
+	records_fini(&r);
 	return rc;
 }
 

@@ -24,7 +24,7 @@ static int find_descriptors(const struct jat *root, size_t n_fds, struct admit_s
 	struct jat fds, name;
 	int rc = json_get_array(root, "fds", &fds, e);
 
-	s->listener = s->network = s->gateway = SIZE_MAX;
+	s->listener = s->network = s->gateway = s->record = SIZE_MAX;
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; rc == 1 && json_element(&fds, i, &name); i++) {
@@ -38,7 +38,10 @@ static int find_descriptors(const struct jat *root, size_t n_fds, struct admit_s
 			s->network = i;
 		else if (strcmp(text, "gateway") == 0 && i < n_fds)
 			s->gateway = i;
+		else if (strcmp(text, "record") == 0 && s->record == SIZE_MAX)
+			s->record = i;
 	}
+	s->n_fds = n_fds;
 	return s->listener < n_fds ? 0 : json_error(root, e, "no seccompFd among the %zu descriptors", n_fds);
 }
 
@@ -76,6 +79,12 @@ static int read_own(const struct jat *root, struct admit_state *s, struct err *e
 		rc = json_get_bool(&own, "attempts", &s->attempts, e);
 	if (rc >= 0)
 		rc = json_get_bool(&own, "ask", &s->ask, e);
+	if (rc >= 0)
+		rc = json_get_array(&own, "records", &s->records, e);
+	if (rc > 0)
+		s->n_records = json_array_size(s->records.val);
+	if (rc >= 0 && s->n_records && (s->record >= s->n_fds || s->n_records > s->n_fds - s->record))
+		return json_error(&own, e, "there are fewer descriptors than records");
 	return rc < 0 ? rc : 0;
 }
 
@@ -174,7 +183,6 @@ int admit_check_needs(struct sup *sup, const char *id, const struct policy *p, s
 		unsigned bit;
 		const char *what;
 	} missing[] = {
-		{ POLICY_NEEDS_RECORD, "\"record\"" },
 		{ POLICY_NEEDS_FORWARD, "\"forward\"" },
 	};
 	unsigned needs = policy_needs(p);
@@ -188,13 +196,58 @@ int admit_check_needs(struct sup *sup, const char *id, const struct policy *p, s
 			return err_set(e, ENOTSUP, "container %s: its policy publishes a port for UDP, which is not served",
 				       id);
 	for (size_t i = 0; needs & POLICY_NEEDS_RELAY && i < p->n_rules; i++)
-		if (policy_options_need_relay(&p->rules[i].options) && !leads_outside(&p->rules[i]))
-			return err_set(e, ENOTSUP, "container %s: its policy asks for \"rate\", \"maxBytes\" or \"tls\" in rule %s, "
-				       "which are served for TCP connections to the outside alone",
+		if (policy_options_need_relay(&p->rules[i].options) && !leads_outside(&p->rules[i])) {
+			(void)err_set(e, ENOTSUP, "container %s: its policy asks for \"rate\", \"maxBytes\", \"record\" or \"tls\" in "
+				       "rule %s, which are served for TCP connections to the outside alone",
 				       id, p->rules[i].id);
+			return err_hint(e, "leave them out of that rule");
+		}
 	if (needs & POLICY_NEEDS_WIRE && transport_wire_check(sup, e) < 0)
 		return err_wrap(e, "container %s", id);
 	return 0;
+}
+
+int admit_check_records(const struct domain *d, const struct policy *p, struct err *e)
+{
+	for (size_t i = 0; i < p->n_rules; i++) {
+		const struct policy_options *o = &p->rules[i].options;
+		const struct tape *t;
+
+		if (o->record == POLICY_RECORD_NONE)
+			continue;
+		t = tapes_find((struct tapes *)(uintptr_t)&d->tapes, o->record_file);
+		if (t && t->raw == (o->record == POLICY_RECORD_RAW))
+			continue;
+		(void)err_set(e, ENOTSUP, "container %s: rule %s is to be recorded to %s, which was not made with the container",
+			      d->id, p->rules[i].id, o->record_file);
+		return err_hint(e, "start it by \"vrun run --record DIR\" with a policy that has this record");
+	}
+	return 0;
+}
+
+static int take_records(struct domain *d, const struct admit_state *a, int *fds, struct err *e)
+{
+	static const char *const formats[] = { "none", "pcapng", "raw" };
+	struct jat r;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < a->n_records && json_element(&a->records, i, &r); i++) {
+		enum policy_record format = POLICY_RECORD_RAW;
+		const char *file, *text;
+		int64_t max = 0;
+
+		if (json_get_string(&r, "file", &file, e) != 1 || json_get_string(&r, "format", &text, e) != 1 ||
+		    json_get_int(&r, "max", 1, INT64_MAX, &max, e) != 1)
+			return json_error(&r, e, "a record has file, format and max");
+		if (strcmp(text, formats[POLICY_RECORD_PCAPNG]) == 0)
+			format = POLICY_RECORD_PCAPNG;
+		rc = tapes_add(&d->tapes, file, format, (uint64_t)max, &fds[a->record + i]);
+		if (rc < 0)
+			(void)err_num(e, -rc, "record %s", file);
+	}
+	if (rc == 0)
+		rc = admit_check_records(d, &d->policy, e);
+	return rc == 0 && d->has_ceiling ? admit_check_records(d, &d->ceiling, e) : rc;
 }
 
 static int network_of(const struct admit_state *a, const int *fds, int *ret, struct err *e)
@@ -280,7 +333,9 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 			d->asks = asks_new(); /* without memory it is denied */
 		d->walled = a->landlock >= LANDLOCK_TCP;
 		sup_add(s, d);
-		rc = begin_gateway(s, d, a, fds, e);
+		rc = take_records(d, a, fds, e);
+		if (rc == 0)
+			rc = begin_gateway(s, d, a, fds, e);
 		if (rc == 0)
 			rc = begin_network(s, d, a, fds, e);
 		if (rc < 0)

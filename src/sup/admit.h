@@ -11,18 +11,19 @@
  *   "vrun": { "policy":  { "name": "/b/policy.json", "text": "{...}" },
  *             "ceiling": { "name": ..., "text": ... },     left out: none
  *             "landlock": 7,                               the ABI of the app's wall, 0: none
+ *             "records": [ { "file": "a.pcapng", "format": "pcapng", "max": 1000 } ],
  *             "listen": true }                             the supervisor's socket has its name
  *
  * Beside "seccompFd" its "fds" has "network", the app's network namespace: the
  * pid is not a number of the supervisor's pid namespace. Where the policy leads outside
- * there is "gateway", too, the socket of the domain's gateway (gateway.h).
+ * there is "gateway", too, the socket of the domain's gateway (gateway.h), and "record" for
+ * each of the records, in their order.
  */
 #ifndef VRUN_SUP_ADMIT_H
 #define VRUN_SUP_ADMIT_H
 
+#include "model/json.h"
 #include "sup/sup.h"
-
-struct json_doc;
 
 /* A policy as text. Both NULL: not given. */
 struct admit_text {
@@ -37,6 +38,9 @@ struct admit_state {
 	size_t listener;         /* which descriptor is the filter's listener */
 	size_t network;          /* ... and the network namespace; SIZE_MAX: it is that of pid */
 	size_t gateway;          /* ... and its gateway's socket; SIZE_MAX: none */
+	size_t record;           /* ... and the first record; SIZE_MAX: none */
+	struct jat records;      /* the array */
+	size_t n_records, n_fds;
 	int64_t pid;             /* of the container's process, where the launcher is; 0: not said */
 	bool own;                /* it comes from vrun's own launcher */
 	struct admit_text policy, ceiling;
@@ -68,5 +72,7 @@ bool admit_process(struct sup *s, const struct admit_state *a, int *fds, int *re
 
 /* What this supervisor cannot give is refused: a policy is never carried out in part. -ENOTSUP. */
 int admit_check_needs(struct sup *s, const char *id, const struct policy *p, struct err *e);
+/* A policy's records have to be among the files that the launcher has made. -ENOTSUP. */
+int admit_check_records(const struct domain *d, const struct policy *p, struct err *e);
 
 #endif

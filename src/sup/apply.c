@@ -175,6 +175,8 @@ int apply_policy(struct sup *s, struct domain *d, const struct apply_request *ho
 	rc = check_fixed(d, &p, how->gateway, e);
 	if (rc == 0)
 		rc = admit_check_needs(s, d->id, &p, e);
+	if (rc == 0)
+		rc = admit_check_records(d, &p, e);
 	if (rc == 0 && !how->dry)
 		rc = put_in_force(d, &p, e);
 	if (rc == 0 && !how->dry)

@@ -95,6 +95,12 @@ static int64_t limit(struct call *c, const struct decision *d)
 		policy_verdict_options(&d->verdict, &o);
 	if (rule && d->to && policy_options_need_relay(&o)) /* which admit.c refuses as far as it can see */
 		return refuse(c, rule, "has options that are served for the outside alone");
+	if (rule && o.record != POLICY_RECORD_NONE) {
+		const struct tape *t = tapes_find(&c->domain->tapes, o.record_file);
+
+		if (!t || t->error)
+			return refuse(c, rule, t ? "has a record that is full" : "has a record without a file");
+	}
 	if (!rule || o.max_connections == 0 || count_open(c->domain, rule) < o.max_connections)
 		return 0;
 	sup_collect_domain(c->sup, c->domain); /* some may be closed by now */

@@ -265,6 +265,7 @@ void domain_free(struct domain *d)
 	summary_fini(&d->summary);
 	asks_free(d->asks);
 	attempts_free(d->attempts);
+	tapes_fini(&d->tapes);
 	free(d->hits);
 	free(d->names);
 	free(d->virtual);

@@ -22,6 +22,7 @@
 #include "sup/publish.h"
 #include "sup/rate.h"
 #include "sup/summary.h"
+#include "sup/tape.h"
 #include "sup/trail.h"
 #include "sup/vsk.h"
 
@@ -83,6 +84,7 @@ struct domain {
 	struct domain_net net;
 	struct names host_names;
 	struct publishes published;
+	struct tapes tapes;     /* that its connections are recorded to */
 	struct gateway gateway; /* its way out, where its policy has one */
 	struct epolls epolls; /* of its apps, when it has a gateway */
 	uint64_t unknown[DOMAIN_UNKNOWN_MAX]; /* names that were looked up in vain and are on record: hashes */

@@ -21,7 +21,7 @@
 #define WAITS_FOR_END EINPROGRESS /* connect() of an app that waits; its time may be up */
 #define WAITS_FOR_BEGIN EALREADY  /* of one that does not, until it is known how it goes on */
 
-static struct vsk *row_of(const struct outgoing *o)
+struct vsk *outgoing_row(const struct outgoing *o)
 {
 	struct vsk *v = vsk_find(&o->sup->table, o->cookie);
 
@@ -40,7 +40,7 @@ void outgoing_unwatch(struct outgoing *o)
 
 void outgoing_drop(struct outgoing *o)
 {
-	struct vsk *v = row_of(o);
+	struct vsk *v = outgoing_row(o);
 
 	if (v)
 		v->out = NULL;
@@ -110,7 +110,7 @@ static void fail(struct outgoing *o, int error)
 	struct in6_addr at = o->at;
 	uint16_t port = o->port;
 	uint64_t cookie = o->cookie;
-	struct vsk *v = row_of(o);
+	struct vsk *v = outgoing_row(o);
 
 	if (v)
 		v->error = (int16_t)error;
@@ -189,19 +189,18 @@ static void join(struct outgoing *o, struct vsk *v)
 		return;
 	}
 	o->near = near;
-	vsk_set_status(&o->sup->table, v, VSK_CONNECTED);
-	if (o->relay) {
+	vsk_set_status(&s->table, v, VSK_CONNECTED);
+	if (o->relay)
 		outgoing_relay(o);
-	} else {
+	else
 		watch_both(o);
-	}
 	sup_retry(s, v->cookie); /* the relay may be over already */
 }
 
 static void far_ready(struct watch *w, uint32_t events)
 {
 	struct outgoing *o = (struct outgoing *)((char *)w - offsetof(struct outgoing, far_watch));
-	struct vsk *v = row_of(o);
+	struct vsk *v = outgoing_row(o);
 
 	loop_remove(&o->sup->loop, o->far, &o->far_watch);
 	o->far_watched = false;
@@ -256,7 +255,7 @@ static bool is_revoked(const struct outgoing *o, const struct gateway_answer *a)
 static void answered(void *ctx, const struct gateway_answer *a, int fd)
 {
 	struct outgoing *o = ctx;
-	struct vsk *v = row_of(o);
+	struct vsk *v = outgoing_row(o);
 	uint64_t cookie = o->cookie;
 	struct sup *s = o->sup;
 

@@ -30,11 +30,14 @@ struct outgoing {
 	bool near_watched, far_watched;
 	struct loop_alarm grace, lateness;
 	struct relay_terms terms;
+	bool recorded;             /* to terms.recording.tape, or not at all */
 	struct policy_tls tls;     /* that the attempt points to, once its ClientHello is there */
 	char tls_name[NAME_TEXT_MAX];
 	struct relay *pipe;        /* owned; then near and far are its */
 };
 
+/* The app's, or NULL. */
+struct vsk *outgoing_row(const struct outgoing *o);
 /* Nothing of it is watched any more, before its descriptors are somebody else's. */
 void outgoing_unwatch(struct outgoing *o);
 

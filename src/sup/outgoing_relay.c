@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "model/policy_explain.h"
 #include "sup/outgoing_impl.h"
 
 /* --- TLS ------------------------------------------------------------------------------------ */
@@ -44,6 +45,9 @@ void outgoing_take_terms(struct outgoing *o)
 					 .burst = options.burst,
 					 .max_bytes = options.max_bytes,
 					 .tls = options.n_tls_names ? may_pass : NULL };
+	o->recorded = options.record != POLICY_RECORD_NONE;
+	if (o->recorded)
+		o->terms.recording.tape = tapes_find(&o->domain->tapes, options.record_file);
 	o->relay = o->relay || policy_options_need_relay(&options);
 }
 
@@ -59,6 +63,21 @@ void outgoing_found(struct outgoing *o, const struct addr *a)
 
 /* --- the relay -------------------------------------------------------------------------------- */
 
+/* Once for each file. */
+static void tell_full(const struct outgoing *o)
+{
+	struct tape *t = o->terms.recording.tape;
+	struct err e;
+
+	if (!t || !t->error || t->told)
+		return;
+	t->told = true;
+	(void)err_set(&e, t->error, "container %s: the record %s ends after %" PRIu64 " bytes: %s; what it is to have is not let "
+		      "through any more", o->domain->id, t->name, t->len, err_text(t->error));
+	if (o->sup->complain)
+		o->sup->complain(&e);
+}
+
 static void relay_ended(void *ctx)
 {
 	struct outgoing *o = ctx;
@@ -68,13 +87,40 @@ static void relay_ended(void *ctx)
 		      o->domain->id, o->terms.max_bytes);
 	if (relay_is_used_up(o->pipe) && o->sup->complain && domain_may_record(o->domain))
 		o->sup->complain(&e);
+	tell_full(o);
 	outgoing_drop(o);
+}
+
+/* It has both ends' addresses as the app knows them, the real one of the server where its family is the app's. */
+static int begin_recording(struct outgoing *o, const struct vsk *v)
+{
+	struct recording *r = &o->terms.recording;
+	char what[EXPLAIN_TEXT_MAX], text[EXPLAIN_TEXT_MAX + 300];
+	static const struct addr unknown;
+
+	if (!o->recorded)
+		return 0;
+	if (!v || !r->tape)
+		return -ENOENT;
+	r->addr[0] = v->local;
+	r->addr[1] = addr_equal(&v->real, &unknown) || addr_is_v4(&v->real) != addr_is_v4(&v->local) ? v->remote : v->real;
+	r->port[0] = v->local_port;
+	r->port[1] = v->remote_port;
+	r->seq[0] = r->seq[1] = 0;
+	(void)snprintf(text, sizeof text, "%s: %s, rule %s", o->domain->id, policy_attempt_text(&o->attempt, what, sizeof what),
+		       v->rule ? v->rule->id : "of the ceiling");
+	return recording_begin(r, text);
 }
 
 void outgoing_relay(struct outgoing *o)
 {
 	outgoing_unwatch(o);
 	o->relay = true;
+	if (begin_recording(o, outgoing_row(o)) < 0) {
+		tell_full(o);
+		outgoing_drop(o);
+		return;
+	}
 	o->pipe = relay_new(o->sup, &o->near, &o->far, &o->terms, relay_ended, o);
 	if (!o->pipe)
 		outgoing_drop(o); /* both are closed, as the app sees */

@@ -14,6 +14,7 @@
 #define PIECE 16384           /* under a rate no less than that is moved at once, as far as the burst allows */
 #define TURN_BYTES (1 << 20)  /* of one direction; the loop has others to serve */
 #define LOOK_BYTES 4096       /* read at once of what is looked at */
+#define RECORD_BYTES 16384    /* ... of what is recorded */
 
 /* What came from a side and is in memory, for somebody has to look at it. */
 struct kept {
@@ -233,16 +234,17 @@ static ssize_t read_unseen(struct relay_side *from, size_t most)
 /* The same into memory. */
 static ssize_t read_seen(struct relay_side *from, size_t most)
 {
+	size_t more = from->relay->tls.phase == TLS_OPEN ? RECORD_BYTES : LOOK_BYTES;
 	struct kept *k = &from->kept;
 	ssize_t n;
 
-	if (k->room - k->n < LOOK_BYTES) {
-		uint8_t *v = realloc(k->v, k->n + LOOK_BYTES);
+	if (k->room - k->n < more) {
+		uint8_t *v = realloc(k->v, k->n + more);
 
 		if (!v)
 			return -ENOMEM;
 		k->v = v;
-		k->room = k->n + LOOK_BYTES;
+		k->room = k->n + more;
 	}
 	n = recv(from->fd, k->v + k->n, most < k->room - k->n ? most : k->room - k->n, MSG_DONTWAIT);
 	if (n > 0)
@@ -255,9 +257,10 @@ static int release(struct relay_side *s)
 {
 	struct kept *k = &s->kept;
 	int64_t n = k->may < k->n ? tls_look(&s->relay->tls, is_app(s), k->v + k->may, k->n - k->may) : 0;
+	int rc = n > 0 ? recording_bytes(&s->relay->terms.recording, is_app(s), k->v + k->may, (size_t)n) : 0;
 
-	if (n < 0)
-		return (int)n;
+	if (n < 0 || rc < 0)
+		return n < 0 ? (int)n : rc;
 	k->may += (size_t)n;
 	return 0;
 }
@@ -323,7 +326,7 @@ static int pump(struct relay_side *from, struct relay_side *to)
 
 	while (rc == 0 && !has_more(from) && !from->ended && moved < TURN_BYTES && tls_reads(&r->tls, is_app(from))) {
 		size_t most = allowed(from, PIPE_SIZE);
-		bool seen = r->tls.phase != TLS_OPEN;
+		bool seen = r->tls.phase != TLS_OPEN || r->terms.recording.tape;
 		ssize_t n;
 
 		if (most == 0)
@@ -343,6 +346,7 @@ static int pump(struct relay_side *from, struct relay_side *to)
 			rc = drain(to, from);
 	}
 	if (rc == 0 && is_done(from) && !to->shut) {
+		(void)recording_end(&r->terms.recording, is_app(from));
 		(void)shutdown(to->fd, SHUT_WR);
 		to->shut = true;
 	}
@@ -385,6 +389,7 @@ static void reset(struct relay *r)
 {
 	const struct linger now = { .l_onoff = 1 };
 
+	(void)recording_reset(&r->terms.recording);
 	for (unsigned i = 0; i < 2; i++)
 		(void)setsockopt(r->side[i].fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 	r->ended(r->ctx);

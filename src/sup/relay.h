@@ -15,6 +15,7 @@
 
 #include "model/clienthello.h"
 #include "sup/loop.h"
+#include "sup/tape.h"
 
 struct sup;
 struct relay;
@@ -41,6 +42,7 @@ struct relay_terms {
 	uint64_t max_bytes; /* both directions together; then both sides are reset */
 	/* Nothing passes before this has allowed its ClientHello, else both sides are reset (tls.h). */
 	bool (*tls)(void *ctx, enum hello h, const char *name);
+	struct recording recording; /* begun; without a tape: none. What cannot be recorded resets both */
 	int64_t patience;   /* for it, in milliseconds, the same for all; 0: TLS_PATIENCE_MS */
 };
 

@@ -154,9 +154,10 @@ ECONNRESET"
 @test "options that are not served are refused before anything runs" {
 	for rule in '{"allow": "connect", "to": "db:5432", "rate": "1MB/s"}' \
 		'{"allow": "connect", "to": "192.0.2.1:53", "proto": "udp", "maxBytes": "1MB"}' \
-		'{"allow": "connect", "to": "192.0.2.1:53", "record": {"file": "x"}}'; do
+		'{"allow": "listen", "at": ":80", "from": ["host"], "rate": "1MB/s"}' \
+		'{"allow": "connect", "to": "db:443", "tls": {"names": ["db.example.com"]}}'; do
 		run sandbox "$rule" true
-		assert_vrun_error "which"
+		assert_vrun_error "which are served for TCP connections to the outside alone (leave them out of that rule)"
 	done
 	assert_nothing_left
 }

@@ -5,7 +5,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -187,6 +190,133 @@ static void test_limits(void)
 	TAP_OK(s.ended == 1 && s.used_up, "ends it, and says why");
 	TAP_OK(read(s.server, buf, sizeof buf) <= 0, "that one does not pass");
 	finish(&s);
+}
+
+/* --- recorded -------------------------------------------------------------------------------- */
+
+/* A file without a name, under a limit of its own. */
+static int new_file(void)
+{
+	char path[] = "/tmp/test-relay.XXXXXX";
+	int fd = mkstemp(path);
+
+	(void)unlink(path);
+	return fd;
+}
+
+static void test_record_raw(void)
+{
+	struct tapes tapes = { 0 };
+	struct relay_terms terms = { 0 };
+	int fd = new_file(), file = dup(fd);
+	struct stat st;
+	struct scene s;
+	char buf[64] = "";
+
+	TAP_INT(tapes_add(&tapes, "x", POLICY_RECORD_RAW, 20, &fd), 0, "a raw record");
+	TAP_OK(tapes_find(&tapes, "x") && !tapes_find(&tapes, "y"), "is found by its name");
+	terms.recording.tape = tapes_find(&tapes, "x");
+	begin(&s, &terms);
+	(void)!write(s.app, "there", 5);
+	turn(5);
+	(void)!write(s.server, " and back", 9);
+	turn(5);
+	TAP_OK(read(s.server, buf, sizeof buf) == 5 && read(s.app, buf, sizeof buf) == 9, "it passes");
+	TAP_INT(pread(file, buf, sizeof buf, 0), 14, "and is recorded");
+	TAP_OK(memcmp(buf, "there and back", 14) == 0, "as it passed");
+	(void)!write(s.app, "too much", 8);
+	turn(5);
+	TAP_INT(s.ended, 1, "what finds no room ends it");
+	TAP_OK(read(s.server, buf, sizeof buf) <= 0, "and does not pass");
+	TAP_OK(fstat(file, &st) == 0 && st.st_size == 14, "nor is it in the file");
+	finish(&s);
+	begin(&s, &terms);
+	(void)!write(s.app, "x", 1);
+	turn(5);
+	TAP_INT(s.ended, 1, "after that nothing finds room");
+	finish(&s);
+	tapes_fini(&tapes);
+	(void)close(file);
+}
+
+/* The system says no in the middle of a block: the file ends with the one before. */
+static void test_record_cut(void)
+{
+	const struct rlimit small = { 1000, RLIM_INFINITY }, all = { RLIM_INFINITY, RLIM_INFINITY };
+	struct tapes tapes = { 0 };
+	struct recording r = { .addr = { addr_v4(10, 0, 0, 1), addr_v4(192, 0, 2, 1) }, .port = { 1, 2 } };
+	static uint8_t data[700];
+	int fd = new_file(), file = dup(fd);
+	struct stat st;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	TAP_INT(tapes_add(&tapes, "x", POLICY_RECORD_PCAPNG, 1 << 20, &fd), 0, "a record");
+	r.tape = tapes_find(&tapes, "x");
+	TAP_INT(recording_begin(&r, "who it is"), 0, "begins");
+	TAP_INT(setrlimit(RLIMIT_FSIZE, &small), 0, "a limit");
+	TAP_INT(recording_bytes(&r, true, data, sizeof data), -EFBIG, "keeps the rest from the file");
+	(void)setrlimit(RLIMIT_FSIZE, &all);
+	TAP_OK(fstat(file, &st) == 0 && (uint64_t)st.st_size == r.tape->len && st.st_size % 4 == 0 && st.st_size < 1000,
+	       "which has whole blocks: %lld bytes", (long long)st.st_size);
+	TAP_INT(recording_bytes(&r, true, data, 1), -EFBIG, "and gets nothing more");
+	tapes_fini(&tapes);
+	(void)close(file);
+}
+
+/* What a rule refuses for its TLS is not in the record either. */
+static void test_record_tls(void)
+{
+	static struct bytes hello;
+	struct tapes tapes = { 0 };
+	struct relay_terms terms = { .tls = is_web };
+	int fd = new_file(), file = dup(fd);
+	struct stat st;
+	struct scene s;
+
+	(void)tapes_add(&tapes, "x", POLICY_RECORD_RAW, 4 << 20, &fd);
+	terms.recording.tape = tapes_find(&tapes, "x");
+	usual_hello(&hello, "evil.example");
+	begin(&s, &terms);
+	(void)!write(s.app, hello.v, hello.n);
+	turn(5);
+	TAP_OK(s.ended == 1 && fstat(file, &st) == 0 && st.st_size == 0, "what does not pass is not recorded");
+	finish(&s);
+	usual_hello(&hello, "web.example.com");
+	begin(&s, &terms);
+	(void)!write(s.app, hello.v, hello.n);
+	turn(5);
+	TAP_OK(fstat(file, &st) == 0 && st.st_size == (off_t)hello.n, "what does is, once");
+	TAP_INT(read(s.server, hello.v, sizeof hello.v), st.st_size, "and comes there");
+	(void)!write(s.server, "x", 1); /* no TLS: everything passes */
+	turn(5);
+	TAP_INT(push(&s, 1 << 20, 20000), 1 << 20, "and all that follows");
+	finish(&s);
+	tapes_fini(&tapes);
+	(void)close(file);
+}
+
+static void test_record_bytes(void)
+{
+	struct tapes tapes = { 0 };
+	struct relay_terms terms = { .max_bytes = 30000 };
+	static char buf[65536];
+	int fd = new_file(), file = dup(fd);
+	struct stat st;
+	struct scene s;
+	size_t got;
+
+	(void)tapes_add(&tapes, "x", POLICY_RECORD_RAW, 1 << 20, &fd);
+	terms.recording.tape = tapes_find(&tapes, "x");
+	begin(&s, &terms);
+	got = push(&s, 30000, 5000);
+	TAP_INT(got, 30000, "bytes are counted alike where they are looked at");
+	(void)!write(s.server, buf, 1);
+	turn(5);
+	TAP_OK(s.ended == 1 && s.used_up, "one more is one too many");
+	TAP_OK(fstat(file, &st) == 0 && st.st_size == 30000, "which is not recorded: %lld", (long long)st.st_size);
+	finish(&s);
+	tapes_fini(&tapes);
+	(void)close(file);
 }
 
 /* --- behind a ClientHello -------------------------------------------------------------------- */
@@ -411,6 +541,10 @@ int main(void)
 	test_bytes();
 	test_pressure();
 	test_limits();
+	test_record_raw();
+	test_record_cut();
+	test_record_tls();
+	test_record_bytes();
 	test_tls_passes();
 	test_tls_refused();
 	test_tls_again();

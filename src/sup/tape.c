@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pcapng is draft-ietf-opsawg-pcapng; everything is in the machine's byte order, which the file says. */
+#include "sup/tape.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define BLOCK_SECTION 0x0a0d0d0aU
+#define BLOCK_INTERFACE 1
+#define BLOCK_PACKET 6
+#define LINKTYPE_RAW 101
+#define OPT_COMMENT 1
+#define SEGMENT_MAX 32768 /* a packet has 65535 bytes at most */
+#define HEADERS_MAX 60
+#define COMMENT_MAX 512
+
+#define TCP_FIN 1
+#define TCP_SYN 2
+#define TCP_RST 4
+#define TCP_PSH 8
+#define TCP_ACK 16
+
+/* --- files ------------------------------------------------------------------------------ */
+
+/* All of it or nothing: a file ends with a whole block. */
+static int tape_write(struct tape *t, struct iovec *iov, int n_iov)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	for (int i = 0; i < n_iov; i++)
+		len += iov[i].iov_len;
+	if (!t->error && t->len + len > t->max)
+		t->error = EFBIG;
+	if (t->error)
+		return -t->error;
+	do
+		n = writev(t->fd, iov, n_iov);
+	while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)len) {
+		t->len += len;
+		return 0;
+	}
+	if (n >= 0) /* what kept it from writing the rest? */
+		n = write(t->fd, "", 1);
+	t->error = n < 0 ? errno : ENOSPC;
+	if (ftruncate(t->fd, (off_t)t->len) < 0)
+		t->error = errno;
+	return -t->error;
+}
+
+static int begin_file(struct tape *t)
+{
+	struct {
+		uint32_t type, len, magic;
+		uint16_t major, minor;
+		int64_t section;
+		uint32_t again;
+	} __attribute__((packed)) section = { BLOCK_SECTION, sizeof section, 0x1a2b3c4d, 1, 0, -1, sizeof section };
+	struct {
+		uint32_t type, len;
+		uint16_t link, reserved;
+		uint32_t snap, again;
+	} interface = { BLOCK_INTERFACE, sizeof interface, LINKTYPE_RAW, 0, 0, sizeof interface };
+	struct iovec iov[] = { { &section, sizeof section }, { &interface, sizeof interface } };
+
+	return t->raw ? 0 : tape_write(t, iov, 2);
+}
+
+int tapes_add(struct tapes *t, const char *name, enum policy_record format, uint64_t max, int *fd)
+{
+	struct tape *new = &t->v[t->n];
+	int rc;
+
+	if (t->n == POLICY_RECORDS_MAX)
+		return -E2BIG;
+	*new = (struct tape){ .fd = -1, .raw = format == POLICY_RECORD_RAW, .max = max, .name = strdup(name) };
+	if (!new->name)
+		return -ENOMEM;
+	new->fd = fd_take(fd);
+	t->n++;
+	rc = begin_file(new);
+	return rc;
+}
+
+struct tape *tapes_find(struct tapes *t, const char *name)
+{
+	for (unsigned i = 0; i < t->n; i++)
+		if (strcmp(t->v[i].name, name) == 0)
+			return &t->v[i];
+	return NULL;
+}
+
+void tapes_fini(struct tapes *t)
+{
+	for (; t->n; t->n--) {
+		fd_close(&t->v[t->n - 1].fd);
+		mem_free(&t->v[t->n - 1].name);
+	}
+}
+
+/* --- packets ----------------------------------------------------------------------------- */
+
+static uint32_t sum(uint32_t s, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < len; i += 2)
+		s += (uint32_t)p[i] << 8 | (i + 1 < len ? p[i + 1] : 0U);
+	return s;
+}
+
+static void put16(uint8_t *at, uint32_t v)
+{
+	at[0] = (uint8_t)(v >> 8);
+	at[1] = (uint8_t)v;
+}
+
+static void put32(uint8_t *at, uint32_t v)
+{
+	put16(at, v >> 16);
+	put16(at + 2, v);
+}
+
+static void put_sum(uint8_t *at, uint32_t s)
+{
+	while (s >> 16)
+		s = (s & 0xffff) + (s >> 16);
+	put16(at, ~s & 0xffff);
+}
+
+/* Headers of IP (RFC 791, 8200) and TCP (RFC 9293) for that much data. Returns their length. */
+static size_t make_headers(const struct recording *r, bool app, unsigned flags, const uint8_t *data, size_t len,
+			   uint8_t *out)
+{
+	bool v4 = addr_is_v4(&r->addr[0]);
+	unsigned from = app ? 0 : 1, to = app ? 1 : 0;
+	size_t ip = v4 ? 20 : 40, size = v4 ? 4 : 16;
+	uint8_t *tcp = out + ip;
+	uint32_t s;
+
+	memset(out, 0, ip + 20);
+	if (v4) {
+		out[0] = 0x45;
+		put16(out + 2, (uint32_t)(ip + 20 + len));
+		put16(out + 6, 0x4000); /* do not fragment */
+		out[8] = 64;
+		out[9] = IPPROTO_TCP;
+	} else {
+		out[0] = 0x60;
+		put16(out + 4, (uint32_t)(20 + len));
+		out[6] = IPPROTO_TCP;
+		out[7] = 64;
+	}
+	memcpy(out + ip - 2 * size, r->addr[from].b + 16 - size, size);
+	memcpy(out + ip - size, r->addr[to].b + 16 - size, size);
+	if (v4)
+		put_sum(out + 10, sum(0, out, ip));
+	put16(tcp, r->port[from]);
+	put16(tcp + 2, r->port[to]);
+	put32(tcp + 4, r->seq[from]);
+	put32(tcp + 8, flags & TCP_ACK ? r->seq[to] : 0);
+	tcp[12] = 0x50;
+	tcp[13] = (uint8_t)flags;
+	put16(tcp + 14, 65535);
+	s = sum(IPPROTO_TCP + 20 + (uint32_t)len, out + ip - 2 * size, 2 * size);
+	put_sum(tcp + 16, sum(sum(s, tcp, 20), data, len));
+	return ip + 20;
+}
+
+static int put_packet(struct recording *r, bool app, unsigned flags, const uint8_t *data, size_t len,
+		      const char *comment)
+{
+	static const uint8_t zeros[4];
+	struct {
+		uint32_t type, len, interface, high, low, captured, original;
+	} head = { .type = BLOCK_PACKET };
+	uint8_t headers[HEADERS_MAX], options[COMMENT_MAX + 12] = { 0 };
+	size_t n = make_headers(r, app, flags, data, len, headers), n_options = 0;
+	size_t pad = -(n + len) & 3;
+	struct timespec now;
+	uint64_t us;
+
+	if (comment) {
+		uint16_t code = OPT_COMMENT, size = (uint16_t)strnlen(comment, COMMENT_MAX);
+
+		memcpy(options, &code, sizeof code);
+		memcpy(options + 2, &size, sizeof size);
+		memcpy(options + 4, comment, size);
+		n_options = 4 + ((size + 3U) & ~3U) + 4; /* and the end of options */
+	}
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	head.high = (uint32_t)(us >> 32);
+	head.low = (uint32_t)us;
+	head.captured = head.original = (uint32_t)(n + len);
+	head.len = (uint32_t)(sizeof head + n + len + pad + n_options + 4);
+
+	struct iovec iov[] = { { &head, sizeof head },
+			       { headers, n },
+			       { (void *)(uintptr_t)data, len },
+			       { (void *)(uintptr_t)zeros, pad },
+			       { options, n_options },
+			       { &head.len, sizeof head.len } };
+
+	return tape_write(r->tape, iov, sizeof iov / sizeof *iov);
+}
+
+static int put_control(struct recording *r, bool app, unsigned flags, const char *comment)
+{
+	return r->tape->raw ? 0 : put_packet(r, app, flags, (const uint8_t *)"", 0, comment);
+}
+
+int recording_begin(struct recording *r, const char *comment)
+{
+	int rc;
+
+	if (!r->tape)
+		return 0;
+	rc = put_control(r, true, TCP_SYN, comment);
+	r->seq[0]++;
+	if (rc == 0)
+		rc = put_control(r, false, TCP_SYN | TCP_ACK, NULL);
+	r->seq[1]++;
+	return rc == 0 ? put_control(r, true, TCP_ACK, NULL) : rc;
+}
+
+int recording_bytes(struct recording *r, bool app, const uint8_t *data, size_t len)
+{
+	struct iovec iov = { (void *)(uintptr_t)data, len };
+
+	if (!r->tape || len == 0)
+		return 0;
+	if (r->tape->raw)
+		return tape_write(r->tape, &iov, 1);
+	while (len) {
+		size_t n = len < SEGMENT_MAX ? len : SEGMENT_MAX;
+		int rc = put_packet(r, app, TCP_PSH | TCP_ACK, data, n, NULL);
+
+		if (rc < 0)
+			return rc;
+		r->seq[app ? 0 : 1] += (uint32_t)n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int recording_end(struct recording *r, bool app)
+{
+	unsigned side = app ? 0 : 1;
+	int rc;
+
+	if (!r->tape || r->ended[side])
+		return 0;
+	r->ended[side] = true;
+	rc = put_control(r, app, TCP_FIN | TCP_ACK, NULL);
+	r->seq[side]++;
+	return rc;
+}
+
+int recording_reset(struct recording *r)
+{
+	int rc = r->tape && !(r->ended[0] && r->ended[1]) ? put_control(r, false, TCP_RST | TCP_ACK, NULL) : 0;
+
+	r->ended[0] = r->ended[1] = true;
+	return rc;
+}
