@@ -15,12 +15,11 @@
  * for a disk, and still less for a file system that an app may be behind.
  */
 #include <assert.h>
-#include <linux/magic.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -43,12 +42,20 @@ struct multi {
 	char data[VRUN_SEND_CHUNK];
 };
 
-/* tmpfs and memfd_create(2) do not know RWF_NOWAIT, and need it no more than any memory. */
+/*
+ * tmpfs and memfd_create(2) do not know RWF_NOWAIT, and need it no more than any memory. They alone know
+ * seals; statfs(2) and fstat(2) would ask a file system's server, which may be an app.
+ */
 static bool is_memory(int fd)
 {
-	struct statfs fs;
+	return fcntl(fd, F_GET_SEALS) >= 0;
+}
 
-	return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+static bool is_file(int fd)
+{
+	struct statx st;
+
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 && S_ISREG(st.stx_mode);
 }
 
 /* 0 or what the call gets. -EAGAIN: the caller has to read it. */
@@ -56,14 +63,13 @@ static int64_t read_handle(struct call *c, const struct vrun_data *from, struct 
 {
 	AUTO_FD int fd = procs_getfd(&c->sup->procs, c->tid, from->handle);
 	struct iovec iov = { m->data, m->length };
-	struct stat st;
 	ssize_t n;
 
 	if (fd < 0)
 		return fd == -ESRCH ? CALL_ANSWERED : fd == -EBADF ? -EBADF : -EPERM;
 	if (from->offset < 0)
 		return -EINVAL;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+	if (!is_file(fd))
 		return -EAGAIN;
 	n = preadv2(fd, &iov, 1, from->offset, RWF_NOWAIT);
 	if (n < 0 && errno == EOPNOTSUPP && is_memory(fd))
