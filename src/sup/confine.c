@@ -20,6 +20,7 @@
 #include "kern/caps.h"
 #include "kern/filter.h"
 #include "kern/mount.h"
+#include "model/syscalls.h"
 
 #define CAP(name) (UINT64_C(1) << (CAP_##name))
 
@@ -159,6 +160,59 @@ int confine_factory(bool foreign, struct err *e)
 			 rc;
 }
 
+/*
+ * On a connected socket some options lead packets elsewhere (IP_OPTIONS, IPV6_RTHDR). So those of IP and TCP
+ * are left that an app may have, or its sockets in F.
+ */
+static bool may_set(int level, int option)
+{
+	return syscalls_option(0, true, level, option) != OPTION_SHUT ||
+	       (level == IPPROTO_IP && option == IP_BIND_ADDRESS_NO_PORT) ||
+	       (level == IPPROTO_IPV6 && option == IPV6_FREEBIND);
+}
+
+#define OPTIONS_END 256
+#define RANGES_MAX 64
+
+/* Neighbours that may be set, from *ret_lo on; false: there are none. */
+static bool find_range(int level, int *ret_lo, int *ret_hi)
+{
+	while (*ret_lo < OPTIONS_END && !may_set(level, *ret_lo))
+		++*ret_lo;
+	for (*ret_hi = *ret_lo; may_set(level, *ret_hi + 1);)
+		++*ret_hi;
+	return *ret_lo < OPTIONS_END;
+}
+
+/* The table borrows the conditions. */
+static int add_options(struct bpf_table *t)
+{
+	static const int levels[] = { IPPROTO_IP, IPPROTO_TCP, IPPROTO_IPV6 };
+	static const struct bpf_cond device[] = { IS(1, SOL_SOCKET), IS(2, SO_BINDTODEVICE) },
+				     interface[] = { IS(1, SOL_SOCKET), IS(2, SO_BINDTOIFINDEX) };
+	static struct bpf_cond ranges[RANGES_MAX][3];
+	size_t n = 0;
+	int lo, hi, rc = bpf_table_add(t, __NR_setsockopt, SECCOMP_RET_ERRNO | EACCES, device, 2);
+
+	if (rc == 0)
+		rc = bpf_table_add(t, __NR_setsockopt, SECCOMP_RET_ERRNO | EACCES, interface, 2);
+	for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+		for (lo = 0; rc == 0 && n < RANGES_MAX && find_range(levels[i], &lo, &hi); lo = hi + 1, n++) {
+			ranges[n][0] = (struct bpf_cond)IS(1, (unsigned)levels[i]);
+			ranges[n][1] = (struct bpf_cond){ .arg = 2, .op = BPF_OP_GE, .low32 = true, .value = (unsigned)lo };
+			ranges[n][2] = (struct bpf_cond){ .arg = 2, .op = BPF_OP_LE, .low32 = true, .value = (unsigned)hi };
+			rc = bpf_table_add(t, __NR_setsockopt, SECCOMP_RET_ALLOW, ranges[n], 3);
+		}
+		if (rc == 0 && n == RANGES_MAX)
+			rc = -E2BIG;
+		if (rc == 0) {
+			ranges[n][0] = (struct bpf_cond)IS(1, (unsigned)levels[i]);
+			rc = bpf_table_add(t, __NR_setsockopt, SECCOMP_RET_ERRNO | EACCES, ranges[n++], 1);
+		}
+	}
+	return rc;
+}
+
 int confine_guarded(struct err *e)
 {
 	static const struct bpf_cond address = { .arg = 2, .op = BPF_OP_GE, .low32 = true,
@@ -179,6 +233,8 @@ int confine_guarded(struct err *e)
 		rc = bpf_table_add(t, __NR_listen, SECCOMP_RET_ERRNO | EACCES, NULL, 0);
 	if (rc == 0)
 		rc = bpf_table_add(t, __NR_sendto, SECCOMP_RET_ERRNO | EACCES, &fast, 1);
+	if (rc == 0)
+		rc = add_options(t);
 	if (rc < 0)
 		return err_num(e, -rc, "the supervisor's filter");
 	rc = bpf_compile(t, &prog, e);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -59,7 +60,7 @@ int main(void)
 {
 	uint16_t outer_port = 0, port = 0;
 	int outer_listener = listener(&outer_port), outer = stream(AF_INET6), outer4 = stream(AF_INET);
-	int inner_listener, inner, datagram, pair[2];
+	int inner_listener, inner, datagram, pair[2], on = 1;
 	struct sockaddr_in6 there = loopback(outer_port), here;
 	struct sockaddr_in there4 = { .sin_family = AF_INET, .sin_port = htons(outer_port),
 				      .sin_addr = { htonl(INADDR_LOOPBACK) } };
@@ -91,6 +92,14 @@ int main(void)
 	TAP_INT(own_errno(listen(inner, 1)), EACCES, "nor listen");
 	TAP_INT(own_errno((int)sendto(outer, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&there, sizeof there)), EACCES,
 		"nor connect by sending");
+	TAP_INT(own_errno(setsockopt(outer, IPPROTO_IPV6, IPV6_RTHDR, "", 0)), EACCES, "nor lead packets elsewhere");
+	TAP_INT(own_errno(setsockopt(outer4, IPPROTO_IP, IP_OPTIONS, "", 0)), EACCES, "by options of IPv4");
+	TAP_INT(own_errno(setsockopt(outer4, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on)), EACCES, "nor make up connections");
+	TAP_INT(own_errno(setsockopt(outer4, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3)), EACCES, "nor choose an interface");
+	TAP_INT(own_errno(setsockopt(inner, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on)), 0, "what F's sockets need is there");
+	TAP_INT(own_errno(setsockopt(inner, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on)), 0, "all of it");
+	TAP_INT(own_errno(setsockopt(inner, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on)), 0, "and what an app may set");
+	TAP_INT(own_errno(setsockopt(inner, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on)), 0, "also of sockets");
 	TAP_INT(guard_connect(&g, inner, &here, sizeof here), 0, "the guard can");
 	TAP_INT(own_errno(getpeername(inner, (struct sockaddr *)&here, &(socklen_t){ sizeof here })), 0, "it is connected");
 	TAP_INT(own_errno(connect(inner, &none, sizeof none.sa_family)), 0, "what is connected can be disconnected");
