@@ -83,6 +83,7 @@ static struct replay *replay_keep(const struct call *c, int64_t result, uint64_t
 	if (r->tid == 0)
 		c->sup->n_replays++;
 	r->tid = c->tid;
+	r->serial = c->domain->serial;
 	r->trap = c->trap;
 	r->cookie = cookie;
 	r->result = result;
@@ -101,7 +102,7 @@ static bool replay_give(struct call *c)
 		return false;
 	r->tid = 0; /* whatever the thread does now, that call is over */
 	c->sup->n_replays--;
-	if (r->trap != c->trap || memcmp(r->args, c->args, sizeof r->args) != 0)
+	if (r->serial != c->domain->serial || r->trap != c->trap || memcmp(r->args, c->args, sizeof r->args) != 0)
 		return false;
 	if (r->cookie == 0) {
 		call_reply_data(c, r->result, r->at, r->data, r->len);

@@ -98,6 +98,7 @@ TAILQ_HEAD(wait_queue, wait);
 #define REPLAY_SLOTS 256
 struct replay {
 	pid_t tid; /* 0: free */
+	uint32_t serial; /* of the domain: another one's thread may have the number by now */
 	enum trap trap;
 	uint64_t args[6];
 	uint64_t cookie; /* 0: of no one socket */
