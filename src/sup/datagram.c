@@ -63,7 +63,15 @@ static int64_t decide_bind(struct call *c, const struct addr *a, uint16_t port)
 	return call_verdict(c, &at, &v);
 }
 
-int64_t datagram_bind(struct call *c, struct target *t, const struct sockaddr_storage *sa, size_t len)
+/* Linux takes the wildcard of IPv4 without its family, for very old programs. */
+static bool is_old_wildcard(const struct target *t, const struct sockaddr_storage *sa, size_t len)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
+
+	return t->family == AF_INET && sa->ss_family == AF_UNSPEC && len >= sizeof *in && in->sin_addr.s_addr == INADDR_ANY;
+}
+
+int64_t datagram_bind(struct call *c, struct target *t, struct sockaddr_storage *sa, size_t len)
 {
 	struct addr a;
 	uint16_t port;
@@ -71,7 +79,9 @@ int64_t datagram_bind(struct call *c, struct target *t, const struct sockaddr_st
 
 	if (!call_valid(c))
 		return CALL_ANSWERED;
-	/* What is no address of the family the kernel refuses; AF_UNSPEC can be nothing but the wildcard. */
+	if (is_old_wildcard(t, sa, len))
+		sa->ss_family = AF_INET;
+	/* What is no address of the family the kernel refuses. */
 	if (addr_from_sockaddr((const struct sockaddr *)sa, len, &a, &port) < 0)
 		return bind(t->fd, (const struct sockaddr *)sa, (socklen_t)len) < 0 ? -errno : 0;
 	if (addr_kind(&a) == ADDR_MULTICAST || !domain_owns(c->domain, &a))

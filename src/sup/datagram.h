@@ -11,7 +11,7 @@
 /* Whether a socket that is not virtual is one of these: UDP, of the domain's own namespace. */
 bool datagram_is_own(const struct domain *d, int fd, int family);
 
-int64_t datagram_bind(struct call *c, struct target *t, const struct sockaddr_storage *sa, size_t len);
+int64_t datagram_bind(struct call *c, struct target *t, struct sockaddr_storage *sa, size_t len);
 int64_t datagram_connect(struct call *c, struct target *t, const struct sockaddr_storage *sa, size_t len);
 /* sendto() with an address: what the call gets, CALL_CONTINUE when it may be sent. */
 int64_t datagram_send(struct call *c, struct target *t);

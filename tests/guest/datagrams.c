@@ -80,6 +80,8 @@ static long bind_to(int fd, const char *ip, int port)
 	union sa s = { 0 };
 	socklen_t n = make(&s, ip, port);
 
+	if (strcmp(ip, "unspec") == 0)
+		s.sa.sa_family = AF_UNSPEC;
 	return R(bind(fd, &s.sa, n));
 }
 

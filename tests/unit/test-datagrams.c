@@ -59,6 +59,7 @@ static void test_self(void)
 		    "also in one that has an interface"))
 		printf("# %s\n", text);
 	TAP_INT(call("web", "datagrams echo 0.0.0.0 7000 1", &text), EACCES, "a port that may not be served");
+	TAP_INT(call("web", "datagrams echo unspec 7000 1", &text), EACCES, "nor at a wildcard without its family");
 }
 
 /* The answer to a question. */
