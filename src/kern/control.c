@@ -58,7 +58,8 @@ int control_connect(const char *name, int *ret_fd, struct err *e)
 	const struct timeval most = { .tv_sec = ANSWER_SECONDS };
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	struct sockaddr_un sa;
-	socklen_t len;
+	struct ucred who;
+	socklen_t len, who_len = sizeof who;
 
 	if (fd < 0)
 		return err_sys(e, "socket");
@@ -69,6 +70,9 @@ int control_connect(const char *name, int *ret_fd, struct err *e)
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
 	if (connect(fd, (struct sockaddr *)&sa, len) < 0)
 		return err_sys(e, "the gateway");
+	/* The launcher's that made it listen. Its name is no secret in the host's network namespace. */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_len) < 0 || (who.uid != geteuid() && who.uid != 0))
+		return err_set(e, EPERM, "somebody else has the name of the gateway's control socket");
 	*ret_fd = fd_take(&fd);
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "gate/gate.h"
+#include "kern/control.h"
 #include "kern/netlink.h"
 #include "model/gateway.h"
 #include "tap.h"
@@ -308,6 +309,27 @@ static void test_end(void)
 	TAP_OK(waitpid(p.pid, &status, 0) == p.pid && WIFEXITED(status) && WEXITSTATUS(status) == 0, "it ends with its supervisor");
 }
 
+/* Names of abstract sockets are public, and free when their owner has gone. */
+static void test_impostor(void)
+{
+	char name[CONTROL_NAME_SIZE];
+	uid_t own = geteuid();
+	int listener = -1, sock = -1, rc;
+	struct err e;
+
+	if (own != 0 || seteuid(65534) < 0)
+		return; /* who can be nobody else cannot try it */
+	rc = control_listen(name, &listener, &e);
+	TAP_INT(seteuid(own), 0, "root again");
+	TAP_INT(rc, 0, "somebody else listens");
+	TAP_INT(control_connect(name, &sock, &e), -EPERM, "who gives a gateway its policy looks whom it speaks to");
+	close(listener);
+	TAP_INT(control_listen(name, &listener, &e), 0, "a name of one's own");
+	TAP_INT(control_connect(name, &sock, &e), 0, "is spoken to");
+	close(listener);
+	close(sock);
+}
+
 int main(int argc, char **argv)
 {
 	const struct addr own[] = { addr_v4(192, 0, 2, 1), addr_v4(192, 0, 2, 2), addr_v4(198, 18, 0, 2), to_addr("2001:db8::1"),
@@ -329,6 +351,7 @@ int main(int argc, char **argv)
 		       listen_at("2001:db8::1", 80) >= 0 && listen_at("2001:db8::bad", 80) >= 0 &&
 		       listen_at("127.0.0.1", 8080) >= 0 && listen_at("127.0.0.1", 8081) >= 0 && listen_at("198.18.0.2", 8080) >= 0,
 	       "servers");
+	test_impostor();
 	p = start();
 	test_decisions(&p);
 	test_others(&p);
