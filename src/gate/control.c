@@ -2,8 +2,9 @@
 /*
  * Another policy for a gateway that runs (kern/control.h): first both have to
  * allow what is asked for, then, when the supervisor has it too, the new one
- * alone. So at no moment anything is allowed that one of them does not allow.
+ * alone. Ports that it publishes are taken with the first. So at no moment anything is allowed that one of them does not allow.
  */
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ static void hang_up(struct gate *g)
 		gate_watch_remove(g, c->sock);
 	fd_close(&c->sock);
 	gate_timer_clear(g, &c->patience);
+	gate_publish_unclaim(g);
 	if (g->next)
 		gate_text_fini(g->next);
 	g->next = NULL;
@@ -36,13 +38,21 @@ static void answer(struct gate *g, const char *text)
 
 static int prepare(struct gate *g, int fd, struct err *e)
 {
+	int rc;
+
 	if (g->next)
 		return err_set(e, EBUSY, "another policy is being put in force");
 	if (fd < 0)
 		return err_set(e, EINVAL, "no policy came");
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return err_sys(e, "policy");
-	return gate_text_read(&g->control.next, fd, e);
+	rc = gate_text_read(&g->control.next, fd, e);
+	if (rc < 0)
+		return rc;
+	rc = gate_publish_claim(g, &g->control.next.policy, e);
+	if (rc < 0)
+		gate_text_fini(&g->control.next);
+	return rc;
 }
 
 static void commit(struct gate *g)
@@ -74,6 +84,8 @@ static void hear(struct gate *g, struct gate_watch *w, uint32_t events)
 	} else if (command == CONTROL_PREPARE) {
 		if (prepare(g, fd, &e) == 0)
 			g->next = &g->control.next;
+		if (*e.hint)
+			(void)snprintf(e.text + strlen(e.text), sizeof e.text - strlen(e.text), "\n%s", e.hint);
 		answer(g, e.num ? e.text : "ok");
 	} else if (command == CONTROL_COMMIT && g->next) {
 		commit(g);

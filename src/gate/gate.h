@@ -110,6 +110,8 @@ struct gate {
 	struct gate_names *names; /* owned */
 	LIST_HEAD(, gate_job) jobs[GATE_JOB_BUCKETS];
 	unsigned n_jobs;
+	LIST_HEAD(, published) published; /* ports of the machine (publish.c) */
+	LIST_HEAD(, published) claims;    /* that nobody has asked for yet */
 	LIST_HEAD(, relay) relays; /* flows (flow.c) */
 	unsigned n_relays;
 };
@@ -165,6 +167,9 @@ void gate_resolve(struct gate *g, const struct gateway_request *r); /* resolve.c
 void gate_publish(struct gate *g, const struct gateway_request *r); /* publish.c */
 /* GATEWAY_OPEN, GATEWAY_SHUT, GATEWAY_HOLD. */
 void gate_publish_open(struct gate *g, const struct gateway_request *r);
+/* Takes the ports of a policy that is to come, all or none; and gives up those that nobody has asked for. */
+int gate_publish_claim(struct gate *g, const struct policy *next, struct err *e);
+void gate_publish_unclaim(struct gate *g);
 
 void gate_flow(struct gate *g, const struct gateway_request *r); /* flow.c */
 /* Ends those that the policy does not allow any more. */

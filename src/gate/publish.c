@@ -4,7 +4,12 @@
  * taken when the container starts, so that nobody else has it and everybody
  * knows it; the gateway listens there while somebody in the domain does. Without,
  * clients are refused, as they would be by the domain itself.
+ *
+ * Ports of a policy that is to come are taken while it is prepared (control.c), so that
+ * it is refused where one cannot be had: they are claims until the supervisor,
+ * which has that policy then, asks for them.
  */
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -19,26 +24,34 @@
 #define BATCH 16     /* connections in one turn */
 
 struct published {
-	struct gate_job job;
+	struct gate_job job; /* once it is one */
+	LIST_ENTRY(published) link; /* in published or claims */
 	struct gate_watch arrivals;
 	struct gate_timer pause;
 	struct addr addr;
 	uint16_t port, local_port;
+	uint16_t asked; /* the port as the policy has it: 0: any */
 	int fd;    /* owned */
 	bool open; /* it listens */
 	bool held; /* and leaves those who come where they are */
 };
 
-static void end(struct gate *g, struct gate_job *job)
+static void drop(struct gate *g, struct published *p)
 {
-	struct published *p = (struct published *)((char *)job - offsetof(struct published, job));
-
-	gate_job_remove(g, job);
+	LIST_REMOVE(p, link);
 	gate_timer_clear(g, &p->pause);
-	if (p->open)
+	if (p->open) {
 		gate_watch_remove(g, p->fd);
+		(void)shutdown(p->fd, SHUT_RDWR); /* a claim may have the same socket */
+	}
 	fd_close(&p->fd);
 	free(p);
+}
+
+static void end(struct gate *g, struct gate_job *job)
+{
+	gate_job_remove(g, job);
+	drop(g, (struct published *)((char *)job - offsetof(struct published, job)));
 }
 
 /* --- who comes --------------------------------------------------------------------------- */
@@ -212,34 +225,128 @@ static int claim(struct published *p)
 	return rc;
 }
 
+static struct published *published_new(const struct addr *addr, uint16_t port, uint16_t local_port)
+{
+	struct published *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return NULL;
+	*p = (struct published){ .job = { .end = end },
+				 .arrivals = { .ready = arrived },
+				 .pause = { .ring = go_on },
+				 .addr = *addr,
+				 .asked = port,
+				 .port = port,
+				 .local_port = local_port,
+				 .fd = -1 };
+	return p;
+}
+
+/* One that was claimed becomes a job; else it is taken now. */
+static struct published *begin(struct gate *g, const struct gateway_request *r, int *ret_error)
+{
+	struct published *p;
+	int rc = 0;
+
+	LIST_FOREACH(p, &g->claims, link)
+		if (p->asked == r->port && p->local_port == r->local_port && addr_equal(&p->addr, &r->addr))
+			break;
+	if (p) {
+		LIST_REMOVE(p, link);
+	} else {
+		*ret_error = EACCES;
+		if (!gate_publishes(g, &r->addr, r->port, r->local_port))
+			return NULL;
+		p = published_new(&r->addr, r->port, r->local_port);
+		rc = p ? claim(p) : -ENOBUFS;
+	}
+	if (rc == 0 && !gate_job_add(g, &p->job, r->id))
+		rc = -ENOBUFS;
+	if (rc == 0) {
+		LIST_INSERT_HEAD(&g->published, p, link);
+		return p;
+	}
+	*ret_error = -rc;
+	if (p)
+		fd_close(&p->fd);
+	free(p);
+	return NULL;
+}
+
 void gate_publish(struct gate *g, const struct gateway_request *r)
 {
 	struct gateway_answer denied = { .kind = GATEWAY_DENIED, .id = r->id, .n = 1, .addresses = { r->addr } };
-	struct published *p;
-	int rc;
+	int error = 0;
+	const struct published *p = begin(g, r, &error);
 
-	if (!gate_publishes(g, &r->addr, r->port, r->local_port)) {
+	if (p) {
+		tell_published(g, p);
+	} else if (error == EACCES && !gate_publishes(g, &r->addr, r->port, r->local_port)) {
 		gate_tell(g, &denied, -1);
-		return;
+	} else {
+		gate_tell_failed(g, r->id, error);
 	}
-	p = calloc(1, sizeof *p);
-	if (!p || !gate_job_add(g, &p->job, r->id)) {
-		free(p);
-		gate_tell_failed(g, r->id, ENOBUFS);
-		return;
+}
+
+/* --- of a policy that is to come -------------------------------------------------------------- */
+
+/* Whether the port is there for this one already; a socket of ours at that place: for another port of the domain. */
+static bool is_taken(const struct gate *g, const struct policy_rule *r, uint16_t local_port, int *ret_same_place)
+{
+	const struct published *p;
+
+	LIST_FOREACH(p, &g->published, link) {
+		if (p->asked != r->publish_port || !addr_equal(&p->addr, &r->publish_addr))
+			continue;
+		if (p->local_port == local_port)
+			return true;
+		if (p->asked)
+			*ret_same_place = p->fd;
 	}
-	p->job.end = end;
-	p->arrivals.ready = arrived;
-	p->pause.ring = go_on;
-	p->addr = r->addr;
-	p->port = r->port;
-	p->local_port = r->local_port;
-	p->fd = -1;
-	rc = claim(p);
-	if (rc < 0) {
-		gate_tell_failed(g, r->id, -rc);
-		end(g, &p->job);
-		return;
+	return false;
+}
+
+static int claim_one(struct gate *g, const struct policy_rule *r, struct err *e)
+{
+	uint16_t local_port = r->endpoints[0].ports.v[0].lo;
+	int same_place = -1, rc;
+	struct published *p;
+
+	if (is_taken(g, r, local_port, &same_place))
+		return 0;
+	p = published_new(&r->publish_addr, r->publish_port, local_port);
+	if (!p)
+		return err_num(e, ENOMEM, "publishing");
+	if (same_place < 0) {
+		rc = claim(p);
+	} else {
+		p->fd = fcntl(same_place, F_DUPFD_CLOEXEC, 3);
+		rc = p->fd < 0 ? -errno : 0;
 	}
-	tell_published(g, p);
+	if (rc == 0) {
+		LIST_INSERT_HEAD(&g->claims, p, link);
+		return 0;
+	}
+	free(p);
+	return gateway_publish_failed(&r->publish_addr, r->publish_port, local_port, -rc, e);
+}
+
+int gate_publish_claim(struct gate *g, const struct policy *next, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < next->n_rules; i++)
+		if (next->rules[i].publish)
+			rc = claim_one(g, &next->rules[i], e);
+	if (rc < 0)
+		gate_publish_unclaim(g);
+	return rc;
+}
+
+void gate_publish_unclaim(struct gate *g)
+{
+	struct published *p;
+
+	while ((p = LIST_FIRST(&g->claims)))
+		drop(g, p);
 }

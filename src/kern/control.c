@@ -79,7 +79,7 @@ int control_connect(const char *name, int *ret_fd, struct err *e)
 
 int control_ask(int sock, char command, int fd, struct err *e)
 {
-	char answer[CONTROL_ANSWER_MAX];
+	char answer[CONTROL_ANSWER_MAX], *hint;
 	int rc = fd_send(sock, command, &fd, fd >= 0 ? 1 : 0);
 	ssize_t n;
 
@@ -91,5 +91,11 @@ int control_ask(int sock, char command, int fd, struct err *e)
 	if (n <= 0)
 		return n < 0 ? err_sys(e, "the gateway's answer") : err_set(e, EPIPE, "the gateway has ended");
 	answer[n] = '\0';
-	return strcmp(answer, "ok") == 0 ? 0 : err_set(e, EINVAL, "the gateway: %s", answer);
+	if (strcmp(answer, "ok") == 0)
+		return 0;
+	hint = strchr(answer, '\n');
+	if (hint)
+		*hint++ = '\0';
+	(void)err_set(e, EINVAL, "the gateway: %s", answer);
+	return hint ? err_hint(e, "%s", hint) : -EINVAL;
 }

@@ -7,7 +7,8 @@
  * One conversation at a time, over SOCK_SEQPACKET:
  *
  *   'P' and a memfd with {"policy": {"name", "text"}}: from now on both policies have
- *       to allow. Answer "ok", or what is wrong with it.
+ *       to allow, and the ports that it publishes are taken. Answer "ok", or what is wrong
+ *       with it, and in a second line what to do.
  *   'C' the new one alone. Answer "ok".
  *
  * The end of the conversation without 'C' is a return to the old one.

@@ -117,6 +117,13 @@ bool gateway_option_allowed(const struct gateway_option *o);
  */
 struct policy_party gateway_visitor(const struct addr *from, const struct addr *at);
 
+/* "127.0.0.1:8080", "[::1]:8080". Returns buf. */
+#define GATEWAY_PLACE_MAX (ADDR_TEXT_MAX + 8)
+const char *gateway_place_format(const struct addr *a, uint16_t port, char buf[static GATEWAY_PLACE_MAX]);
+
+/* Why a port of the machine could not be taken for one of the domain, and what to do. Returns -error. */
+int gateway_publish_failed(const struct addr *a, uint16_t port, uint16_t local_port, int error, struct err *e);
+
 /* Copies a message out; false for one that ends the gateway. */
 bool gateway_request_good(const void *message, size_t len, struct gateway_request *ret);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -119,4 +120,26 @@ bool gateway_request_good(const void *message, size_t len, struct gateway_reques
 	if (r->kind == GATEWAY_PUBLISH)
 		return r->local_port != 0;
 	return r->kind != GATEWAY_RESOLVE || (good_name(r->name) && r->want_v4 + r->want_v6 == 1);
+}
+
+const char *gateway_place_format(const struct addr *a, uint16_t port, char buf[static GATEWAY_PLACE_MAX])
+{
+	char text[ADDR_TEXT_MAX];
+	bool v4 = addr_is_v4(a);
+
+	(void)snprintf(buf, GATEWAY_PLACE_MAX, "%s%s%s:%u", v4 ? "" : "[", addr_format(a, text, sizeof text), v4 ? "" : "]",
+		       port);
+	return buf;
+}
+
+int gateway_publish_failed(const struct addr *a, uint16_t port, uint16_t local_port, int error, struct err *e)
+{
+	char text[GATEWAY_PLACE_MAX];
+
+	(void)err_num(e, error, "publishing port %u at %s", local_port, gateway_place_format(a, port, text));
+	if (error == EACCES && port && port < 1024)
+		return err_hint(e, "ports below 1024 need root, and to be there from the start: publish at a higher one");
+	if (error == EADDRINUSE)
+		return err_hint(e, "something listens there: publish at another port, or at 0 for any");
+	return -error;
 }

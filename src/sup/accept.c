@@ -117,6 +117,8 @@ static int take(struct call *c, struct target *t, int flags, struct vsk **ret)
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
 		return -errno;
 	*ret = who.token ? vsk_find(&c->sup->table, cookie) : new_row(c, t->row, &who, cookie);
+	if (who.token && *ret && (*ret)->host)
+		publish_accepted(c->sup, t, fd);
 	return *ret ? fd_take(&fd) : -ENOMEM;
 }
 

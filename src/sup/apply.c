@@ -52,23 +52,6 @@ static bool same_prefix(const struct prefix *x, const struct prefix *y)
 	return x->bits == y->bits && addr_equal(&x->addr, &y->addr);
 }
 
-/* Ports of the machine were taken when the container was made; they can be given up. */
-static bool same_published(const struct policy *old, const struct policy *p)
-{
-	for (size_t i = 0; i < p->n_rules; i++) {
-		const struct policy_rule *r = &p->rules[i];
-		bool found = !r->publish;
-
-		for (size_t j = 0; j < old->n_rules && !found; j++)
-			found = old->rules[j].publish && old->rules[j].publish_port == r->publish_port &&
-				addr_equal(&old->rules[j].publish_addr, &r->publish_addr) &&
-				ports_equal(&old->rules[j].endpoints[0].ports, &r->endpoints[0].ports);
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
 /* What was made by the old policy when the container was: its filter, its cgroup, its network. */
 static int check_fixed(const struct domain *d, const struct policy *p, bool gateway, struct err *e)
 {
@@ -91,8 +74,8 @@ static int check_fixed(const struct domain *d, const struct policy *p, bool gate
 		return refuse(p, e, "\"memory\", \"pids\" or \"files\" of \"limits\"");
 	if (policy_needs(p) & ~policy_needs(old) & made)
 		return refuse(p, e, "that there are no rules for UDP");
-	if (!same_published(old, p))
-		return refuse(p, e, "what is added to \"publish\"");
+	if (d->published.n_waiting)
+		return err_set(e, EBUSY, "container %s is still being started", d->id);
 	/* The gateway has its own copy of the policy, and not from us. */
 	if (policy_needs(p) & POLICY_NEEDS_GATEWAY && d->gateway.fd < 0)
 		return refuse(p, e, "that nothing leads outside");
@@ -179,8 +162,10 @@ int apply_policy(struct sup *s, struct domain *d, const struct apply_request *ho
 		rc = admit_check_records(d, &p, e);
 	if (rc == 0 && !how->dry)
 		rc = put_in_force(d, &p, e);
-	if (rc == 0 && !how->dry)
+	if (rc == 0 && !how->dry) {
+		publish_update(d);
 		revoke_forbidden(s, d, ret);
+	}
 	policy_fini(&p); /* empty when it was taken */
 	return rc;
 }

@@ -12,7 +12,7 @@
 int64_t handle_socket(struct call *c)
 {
 	int family = (int)c->args[0], type = (int)c->args[1], protocol = (int)c->args[2];
-	uint64_t cookie, most = c->domain->policy.limits.sockets ?: POLICY_SOCKETS_DEFAULT;
+	uint64_t cookie;
 	socklen_t len = sizeof cookie;
 	AUTO_FD int fd = -1;
 	struct vsk *v;
@@ -25,7 +25,7 @@ int64_t handle_socket(struct call *c)
 		return -EACCES;
 	if (protocol != 0 && protocol != IPPROTO_TCP)
 		return -EPROTONOSUPPORT;
-	if (!sup_make_room(c->sup, c->domain, most))
+	if (!sup_make_room(c->sup, c->domain, domain_sockets_max(c->domain)))
 		return -ENFILE;
 	rc = transport_of_domain(c->domain)->create(c->sup, c->domain, family == AF_INET6, type & SOCK_NONBLOCK, &fd);
 	if (rc < 0)

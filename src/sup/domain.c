@@ -15,6 +15,27 @@ static bool is_loopback(const struct addr *a)
 	return addr_equal(a, &loopback6) || (addr_is_v4(a) && a->b[12] == 127);
 }
 
+/* Of two limits, of which 0 is none. */
+static uint64_t lower(uint64_t own, uint64_t top)
+{
+	return own == 0 || (top && top < own) ? top : own;
+}
+
+uint64_t domain_sockets_max(const struct domain *d)
+{
+	return lower(d->policy.limits.sockets, d->has_ceiling ? d->ceiling.limits.sockets : 0) ?: POLICY_SOCKETS_DEFAULT;
+}
+
+uint64_t domain_pending_max(const struct domain *d)
+{
+	return lower(d->policy.limits.pending, d->has_ceiling ? d->ceiling.limits.pending : 0) ?: POLICY_PENDING_DEFAULT;
+}
+
+uint64_t domain_trap_rate(const struct domain *d)
+{
+	return lower(d->policy.limits.trap_rate, d->has_ceiling ? d->ceiling.limits.trap_rate : 0);
+}
+
 static bool has_address(const struct domain *d, const struct addr *a)
 {
 	for (size_t i = 0; i < d->n_virtual; i++)

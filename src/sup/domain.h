@@ -152,6 +152,11 @@ static inline const struct policy *domain_ceiling(const struct domain *d)
 	return d->has_ceiling ? &d->ceiling : NULL;
 }
 
+/* Limits as they are in force now: the lower one of the policy's and the ceiling's, or what goes without. */
+uint64_t domain_sockets_max(const struct domain *d);
+uint64_t domain_pending_max(const struct domain *d);
+uint64_t domain_trap_rate(const struct domain *d); /* 0: none */
+
 struct policy_party domain_party(const struct domain *d, const struct addr *at);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/publish.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -83,7 +82,7 @@ void publish_taken(const struct vsk *listener)
 	struct domain *d = listener->domain;
 
 	for (size_t i = 0; i < d->published.n && listener->n_parked <= listener->backlog / 2; i++) {
-		struct publish *p = &d->published.v[i];
+		struct publish *p = d->published.v[i];
 
 		if (!p->held || p->local_port != listener->local_port)
 			continue;
@@ -112,18 +111,24 @@ static struct vsk *new_row(struct sup *s, const struct vsk *listener, int fd)
 	return v;
 }
 
+static void set_options(const struct publish *p, int fd)
+{
+	for (unsigned i = 0; i < p->n_options; i++)
+		(void)setsockopt(fd, p->options[i].level, p->options[i].name, p->options[i].value,
+				 p->options[i].len);
+}
+
 static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 {
 	struct sup *s = p->domain->sup;
 	const struct addr *local = NULL;
 	struct vsk *listener = find_listener(p, addr_is_v4(&a->addresses[0]), &local), *v = NULL;
-	uint64_t most = p->domain->policy.limits.sockets ?: POLICY_SOCKETS_DEFAULT;
 	struct policy_verdict verdict;
 	bool in = let_in(p, a, listener ? local : NULL, &verdict);
 
 	s->table.turn++;
 	if (*fd >= 0 && in && listener && listener->n_parked <= listener->backlog + UNDER_WAY &&
-	    sup_make_room(s, p->domain, most))
+	    sup_make_room(s, p->domain, domain_sockets_max(p->domain)))
 		v = new_row(s, listener, *fd);
 	if (!v) {
 		if (*fd >= 0)
@@ -136,9 +141,7 @@ static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 	v->real = a->addresses[1];
 	v->rule = verdict.policy == &p->domain->policy ? verdict.rule : NULL;
 	vsk_set_status(&s->table, v, VSK_CONNECTED);
-	for (unsigned i = 0; i < p->n_options; i++)
-		(void)setsockopt(*fd, p->options[i].level, p->options[i].name, p->options[i].value,
-				 p->options[i].len);
+	set_options(p, *fd);
 	(void)alive_add(&s->handed, *fd, v->cookie);
 	accept_park(s, listener, fd);
 	hold_if_full(p, listener);
@@ -149,7 +152,7 @@ static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 static void ring(struct loop_alarm *alarm)
 {
 	struct publishes *all = (struct publishes *)((char *)alarm - offsetof(struct publishes, ready));
-	struct domain *d = all->v[0].domain;
+	struct domain *d = all->v[0]->domain;
 	const struct err failed = all->failed;
 
 	all->done(d, failed.num ? &failed : NULL);
@@ -162,27 +165,40 @@ static void settle(struct publishes *all, struct domain *d)
 		loop_set_alarm(&d->sup->loop, &all->ready, 0);
 }
 
-static const char *where(const struct publish *p, char *buf, size_t size)
+static void fail(const struct publish *p, const struct gateway_answer *a)
 {
-	char text[ADDR_TEXT_MAX];
-	bool v4 = addr_is_v4(&p->addr);
-
-	(void)snprintf(buf, size, "%s%s%s:%u", v4 ? "" : "[", addr_format(&p->addr, text, sizeof text), v4 ? "" : "]",
-		       p->port);
-	return buf;
+	(void)gateway_publish_failed(&p->addr, p->port, p->local_port, a->kind == GATEWAY_DENIED ? EACCES : a->error,
+				     &p->domain->published.failed);
 }
 
-static void fail(struct publish *p, const struct gateway_answer *a)
+/* Somebody who does, or NULL. */
+static const struct vsk *listens(const struct domain *d, uint16_t port)
 {
-	struct err *e = &p->domain->published.failed;
-	char text[ADDR_TEXT_MAX + 8];
+	const struct vsk *v;
 
-	(void)err_num(e, a->kind == GATEWAY_DENIED ? EACCES : a->error, "publishing port %u at %s", p->local_port,
-		      where(p, text, sizeof text));
-	if (e->num == EACCES && p->port && p->port < 1024)
-		(void)err_hint(e, "ports below 1024 need root: publish at a higher one");
-	else if (e->num == EADDRINUSE)
-		(void)err_hint(e, "something listens there: publish at another port, or at 0 for any");
+	LIST_FOREACH(v, &d->rows, in_domain)
+		if (v->status == VSK_LISTENING && v->local_port == port)
+			return v;
+	return NULL;
+}
+
+static void open_port(struct publish *p, uint64_t listener)
+{
+	p->open = true;
+	p->listener = listener;
+	gateway_note(&p->domain->gateway, GATEWAY_OPEN, p->id);
+}
+
+static void taken(struct publish *p, uint16_t port)
+{
+	const struct vsk *v = p->late ? listens(p->domain, p->local_port) : NULL;
+
+	p->taken = true;
+	p->port = port;
+	if (!p->late)
+		settle(&p->domain->published, p->domain);
+	else if (v)
+		open_port(p, v->cookie);
 }
 
 static void answered(void *ctx, const struct gateway_answer *a, int fd)
@@ -193,16 +209,14 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 	if (a->kind == GATEWAY_ARRIVED && p->taken && a->n == 2) {
 		arrive(p, a, &own);
 	} else if (a->kind == GATEWAY_PUBLISHED && !p->taken) {
-		p->taken = true;
-		p->port = a->port;
-		settle(&p->domain->published, p->domain);
+		taken(p, a->port);
 	} else if (a->kind == GATEWAY_PUBLISHED) {
 		p->listens = p->open;
 		sup_retry(p->domain->sup, p->listener);
 	} else if (a->kind == GATEWAY_FAILED || a->kind == GATEWAY_DENIED) {
 		p->id = 0;
 		p->open = p->held = p->listens = false;
-		if (p->taken) {
+		if (p->taken || p->late) {
 			sup_retry(p->domain->sup, p->listener);
 			return; /* the gateway has gone */
 		}
@@ -219,46 +233,128 @@ static void ask(struct publish *p)
 	p->id = gateway_ask(&p->domain->gateway, &r, answered, p);
 }
 
+static struct publish *add(struct domain *d, const struct policy_rule *rule)
+{
+	struct publishes *all = &d->published;
+	struct publish **v = realloc(all->v, (all->n + 1) * sizeof *v), *p = calloc(1, sizeof *p);
+
+	if (v)
+		all->v = v;
+	if (!v || !p) {
+		free(p);
+		return NULL;
+	}
+	*p = (struct publish){ .domain = d,
+			       .addr = rule->publish_addr,
+			       .asked = rule->publish_port,
+			       .port = rule->publish_port,
+			       .local_port = rule->endpoints[0].ports.v[0].lo };
+	v[all->n++] = p;
+	return p;
+}
+
 int publish_begin(struct domain *d, void (*done)(struct domain *d, const struct err *e))
 {
 	struct publishes *all = &d->published;
-	size_t n = 0;
 
+	*all = (struct publishes){ .done = done, .ready = { .ring = ring } };
 	for (size_t i = 0; i < d->policy.n_rules; i++)
-		n += d->policy.rules[i].publish;
-	if (n == 0) {
+		if (d->policy.rules[i].publish && !add(d, &d->policy.rules[i]))
+			return -ENOMEM;
+	if (all->n == 0) {
 		done(d, NULL);
 		return 0;
 	}
-	*all = (struct publishes){ .v = calloc(n, sizeof *all->v), .done = done, .ready = { .ring = ring } };
-	if (!all->v)
-		return -ENOMEM;
-	for (size_t i = 0; i < d->policy.n_rules; i++) {
-		const struct policy_rule *rule = &d->policy.rules[i];
-
-		if (rule->publish)
-			all->v[all->n++] = (struct publish){ .domain = d,
-							     .addr = rule->publish_addr,
-							     .port = rule->publish_port,
-							     .local_port = rule->endpoints[0].ports.v[0].lo };
-	}
 	all->n_waiting = all->n;
 	for (size_t i = 0; i < all->n; i++) {
-		ask(&all->v[i]);
-		if (all->v[i].id == 0)
+		ask(all->v[i]);
+		if (all->v[i]->id == 0)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+static void publish_free(struct publish *p)
+{
+	free(p->options);
+	free(p);
 }
 
 void publish_end(struct domain *d)
 {
 	loop_clear_alarm(&d->published.ready);
 	for (size_t i = 0; i < d->published.n; i++)
-		free(d->published.v[i].options);
+		publish_free(d->published.v[i]);
 	free(d->published.v);
 	d->published = (struct publishes){ .v = NULL };
 }
+
+/* --- another policy --------------------------------------------------------------------------- */
+
+static bool is_of(const struct publish *p, const struct policy_rule *r)
+{
+	return r->publish && p->asked == r->publish_port && p->local_port == r->endpoints[0].ports.v[0].lo &&
+	       addr_equal(&p->addr, &r->publish_addr);
+}
+
+static bool is_wanted(const struct publish *p, const struct policy *by)
+{
+	for (size_t i = 0; i < by->n_rules; i++)
+		if (is_of(p, &by->rules[i]))
+			return true;
+	return false;
+}
+
+static bool is_there(const struct publishes *all, const struct policy_rule *r)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (is_of(all->v[i], r))
+			return true;
+	return false;
+}
+
+/* Those that are wanted are put before the others. How many there are. */
+static size_t part(struct publishes *all, const struct policy *by)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct publish *p = all->v[i];
+
+		if (!is_wanted(p, by))
+			continue;
+		all->v[i] = all->v[n];
+		all->v[n++] = p;
+	}
+	return n;
+}
+
+void publish_update(struct domain *d)
+{
+	struct publishes *all = &d->published;
+	size_t before = all->n, wanted = part(all, &d->policy);
+
+	all->n = wanted;
+	for (size_t i = wanted; i < before; i++) {
+		struct publish *p = all->v[i];
+
+		if (p->id)
+			gateway_cancel(&d->gateway, p->id);
+		sup_retry(d->sup, p->listener); /* who waits for the gateway to listen need not */
+		publish_free(p);
+	}
+	for (size_t i = 0; i < d->policy.n_rules; i++) {
+		const struct policy_rule *r = &d->policy.rules[i];
+		struct publish *p = r->publish && !is_there(all, r) ? add(d, r) : NULL;
+
+		if (p) {
+			p->late = true;
+			ask(p);
+		}
+	}
+}
+
+/* --- listeners ---------------------------------------------------------------------------------- */
 
 static void keep_options(struct sup *s, struct publish *p, const struct target *t)
 {
@@ -273,15 +369,12 @@ void publish_listening(struct sup *s, const struct target *t)
 	uint16_t port = t->row->local_port;
 
 	for (size_t i = 0; i < d->published.n; i++) {
-		struct publish *p = &d->published.v[i];
+		struct publish *p = d->published.v[i];
 
 		if (p->local_port == port)
 			keep_options(s, p, t);
-		if (p->local_port == port && p->taken && p->id && !p->open) {
-			p->open = true;
-			p->listener = t->cookie;
-			gateway_note(&d->gateway, GATEWAY_OPEN, p->id);
-		}
+		if (p->local_port == port && p->taken && p->id && !p->open)
+			open_port(p, t->cookie);
 	}
 }
 
@@ -290,7 +383,7 @@ bool publish_is_open(const struct vsk *listener)
 	const struct domain *d = listener->domain;
 
 	for (size_t i = 0; i < d->published.n; i++) {
-		const struct publish *p = &d->published.v[i];
+		const struct publish *p = d->published.v[i];
 
 		if (p->local_port == listener->local_port && p->open && !p->listens)
 			return false;
@@ -298,20 +391,24 @@ bool publish_is_open(const struct vsk *listener)
 	return true;
 }
 
-static bool listens(const struct domain *d, uint16_t port)
+void publish_accepted(struct sup *s, const struct target *listener, int fd)
 {
-	const struct vsk *v;
+	struct domain *d = listener->row->domain;
 
-	LIST_FOREACH(v, &d->rows, in_domain)
-		if (v->status == VSK_LISTENING && v->local_port == port)
-			return true;
-	return false;
+	for (size_t i = 0; i < d->published.n; i++) {
+		struct publish *p = d->published.v[i];
+
+		if (p->local_port != listener->row->local_port || p->options)
+			continue;
+		keep_options(s, p, listener);
+		set_options(p, fd);
+	}
 }
 
 void publish_closed(struct domain *d, uint16_t port)
 {
 	for (size_t i = 0; i < d->published.n; i++) {
-		struct publish *p = &d->published.v[i];
+		struct publish *p = d->published.v[i];
 
 		if (p->local_port != port || !p->open || listens(d, port))
 			continue;
@@ -323,14 +420,14 @@ void publish_closed(struct domain *d, uint16_t port)
 json_t *publish_json(const struct domain *d)
 {
 	json_t *all = json_array();
-	char text[ADDR_TEXT_MAX + 8];
+	char text[GATEWAY_PLACE_MAX];
 
 	for (size_t i = 0; i < d->published.n; i++) {
-		const struct publish *p = &d->published.v[i];
+		const struct publish *p = d->published.v[i];
 
 		if (p->taken)
 			(void)json_array_append_new(all, json_pack("{s:s, s:i, s:b}", "at",
-								   where(p, text, sizeof text), "port",
+								   gateway_place_format(&p->addr, p->port, text), "port",
 								   (int)p->local_port, "open", (int)p->open));
 	}
 	return all;

@@ -27,19 +27,21 @@ struct vsk;
 struct publish {
 	struct domain *domain;
 	struct addr addr;          /* of the machine */
+	uint16_t asked;            /* the port of the machine as the policy has it; 0: any */
 	uint16_t port, local_port; /* of the machine, as it was taken; of the domain */
 	uint32_t id;               /* of the gateway's job */
 	uint64_t listener;         /* its cookie; whose listen() opened it */
 	bool taken, open;
 	bool listens;       /* the gateway does, and said so */
 	bool held;          /* connections wait at the gateway: the app does not accept them as fast */
+	bool late; /* of a policy that came later: nobody waits for it */
 	unsigned n_options; /* of the listener */
 	struct gateway_option *options; /* owned; or NULL */
 };
 
 /* Of a domain. Zeroed: none. */
 struct publishes {
-	struct publish *v; /* owned */
+	struct publish **v; /* owned, and each of them */
 	size_t n, n_waiting;
 	void (*done)(struct domain *d, const struct err *e);
 	struct loop_alarm ready;
@@ -55,6 +57,12 @@ int publish_begin(struct domain *d, void (*done)(struct domain *d, const struct 
 void publish_end(struct domain *d);
 
 /*
+ * The domain has another policy: what that does not publish is given up, and the
+ * gateway, which has claimed the rest, is asked for it. Nothing waits for it.
+ */
+void publish_update(struct domain *d);
+
+/*
  * Somebody in the domain listens, with a socket whose options those who come
  * inherit as they are now; or does not any more.
  */
@@ -64,6 +72,8 @@ void publish_closed(struct domain *d, uint16_t port);
 bool publish_is_open(const struct vsk *listener);
 /* One of those that were parked at the listener was accepted. */
 void publish_taken(const struct vsk *listener);
+/* A socket that came in is about to be accepted from that listener, which was there before its port was published. */
+void publish_accepted(struct sup *s, const struct target *listener, int fd);
 
 /* [{"at": "127.0.0.1:8080", "port": 80, "open": true}]: what is published where. */
 json_t *publish_json(const struct domain *d);

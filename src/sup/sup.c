@@ -233,17 +233,9 @@ void sup_call(struct call *c)
 		call_reply(c, result, 0);
 }
 
-/* The lower of two limits, of which 0 is none. */
-static uint64_t trap_rate(const struct domain *d)
-{
-	uint64_t own = d->policy.limits.trap_rate, top = d->has_ceiling ? d->ceiling.limits.trap_rate : 0;
-
-	return own == 0 || (top && top < own) ? top : own;
-}
-
 void sup_set_rate(struct domain *d)
 {
-	rate_init(&d->rate, trap_rate(d), loop_now());
+	rate_init(&d->rate, domain_trap_rate(d), loop_now());
 }
 
 static void watch_listeners(struct domain *d, uint32_t events)

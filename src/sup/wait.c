@@ -58,8 +58,7 @@ int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t
 	      int64_t (*retry)(struct wait *w))
 {
 	struct sup *s = c->sup;
-	uint64_t most = c->domain->policy.limits.pending ?: POLICY_PENDING_DEFAULT;
-	struct wait *w = c->domain->n_waits < most ? calloc(1, sizeof *w) : NULL;
+	struct wait *w = c->domain->n_waits < domain_pending_max(c->domain) ? calloc(1, sizeof *w) : NULL;
 	int64_t now = loop_now(), look = now + SWEEP_MS;
 
 	if (!w)

@@ -105,3 +105,120 @@ print(*sorted(results))
 	assert_output "EAGAIN EAGAIN accepted accepted accepted"
 	assert_nothing_left
 }
+
+# The same for one that waits at each empty line of its input: changing LIMITS PROGRAM
+changing()
+{
+	mkdir -p project && cd project || return 1
+	limits "$1" >policy.json
+	printf '%s\n' "$2" >program.py
+	mkfifo lines
+	exec {LINES_FD}<>lines
+	spawn app reading lines run -q --id "$MARK-app" -p policy.json -- python3 program.py
+}
+
+reading() # FILE ARGUMENTS...
+{
+	exec "$VRUN" "${@:2}" <"$1"
+}
+
+limits() # LIMITS
+{
+	printf '{"version": 1, "domain": "d", "net": {"rules": []}, "limits": %s}\n' "$1"
+}
+
+has_lines() # NUMBER
+{
+	(($(wc -l <"$T/app.out") >= $1))
+}
+
+# Other limits, and the next thing that the program says.
+next_under() # LIMITS
+{
+	local n
+
+	n=$(wc -l <"$T/app.out")
+	limits "$1" >next.json
+	run -0 "$VRUN" policy apply "$MARK-app" next.json
+	echo >&"$LINES_FD"
+	wait_until has_lines $((n + 1)) || fail "$(<"$T/app.err")"
+	tail -n 1 "$T/app.out"
+}
+
+@test "limits of sockets, waiting calls and calls a second change while the domain runs" {
+	need_command python3
+	changing '{"sockets": 20}' '
+import errno, socket, threading, time
+def sockets():
+    held = []
+    try:
+        while len(held) < 100:
+            held.append(socket.socket())
+    except OSError as e:
+        return len(held), errno.errorcode[e.errno]
+    return len(held), "all"
+def waiting(refused):
+    said = []
+    def accept(s):
+        try:
+            s.accept()
+        except OSError as e:
+            said.append(errno.errorcode[e.errno])
+    many = [socket.socket() for _ in range(3)]
+    for s in many:
+        s.listen()
+        s.settimeout(None)
+    threads = [threading.Thread(target=accept, args=(s,)) for s in many]
+    for t in threads:
+        t.start()
+    # Those for which there is no room are told; then the others are let go.
+    end = time.monotonic() + (20 if refused else 0.3)
+    while time.monotonic() < end and len(said) < (refused or 3):
+        time.sleep(0.01)
+    for s in many:
+        try:
+            socket.create_connection(s.getsockname(), 10).close()
+        except OSError as e:
+            said.append("connect: " + e.strerror)
+    return sorted(set(said)) or "nothing"
+def bounded():
+    start = time.monotonic()
+    for _ in range(42):
+        socket.socket().close()
+    return "bounded" if time.monotonic() - start > 1.9 else "not bounded"
+for what in sockets, sockets, sockets, bounded, lambda: waiting(2), lambda: waiting(0):
+    print(what(), flush=True)
+    input()
+'
+	wait_until has_lines 1
+	assert_equal "$(<"$T/app.out")" "(20, 'ENFILE')" "at first"
+	assert_equal "$(next_under '{"sockets": 30}')" "(30, 'ENFILE')" "with more"
+	assert_equal "$(next_under '{"sockets": 10}')" "(10, 'ENFILE')" "with fewer"
+	assert_equal "$(next_under '{"trapRate": 20}')" "bounded" "at a rate"
+	assert_equal "$(next_under '{"pending": 1}')" "['EAGAIN']" "with one call that may wait"
+	assert_equal "$(next_under '{"pending": 100}')" "nothing" "with enough"
+	echo >&"$LINES_FD"
+	wait_exit "${PID[app]}"
+	assert_nothing_left
+}
+
+@test "a ceiling's limits hold where they are lower" {
+	need_command python3
+	mkdir project && cd project
+	limits '{"sockets": 20}' >policy.json
+	limits '{"sockets": 7}' >ceiling.json
+	cat >program.py <<-'END'
+		import socket
+		held = []
+		try:
+		    while len(held) < 100:
+		        held.append(socket.socket())
+		except OSError:
+		    print(len(held))
+	END
+	run -0 "$VRUN" run -q -p policy.json --ceiling ceiling.json -- python3 program.py
+	assert_output 7
+	run -0 "$VRUN" run -q -p ceiling.json --ceiling policy.json -- python3 program.py
+	assert_output 7
+	assert_nothing_left
+}

@@ -1,0 +1,282 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# vrun policy apply and what leads outside or comes in from there: connections
+# that were handed over, relays, datagrams, ports of the machine.
+
+bats_require_minimum_version 1.5.0
+load helper
+load internet
+
+setup()
+{
+	helper_setup
+	mkdir "$T/work"
+	cd "$T/work" || return 1
+	internet_start
+	mkfifo go
+	cat >flows.py <<-'END'
+		# Has a connection for each argument "tcp ADDRESS", a flow for "udp ADDRESS" and whoever comes for
+		# "in PORT"; says which of them carry bytes each time that it is told to.
+		import array, os, socket, sys, threading
+
+		def tcp(address):
+		    s = socket.create_connection((address, 80), 10)
+		    s.makefile().readline()
+		    return s
+
+		def udp(address):
+		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    s.connect((address, 7))
+		    return s
+
+		def listener(port):
+		    s = socket.socket()
+		    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+		    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 77)
+		    s.bind(("0.0.0.0", int(port)))
+		    s.listen(5)
+		    return s
+
+		def serve(s):
+		    while True:
+		        try:
+		            c, _ = s.accept()
+		        except OSError:
+		            return
+		        c.sendall(b"hello %d\n" % c.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))
+		        threading.Thread(target=echo, args=(c,), daemon=True).start()
+
+		def echo(c):
+		    try:
+		        while data := c.recv(100):
+		            c.sendall(data)
+		    except OSError:
+		        pass
+
+		def alive(s):
+		    try:
+		        s.settimeout(10 if s.type == socket.SOCK_STREAM else 3)
+		        s.send(b"ping")
+		        return s.recv(100) == b"ping"
+		    except OSError:
+		        return False
+
+		flows = []
+		for kind, what in zip(sys.argv[1::2], sys.argv[2::2]):
+		    if kind == "in":
+		        threading.Thread(target=serve, args=(listener(what),), daemon=True).start()
+		    elif kind == "hide":
+		        s = tcp(what)
+		        a, b = socket.socketpair()
+		        a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()]))])
+		        s.close()
+		    else:
+		        flows.append((what, (tcp if kind == "tcp" else udp)(what)))
+		print("ready", flush=True)
+		while open("go").readline():
+		    print("alive", *(what for what, s in flows if alive(s)), flush=True)
+	END
+	cat >visitor.py <<-'END'
+		# visitor.py PORT: comes in, says so, and stays until it is cut or told to leave
+		import socket, sys
+		s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
+		print(s.recv(100).decode().strip(), flush=True)
+		s.settimeout(30)
+		try:
+		    print("cut" if s.recv(100) == b"" else "?", flush=True)
+		except ConnectionResetError:
+		    print("cut", flush=True)
+	END
+}
+
+teardown()
+{
+	[[ -z ${PID[internet]-} ]] || internet_stop
+	helper_teardown
+}
+
+policy() # FILE RULES
+{
+	jq -n --argjson rules "[$2]" '{version: 1, domain: "app", net: {rules: $rules}}' >"$T/$1"
+}
+
+start() # ARGUMENTS OF flows.py...
+{
+	spawn app on_host "$VRUN" run -T --id "$MARK-app" -p "$T/app.json" -- python3 flows.py "$@" </dev/null
+	wait_until grep -qx ready "$T/app.out" || fail "$(<"$T/app.out")" "$(<"$T/app.err")"
+}
+
+apply() # FILE OPTIONS...
+{
+	run -0 on_host "$VRUN" policy apply "${@:2}" "$MARK-app" "$T/$1"
+}
+
+alive()
+{
+	local before
+
+	before=$(grep -c ^alive "$T/app.out" || :)
+	echo more >go
+	wait_until more_than "$before" || fail "$(<"$T/app.out")" "$(<"$T/app.err")"
+	grep ^alive "$T/app.out" | tail -n 1
+}
+
+more_than() # NUMBER
+{
+	(($(grep -c ^alive "$T/app.out") > $1))
+}
+
+# Where the sandbox's port is published.
+port_of() # PORT
+{
+	"$VRUN" ps --json | jq -r --arg id "$MARK-app" --argjson port "$1" \
+		'.[] | select(.id == $id) | .published[] | select(.port == $port) | .at | sub(".*:"; "")'
+}
+
+has_published() # PORT
+{
+	[[ -n $(port_of "$1") ]]
+}
+
+# Comes in at a port of the machine and says how it was received.
+knock() # PORT
+{
+	# shellcheck disable=SC2016 # the other shell's
+	on_host bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" && head -n 1 <&3' sh "$1" 2>&1 | grep -oE 'hello [0-9]+|Connection [a-z]+' | head -n 1
+}
+
+is_free() # PORT
+{
+	[[ $(knock "$1") == "Connection refused" ]]
+}
+
+@test "what leads outside is cut: connections handed over, relays, datagrams; and what is allowed goes on" {
+	policy app.json '{"allow":"connect","to":["192.0.2.10:80","192.0.2.11:80"]},
+		{"allow":"connect","to":["192.0.2.12:80","192.0.2.13:80"],"rate":"1MB/s"},
+		{"allow":"connect","to":["192.0.2.14:7","192.0.2.15:7"],"proto":"udp"}'
+	policy less.json '{"allow":"connect","to":"192.0.2.11:80"},{"allow":"connect","to":"192.0.2.13:80","rate":"1MB/s"},
+		{"allow":"connect","to":"192.0.2.15:7","proto":"udp"}'
+	start tcp 192.0.2.10 tcp 192.0.2.11 tcp 192.0.2.12 tcp 192.0.2.13 udp 192.0.2.14 udp 192.0.2.15
+	assert_equal "$(alive)" "alive 192.0.2.10 192.0.2.11 192.0.2.12 192.0.2.13 192.0.2.14 192.0.2.15" "before"
+	apply less.json
+	assert_output "in force as generation 2, 2 connections cut, 1 flow of datagrams cut"
+	assert_equal "$(alive)" "alive 192.0.2.11 192.0.2.13 192.0.2.15" "after"
+	run -0 "$VRUN" log --json "$MARK-app"
+	assert_equal "$(jq -sr '[.[] | select(.call == "policy") | "\(.decision) \(.attempt)"] | sort | join("; ")' <<<"$output")" \
+		"deny connect to 192.0.2.10:80/tcp; deny connect to 192.0.2.12:80/tcp; deny connect to 192.0.2.14:7/udp" \
+		"what is on record of the cut"
+	# A deny of all, and everything is gone.
+	policy none.json '{"deny":"connect","to":"192.0.2.0/24:*","proto":["tcp","udp"]},{"allow":"connect","to":"203.0.113.9:9","proto":["tcp","udp"]}'
+	apply none.json
+	assert_equal "$(alive)" "alive" "at the end"
+	"$VRUN" kill "$MARK-app" KILL
+	wait_exit "${PID[app]}" || :
+	internet_stop
+	assert_nothing_left
+}
+
+@test "a connection that was handed over and is parked in a message: the sandbox is stopped" {
+	policy app.json '{"allow":"connect","to":["192.0.2.10:80","192.0.2.11:80"]}'
+	policy less.json '{"allow":"connect","to":"192.0.2.11:80"}'
+	start tcp 192.0.2.11 hide 192.0.2.10
+	apply less.json
+	assert_output "in force as generation 2, 1 connection cut, 1 sandbox stopped, since it hid what had to be cut"
+	wait_exit "${PID[app]}"
+	assert_equal "$status" 137 "exit status of the sandbox"
+	internet_stop
+	assert_nothing_left
+}
+
+readonly IN='"allow": "listen", "from": "host"'
+
+@test "who came in by a published port is cut when it is taken back, and others stay" {
+	policy app.json "{$IN, \"at\": \":8000\", \"publish\": \"127.0.0.1:0\"}, {$IN, \"at\": \":9000\", \"publish\": \"127.0.0.1:0\"}"
+	policy less.json "{$IN, \"at\": \":9000\", \"publish\": \"127.0.0.1:0\"}"
+	start in 8000 in 9000
+	first=$(port_of 8000) second=$(port_of 9000)
+	spawn one on_host python3 visitor.py "$first" </dev/null
+	spawn two on_host python3 visitor.py "$second" </dev/null
+	wait_until grep -q hello "$T/one.out"
+	wait_until grep -q hello "$T/two.out"
+	apply less.json
+	assert_output "in force as generation 2, 1 connection cut"
+	wait_exit "${PID[one]}"
+	assert_equal "$(<"$T/one.out")" "hello 77"$'\n'"cut" "who came in by the port that is no more"
+	assert_equal "$(port_of 9000)" "$second" "the port that stays"
+	assert_equal "$(knock "$second")" "hello 77" "who comes in there now"
+	wait_until is_free "$first"
+	assert_equal "$(<"$T/two.out")" "hello 77" "who came in before"
+	"$VRUN" kill "$MARK-app" KILL
+	wait_exit "${PID[two]}"
+	wait_exit "${PID[app]}" || :
+	internet_stop
+	assert_nothing_left
+}
+
+@test "ports are published, moved and taken back while the sandbox runs" {
+	policy app.json "{$IN, \"at\": \":8000\", \"publish\": \"127.0.0.1:18100\"}, {$IN, \"at\": \":9000\"}"
+	policy more.json "{$IN, \"at\": \":8000\", \"publish\": \"127.0.0.1:18100\"}, {$IN, \"at\": \":9000\", \"publish\": \"127.0.0.1:18200\"}"
+	policy moved.json "{$IN, \"at\": \":8000\", \"publish\": \"127.0.0.1:18200\"}, {$IN, \"at\": \":9000\", \"publish\": \"127.0.0.1:18100\"}"
+	start in 8000 in 9000
+	assert_equal "$(knock 18200)" "Connection refused" "before"
+	apply more.json --dry-run
+	assert_equal "$(knock 18200)" "Connection refused" "after asking whether it could be"
+	apply more.json
+	assert_output "in force as generation 2"
+	wait_until has_published 9000
+	# Its listener was there before; its options are those of who comes all the same.
+	wait_until knock_is "hello 77" 18200
+	assert_equal "$(knock 18100)" "hello 77" "the port that was there"
+	spawn one on_host python3 visitor.py 18100 </dev/null
+	wait_until grep -q hello "$T/one.out"
+	apply moved.json
+	wait_until knock_is "hello 77" 18200
+	wait_until knock_is "hello 77" 18100
+	assert_equal "$(port_of 8000) $(port_of 9000)" "18200 18100" "where they are now"
+	assert_equal "$(<"$T/one.out")" "hello 77" "who is there by a port that leads elsewhere now, and may be"
+	apply app.json
+	assert_output "in force as generation 4"
+	wait_until is_free 18200
+	wait_until knock_is "hello 77" 18100
+	"$VRUN" kill "$MARK-app" KILL
+	wait_exit "${PID[one]}"
+	wait_exit "${PID[app]}" || :
+	internet_stop
+	assert_nothing_left
+}
+
+knock_is() # TEXT PORT
+{
+	[[ $(knock "$2") == "$1" ]]
+}
+
+@test "a port that cannot be had: nothing of the policy is put in force" {
+	policy app.json "{$IN, \"at\": \":8000\", \"publish\": \"127.0.0.1:18300\"}"
+	policy more.json "{$IN, \"at\": \":8000\", \"publish\": \"127.0.0.1:18300\"}, {$IN, \"at\": \":9000\", \"publish\": \"127.0.0.1:18302\"},
+		{$IN, \"at\": \":9001\", \"publish\": \"127.0.0.1:18301\"}"
+	spawn other on_host python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 18301))
+s.listen()
+print("ready", flush=True)
+open("over").read()' </dev/null
+	mkfifo over
+	start in 8000
+	wait_until grep -q ready "$T/other.out"
+	for option in --dry-run --json; do
+		run on_host "$VRUN" policy apply "$option" "$MARK-app" "$T/more.json"
+		assert_vrun_error "publishing port 9001 at 127.0.0.1:18301: Address already in use (something listens there"
+	done
+	run -0 "$VRUN" policy show "$MARK-app"
+	assert_contains "$output" "generation 1"
+	assert_equal "$(knock 18302) $(knock 18300)" "Connection refused hello 77" "the port of the refused policy, and that of the one in force"
+	: >over
+	wait_exit "${PID[other]}"
+	apply more.json
+	assert_output "in force as generation 2"
+	"$VRUN" kill "$MARK-app" KILL
+	wait_exit "${PID[app]}" || :
+	internet_stop
+	assert_nothing_left
+}
