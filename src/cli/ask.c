@@ -237,6 +237,79 @@ static int last(const json_t *o, struct err *e)
 		       ask_int(o, "lost"));
 }
 
+/* --- answers in parts -------------------------------------------------------------- */
+
+/* An object whose long members come in the lines behind it (sup/telling.h). Zeroed: none. */
+struct joined {
+	json_t *whole; /* owned */
+	FILE *f[2];
+	char *text[2]; /* of the files */
+	size_t len[2];
+};
+
+static const char *const long_members[] = { "policy", "ceiling" };
+
+static void joined_fini(struct joined *j)
+{
+	for (size_t i = 0; i < 2; i++) {
+		if (j->f[i])
+			(void)fclose(j->f[i]);
+		free(j->text[i]);
+	}
+	json_decref(j->whole);
+	*j = (struct joined){ .whole = NULL };
+}
+
+static int join_begin(struct joined *j, json_t *o, struct err *e)
+{
+	joined_fini(j);
+	for (size_t i = 0; i < 2; i++) {
+		j->f[i] = open_memstream(&j->text[i], &j->len[i]);
+		if (!j->f[i])
+			return err_num(e, ENOMEM, "supervisor's answer");
+	}
+	(void)json_object_del(o, "partial");
+	j->whole = json_incref(o);
+	return 0;
+}
+
+static int join_end(struct joined *j, struct err *e)
+{
+	for (size_t i = 0; i < 2; i++) {
+		json_t *member = json_object_get(j->whole, long_members[i]);
+		bool ok = fclose(j->f[i]) == 0;
+
+		j->f[i] = NULL;
+		if (!ok || (member && json_object_set_new(member, "text", json_string(j->text[i])) < 0))
+			return err_num(e, ENOMEM, "supervisor's answer");
+	}
+	return 0;
+}
+
+/* 1: the object is whole, or never was in parts, and is to be looked at; 0: more comes; or an error. */
+static int join(struct joined *j, json_t **o, struct err *e)
+{
+	const char *piece = ask_string(*o, "piece"), *of = ask_string(*o, "of");
+	int rc;
+
+	if (json_object_get(*o, "partial"))
+		return join_begin(j, *o, e);
+	if (!j->whole)
+		return 1;
+	if (!json_object_get(*o, "whole")) {
+		(void)json_object_update(json_object_get(j->whole, "hits"), json_object_get(*o, "hits"));
+		for (size_t i = 0; i < 2; i++)
+			if (strcmp(of, long_members[i]) == 0)
+				(void)fputs(piece, j->f[i]);
+		return 0;
+	}
+	rc = join_end(j, e);
+	json_decref(*o);
+	*o = json_incref(j->whole);
+	joined_fini(j);
+	return rc < 0 ? rc : 1;
+}
+
 int ask_each(const char *path, const char *query, const char *id, bool follow,
 	     int (*each)(void *ctx, json_t *o), void *ctx, struct err *e)
 {
@@ -248,6 +321,7 @@ int ask_question(const char *path, json_t *question, bool follow, int (*each)(vo
 		 struct err *e)
 {
 	struct answer a = { .fd = -1 };
+	struct joined j = { .whole = NULL };
 	char *line;
 	int rc = open_answer(path, question, follow, &a, e), more = 1;
 
@@ -261,6 +335,8 @@ int ask_question(const char *path, json_t *question, bool follow, int (*each)(vo
 
 		more = json_is_object(o) ? last(o, e) : err_set(e, EPROTO, "supervisor at %s: not JSON", path);
 		if (more == 1)
+			rc = join(&j, &o, e);
+		if (more == 1 && rc == 1)
 			rc = each(ctx, o);
 		json_decref(o);
 	}
@@ -268,5 +344,6 @@ int ask_question(const char *path, json_t *question, bool follow, int (*each)(vo
 		(void)err_set(e, EPIPE, "supervisor at %s: its answer stopped in the middle", path);
 	(void)close(a.fd);
 	free(a.text);
+	joined_fini(&j);
 	return rc ? rc : e->num ? -e->num : 0;
 }

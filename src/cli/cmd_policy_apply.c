@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vrun policy apply: another policy for a sandbox that runs. */
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "cli/ask.h"
 #include "cli/cmd_policy.h"
 #include "cli/command.h"
+#include "cli/policy_run.h"
 #include "kern/control.h"
 #include "run/state.h"
-
-struct apply_options {
-	struct ask_whom whom;
-	bool dry, json;
-};
 
 /* "3 connections"; "" for none. */
 static void print_count(const json_t *o, const char *key, const char *one, const char *many)
@@ -31,9 +26,9 @@ static void print_count(const json_t *o, const char *key, const char *one, const
 
 static int print_text(void *ctx, json_t *o)
 {
-	const struct apply_options *a = ctx;
+	const struct policy_run *a = ctx;
 
-	if (a->dry) {
+	if (a->flag) {
 		(void)printf("it can be applied; generation %lld is in force\n", ask_int(o, "generation"));
 		return fflush(stdout) == 0 ? 0 : -EPIPE;
 	}
@@ -54,36 +49,20 @@ static int print_json(void *ctx, json_t *o)
 	return 0;
 }
 
-static int send_policy(struct apply_options *a, const struct json_doc *doc, bool gateway, struct err *e)
+static int send_policy(struct policy_run *a, const struct json_doc *doc, bool gateway, struct err *e)
 {
-	struct ask_targets s;
-	struct ask_whom whom = a->whom;
-	int rc;
+	json_t *question = json_pack("{s:s, s:s, s:b, s:b, s:{s:s, s:s}}", "query", "apply", "id", a->whom.id, "dry",
+				     a->flag, "gateway", gateway, "policy", "name", doc->name, "text", doc->text);
+	int rc = policy_run_ask(&a->whom, question, a->json ? print_json : print_text, a,
+				"end the run and start it with the new policy", e);
 
-	whom.id = whom.path ? NULL : whom.id;
-	rc = ask_whom(&whom, &s, e);
-	if (rc < 0)
-		return rc;
-	if (s.n == 0) {
-		(void)err_set(e, ENOTSUP, "%s runs without a supervisor, since its policy has no rules", a->whom.id);
-		rc = err_hint(e, "end the run and start it with the new policy");
-	} else {
-		rc = ask_question(s.v[0].path,
-				  json_pack("{s:s, s:s, s:b, s:b, s:{s:s, s:s}}", "query", "apply", "id",
-					    a->whom.id, "dry", a->dry, "gateway", gateway, "policy", "name",
-					    doc->name, "text", doc->text),
-				  false, a->json ? print_json : print_text, a, e);
-	}
-	ask_targets_fini(&s);
-	if (rc == -EPIPE && !e->num)
-		(void)err_set(e, EPIPE, "writing what came of it");
-	return rc;
+	return rc == -EPIPE && !e->num ? err_set(e, EPIPE, "writing what came of it") : rc;
 }
 
 /* --- the gateway ----------------------------------------------------------------- */
 
 /* The name of its control socket; "" when the run has no gateway. The caller frees. */
-static int find_gateway(const struct apply_options *a, char **ret, struct err *e)
+static int find_gateway(const struct policy_run *a, char **ret, struct err *e)
 {
 	AUTO_FREE char *root = NULL;
 	AUTO_FD int dir = -1;
@@ -130,7 +109,7 @@ static int write_text(const struct json_doc *doc, int *ret_fd, struct err *e)
 }
 
 /* From here to the end of the conversation the gateway decides by both policies. */
-static int prepare_gateway(const struct apply_options *a, const struct json_doc *doc, int *ret_sock, struct err *e)
+static int prepare_gateway(const struct policy_run *a, const struct json_doc *doc, int *ret_sock, struct err *e)
 {
 	AUTO_FREE char *name = NULL;
 	AUTO_FD int sock = -1, text = -1;
@@ -153,7 +132,7 @@ static int prepare_gateway(const struct apply_options *a, const struct json_doc 
 }
 
 /* What is wrong in it is said here, with the place. */
-static int apply(struct apply_options *a, const char *file, struct err *e)
+static int apply(struct policy_run *a, const char *file, struct err *e)
 {
 	AUTO_FD int gateway = -1;
 	struct json_doc doc;
@@ -169,7 +148,7 @@ static int apply(struct apply_options *a, const char *file, struct err *e)
 	}
 	if (rc == 0)
 		rc = send_policy(a, &doc, gateway >= 0, e);
-	if (rc == 0 && gateway >= 0 && !a->dry)
+	if (rc == 0 && gateway >= 0 && !a->flag)
 		rc = control_ask(gateway, CONTROL_COMMIT, -1, e);
 	json_doc_fini(&doc);
 	return rc;
@@ -177,29 +156,12 @@ static int apply(struct apply_options *a, const char *file, struct err *e)
 
 int policy_cmd_apply(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "dry-run", no_argument, NULL, 'd' },	       { "json", no_argument, NULL, 'j' },
-		{ "root", required_argument, NULL, 'r' },      { "supervisor", required_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },	       { NULL, 0, NULL, 0 },
-	};
-	struct apply_options a = { 0 };
+	struct policy_run a;
 	struct err e = { 0 };
-	int opt;
+	int over = policy_run_options(&a, argc, argv, "dry-run");
 
-	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (opt == 'h')
-			return policy_help();
-		if (opt == '?')
-			return EXIT_VRUN;
-		if (opt == 'd')
-			a.dry = true;
-		else if (opt == 'j')
-			a.json = true;
-		else if (opt == 'r')
-			a.whom.root = optarg;
-		else
-			a.whom.path = optarg;
-	}
+	if (over >= 0)
+		return over;
 	if (argc - optind != 2)
 		return command_usage("policy", "apply wants an ID and a FILE");
 	a.whom.id = argv[optind];

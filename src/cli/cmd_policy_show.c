@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vrun policy show: the policy in force for a sandbox that runs, and what its rules have decided. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "cli/ask.h"
 #include "cli/cmd_policy.h"
 #include "cli/command.h"
+#include "cli/policy_run.h"
 #include "model/policy_write.h"
 
 struct show {
-	struct ask_whom whom;
-	bool json, text, found;
+	struct policy_run run; /* its flag: only the text */
+	bool found;
 	struct err *e;
 };
 
@@ -53,8 +53,6 @@ static int print_table(struct show *s, const json_t *o)
 	struct policy p = { 0 };
 	int rc;
 
-	if (json_object_get(own, "long"))
-		return err_set(s->e, E2BIG, "the policy is too long to be told (%lld bytes)", ask_int(own, "long"));
 	rc = read_policy(own, &p, s->e);
 	if (rc < 0)
 		return rc;
@@ -87,67 +85,38 @@ static int each(void *ctx, json_t *o)
 	struct show *s = ctx;
 	int rc;
 
-	if (strcmp(ask_string(o, "container"), s->whom.id) != 0)
+	if (strcmp(ask_string(o, "container"), s->run.whom.id) != 0)
 		return 0;
 	s->found = true;
-	if (s->json)
+	if (s->run.json)
 		rc = json_dumpf(o, stdout, JSON_INDENT(2)) < 0 || putchar('\n') < 0 ? -EPIPE : 0;
 	else
-		rc = s->text ? print_policy(s, o) : print_table(s, o);
+		rc = s->run.flag ? print_policy(s, o) : print_table(s, o);
 	return rc == 0 && fflush(stdout) != 0 ? -EPIPE : rc;
 }
 
 static int show(struct show *s)
 {
-	struct ask_whom by = s->whom;
-	struct ask_targets t;
-	int rc;
+	json_t *question = json_pack("{s:s, s:s}", "query", "policies", "id", s->run.whom.id);
+	int rc = policy_run_ask(&s->run.whom, question, each, s, "vrun ps tells of it", s->e);
 
-	by.id = s->whom.path ? NULL : s->whom.id;
-	rc = ask_whom(&by, &t, s->e);
-	if (rc < 0)
-		return rc;
-	if (t.n == 0) {
-		(void)err_set(s->e, ENOTSUP, "%s runs without a supervisor, since its policy has no rules", s->whom.id);
-		rc = err_hint(s->e, "vrun ps tells of it");
-	} else {
-		rc = ask_each(t.v[0].path, "policies", s->whom.id, false, each, s, s->e);
-	}
-	ask_targets_fini(&t);
 	if (rc == -EPIPE && !s->e->num)
 		return err_set(s->e, EPIPE, "writing the policy");
 	if (rc == 0 && !s->found)
-		return err_set(s->e, ENOENT, "no container with the id %s is served there", s->whom.id);
+		return err_set(s->e, ENOENT, "no container with the id %s is served there", s->run.whom.id);
 	return rc;
 }
 
 int policy_cmd_show(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },	  { "text", no_argument, NULL, 't' },
-		{ "root", required_argument, NULL, 'r' }, { "supervisor", required_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },	  { NULL, 0, NULL, 0 },
-	};
 	struct err e = { 0 };
 	struct show s = { .e = &e };
-	int opt;
+	int over = policy_run_options(&s.run, argc, argv, "text");
 
-	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (opt == 'h')
-			return policy_help();
-		if (opt == '?')
-			return EXIT_VRUN;
-		if (opt == 'j')
-			s.json = true;
-		else if (opt == 't')
-			s.text = true;
-		else if (opt == 'r')
-			s.whom.root = optarg;
-		else
-			s.whom.path = optarg;
-	}
+	if (over >= 0)
+		return over;
 	if (argc - optind != 1)
 		return command_usage("policy", "show wants one ID");
-	s.whom.id = argv[optind];
+	s.run.whom.id = argv[optind];
 	return show(&s) < 0 ? command_fail(&e) : 0;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vrun policy suggest: audit records, and the rules that would allow what they say was denied, as a patch. */
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "cli/ask.h"
 #include "cli/cmd_policy.h"
 #include "cli/command.h"
+#include "cli/policy_run.h"
 #include "cli/globals.h"
 #include "model/policy_edit.h"
 #include "model/policy_explain.h"
@@ -349,37 +349,15 @@ static int suggest(const struct ask_whom *whom, const char *const *files, bool j
 
 int policy_cmd_suggest(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "policy", required_argument, NULL, 'p' },     { "json", no_argument, NULL, 'j' },
-		{ "root", required_argument, NULL, 'r' },       { "supervisor", required_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },             { NULL, 0, NULL, 0 },
-	};
-	struct ask_whom whom = { .root = globals.root };
-	const char **files = NULL;
-	struct err e = { 0 };
-	bool json = false;
-	int c, rc = 0;
+	struct policy_run r;
+	int rc = policy_run_options(&r, argc, argv, "p:policy");
 
-	while (rc == 0 && (c = getopt_long(argc, argv, "p:h", options, NULL)) != -1 && c != 'h' && c != '?') {
-		if (c == 'p')
-			rc = policy_list_add(&files, optarg, &e);
-		else if (c == 'r')
-			whom.root = optarg;
-		else if (c == 's')
-			whom.path = optarg;
-		else
-			json = true;
-	}
-	if (rc < 0) {
-		rc = command_fail(&e);
-	} else if (c == 'h' || c == '?') {
-		rc = c == 'h' ? policy_help() : EXIT_VRUN;
-	} else if (argc - optind != 1) {
+	if (rc < 0 && argc - optind != 1) {
 		rc = command_usage("policy", "suggest takes an ID, or a LOG (\"-\": standard input)");
-	} else {
-		whom.id = argv[optind];
-		rc = suggest(&whom, files, json);
+	} else if (rc < 0) {
+		r.whom.id = argv[optind];
+		rc = suggest(&r.whom, r.list, r.json);
 	}
-	free(files);
+	policy_run_fini(&r);
 	return rc;
 }

@@ -19,9 +19,6 @@ static int read_text(struct policy *p, const json_t *o, const char *id, struct e
 	char quoted[300];
 	int rc;
 
-	if (json_object_get(o, "long"))
-		return err_set(e, E2BIG, "the policy of %s is too long to be told (%lld bytes)",
-			       log_quote(quoted, sizeof quoted, id), ask_int(o, "long"));
 	if (!*text) { /* "net": "none" without a file is never served; this is another supervisor's answer */
 		return err_set(e, EPROTO, "the supervisor does not tell the policy of %s",
 			       log_quote(quoted, sizeof quoted, id));

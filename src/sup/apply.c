@@ -69,9 +69,12 @@ static int check_fixed(const struct domain *d, const struct policy *p, bool gate
 	if (!same_prefix(&p->resolver.pool4, &old->resolver.pool4) ||
 	    !same_prefix(&p->resolver.pool6, &old->resolver.pool6))
 		return refuse(p, e, "\"pools\" of the resolver");
-	if (p->limits.memory != old->limits.memory || p->limits.pids != old->limits.pids ||
-	    p->limits.files != old->limits.files)
-		return refuse(p, e, "\"memory\", \"pids\" or \"files\" of \"limits\"");
+	if (p->limits.files != old->limits.files)
+		return refuse(p, e, "\"files\" of \"limits\"");
+	if (p->limits.memory != old->limits.memory || p->limits.pids != old->limits.pids) {
+		(void)refuse(p, e, "\"memory\" or \"pids\" of \"limits\"");
+		return err_hint(e, "\"vrun update %s\" changes them; leave them in the policy as they were", d->id);
+	}
 	if (policy_needs(p) & ~policy_needs(old) & made)
 		return refuse(p, e, "that there are no rules for UDP");
 	if (d->published.n_waiting)

@@ -12,6 +12,7 @@
 #include "sup/apply.h"
 #include "sup/rows.h"
 #include "sup/sup.h"
+#include "sup/telling.h"
 
 enum kind { KIND_SOCKETS, KIND_DOMAINS, KIND_POLICIES, KIND_LOG, KIND_ASKS, KIND_ANSWER, KIND_APPLY, KINDS };
 static const char *const kinds[KINDS] = { "sockets", "domains", "policies", "log", "asks", "answer", "apply" };
@@ -27,6 +28,7 @@ struct query_reader {
 	bool surveying, follow;
 	bool writing;    /* it is watched for room */
 	bool over;       /* the last line is put; it goes when all is written */
+	struct telling telling; /* POLICIES: of the domain before the next */
 	uint64_t told;   /* rows */
 	uint64_t lost;   /* lines that found no room; with the first one nothing more is put */
 	uint32_t next;   /* DOMAINS, POLICIES and LOG: the number of the next domain to tell of */
@@ -48,6 +50,7 @@ static void reader_free(struct query_reader *r)
 	LIST_REMOVE(r, link);
 	s->queries.n--;
 	fd_close(&r->fd);
+	telling_end(&r->telling);
 	free(r->id);
 	free(r->out);
 	free(r);
@@ -92,10 +95,20 @@ static void put_last(struct query_reader *r, json_t *o)
 	r->over = r->lost == 0;
 }
 
+/* There is more to tell, which is told when there is room for it: also when all that was told is written. */
+static bool has_more(const struct query_reader *r)
+{
+	if (r->over || r->lost || r->surveying)
+		return false;
+	return r->kind == KIND_SOCKETS || r->telling.on ||
+	       ((r->kind == KIND_DOMAINS || r->kind == KIND_POLICIES) && r->next <= UINT16_MAX);
+}
+
 /* Writes what the socket takes. False: the reader is gone, and freed. */
 static bool flush(struct query_reader *r)
 {
 	ssize_t n = 1;
+	bool wants;
 
 	while (r->len && n > 0) {
 		n = send(r->fd, r->out + r->at, r->len, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -115,8 +128,9 @@ static bool flush(struct query_reader *r)
 		reader_free(r);
 		return false;
 	}
-	if ((r->len != 0) != r->writing) {
-		r->writing = r->len != 0;
+	wants = r->len != 0 || has_more(r);
+	if (wants != r->writing) {
+		r->writing = wants;
 		loop_change(&r->sup->loop, r->fd, r->writing ? EPOLLOUT : 0, &r->watch);
 	}
 	return true;
@@ -207,28 +221,6 @@ static void check_stall(struct query_reader *r)
 
 /* --- domains and records ----------------------------------------------------------- */
 
-/* A text in JSON takes up to six times its length, and two of them go into a line. */
-static json_t *policy_json(const struct policy *p)
-{
-	size_t len = p->text ? strlen(p->text) : 0;
-	json_t *text = len <= QUERY_POLICY_BYTES ? json_string(p->text ?: "") : NULL;
-
-	if (text && json_dumpb(text, NULL, 0, JSON_ENCODE_ANY) <= QUERY_POLICY_BYTES)
-		return json_pack("{s:s, s:o}", "name", p->file, "text", text);
-	json_decref(text);
-	return json_pack("{s:s, s:I}", "name", p->file, "long", (json_int_t)len);
-}
-
-/* By the rules' ids. Rules with the same id mean the same. */
-static json_t *hits_json(const struct domain *d)
-{
-	json_t *o = json_object();
-
-	for (size_t i = 0; i < d->policy.n_rules; i++)
-		(void)json_object_set_new(o, d->policy.rules[i].id, json_integer((json_int_t)d->hits[i]));
-	return o;
-}
-
 static void put_domain(struct query_reader *r, const struct domain *d)
 {
 	json_t *names = json_array(), *addresses = json_array();
@@ -248,12 +240,10 @@ static void put_domain(struct query_reader *r, const struct domain *d)
 	if (o)
 		(void)json_object_set_new(o, "published", publish_json(d));
 	if (o && r->kind == KIND_POLICIES) {
-		(void)json_object_set_new(o, "policy", policy_json(&d->policy));
 		(void)json_object_set_new(o, "generation", json_integer(d->generation));
-		(void)json_object_set_new(o, "hits", hits_json(d));
+		if (telling_begin(&r->telling, d, o) < 0)
+			r->lost++;
 	}
-	if (o && r->kind == KIND_POLICIES && d->has_ceiling)
-		(void)json_object_set_new(o, "ceiling", policy_json(&d->ceiling));
 	put_json(r, o);
 }
 
@@ -276,8 +266,15 @@ static bool refill(struct query_reader *r)
 			put_flows(r);
 		return flush(r);
 	}
-	while (!r->over && !r->lost && r->next <= UINT16_MAX &&
+	while (!r->over && !r->lost && (r->next <= UINT16_MAX || r->telling.on) &&
 	       (log ? r->len == 0 : room(r) > QUERY_BYTES / 2)) {
+		if (r->telling.on) {
+			json_t *o = telling_next(&r->telling);
+
+			r->lost += o == NULL;
+			put_json(r, o);
+			continue;
+		}
 		d = next_domain(r);
 		if (!d) {
 			r->next = UINT16_MAX + 1U;

@@ -5,9 +5,11 @@
  *
  *   {"query": "sockets", "id": ID}             rows of the socket table (rows.h)
  *   {"query": "domains", "id": ID}             the domains
- *   {"query": "policies", "id": ID}            the same with the policies in force: "policy" and,
- *                                              where there is one, "ceiling", each {"name", "text"},
- *                                              or {"name", "long"} when the text finds no room
+ *   {"query": "policies", "id": ID}            the same with the policies in force, {"partial": true}:
+ *                                              "policy" and, where there is one, "ceiling", each
+ *                                              {"name", "text"}, and "hits". Behind it come lines with
+ *                                              the rest of them: {"of": "policy", "piece": TEXT},
+ *                                              {"hits": {ID: N}} and at last {"whole": true} (telling.h)
  *   {"query": "log", "id": ID, "follow": true} audit records (audit.h): the last
  *                                              ones, then those that come
  *   {"query": "apply", "id": ID, "policy": {"name", "text"}, "dry": false, "gateway": false}
@@ -36,7 +38,6 @@ struct sup;
 
 #define QUERY_READERS_MAX 32
 #define QUERY_BYTES 327680 /* kept for a reader; more than the records of a domain */
-#define QUERY_POLICY_BYTES 73728 /* of a policy in JSON: a line with two finds room */
 #define QUERY_STALL_MS 2000       /* how long the socket table is kept waiting by one */
 
 struct queries {

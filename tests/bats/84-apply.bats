@@ -206,13 +206,26 @@ hidden() # TRANSPORT
 	jq '.net = "none"' "$T/app.json" >"$T/app.new.json"
 	refused 'the form of "net" cannot change'
 	jq '.limits.memory = "1G"' "$T/app.json" >"$T/app.new.json"
-	refused '"memory", "pids" or "files"'
+	refused '"memory" or "pids" of "limits" cannot change while the container runs ("vrun update '
+	jq '.limits.files = 100' "$T/app.json" >"$T/app.new.json"
+	refused '"files" of "limits" cannot change'
+	jq '.net.resolver.pools = ["198.19.0.0/16"]' "$T/app.json" >"$T/app.new.json"
+	refused '"pools" of the resolver cannot change'
+	policy app.new tcp 10.88.0.21 '{"allow":"connect","to":"db:7001"},{"allow":"listen","at":":80","from":"host","publish":"127.0.0.1:0"}'
+	refused 'that nothing leads outside cannot change'
 	printf '{\n "version": 1,\n "domian": "app"\n}\n' >"$T/app.new.json"
 	refused "app.new.json:3"
 	run "$VRUN" policy apply "$MARK-nobody" "$T/app.json"
 	assert_vrun_error "$MARK-nobody"
 	run "$VRUN" policy apply "$MARK-app"
 	assert_vrun_error "apply wants an ID and a FILE"
+	# Where the records are may stand before the command, too.
+	mkdir -m 0700 "$T/records"
+	for verb in "apply $MARK-app $T/app.json" "show $MARK-app"; do
+		# shellcheck disable=SC2086 # words
+		run "$VRUN" --root "$T/records" policy $verb
+		assert_vrun_error "no container with the id"
+	done
 
 	policy app.new tcp 10.88.0.21 ''
 	run -0 "$VRUN" policy apply --dry-run "$MARK-app" "$T/app.new.json"
@@ -270,6 +283,41 @@ hidden() # TRANSPORT
 	run -0 "$VRUN" policy diff "$T/app.less.json" "$T/now.json"
 	run "$VRUN" policy show "$MARK-nobody"
 	assert_vrun_error "$MARK-nobody"
+}
+
+@test "a policy of more than a megabyte is told, asked and changed as any other" {
+	need_command python3
+	policy db tcp 10.88.0.20 "$listen"
+	# Characters of one to four bytes, so that every piece of the text ends among them somewhere.
+	python3 - "$T" <<-'END'
+		import json, sys
+		rules = [{"comment": "x\u00e9\u20ac\U0001f600" * 6, "id": "rule-%d" % i, "allow": "connect", "to": "db-%d:%d" % (i, 1 + i)} for i in range(9000)]
+		def write(name, extra):
+		    with open(sys.argv[1] + "/" + name, "w") as f:
+		        json.dump({"version": 1, "domain": "app", "net": {"address": ["10.88.0.21"], "rules": rules + extra}}, f, indent=1, ensure_ascii=False)
+		write("app.json", [{"id": "last", "allow": "connect", "to": "db:7001"}])
+		write("app.less.json", [])
+		write("top.json", [{"id": "top", "allow": "connect", "to": "*:*"}])
+	END
+	(($(stat -c %s "$T/app.json") > 1 << 20)) || fail "$(stat -c %s "$T/app.json")"
+	start db serve 7001
+	mkfifo "$T/app.in"
+	exec {fd}<>"$T/app.in"
+	FD[app]=$fd
+	spawn app reading "$T/app.in" run --fabric "$MARK" --id "$MARK-app" -p "$T/app.json" --ceiling "$T/top.json" -- ./flows hold 10.88.0.20 7001 3
+	wait_until grep -qx ready "$T/app.out" || fail "$(<"$T/app.err")"
+	run -0 "$VRUN" why "$MARK-app" --connect db:7001
+	assert_contains "$output" "allowed by rule last ($T/app.json:"
+	"$VRUN" policy show "$MARK-app" >shown
+	assert_equal "$(grep -c 'rule-' shown)" 9000 "rules that are shown"
+	assert_matches "$(grep last shown)" '^ +3  last '
+	"$VRUN" policy show --json "$MARK-app" | jq -rj .policy.text | cmp - "$T/app.json"
+	"$VRUN" policy show --json "$MARK-app" | jq -rj .ceiling.text | cmp - "$T/top.json"
+	run -0 "$VRUN" policy apply "$MARK-app" "$T/app.less.json"
+	assert_output "in force as generation 2, 3 connections cut"
+	run "$VRUN" why "$MARK-app" --connect db:7001
+	assert_equal "$status" 1 "$output"
+	assert_equal "$("$VRUN" policy show --json "$MARK-db" | jq -c '[.domain, .generation]')" '["db",1]' "of the other one"
 }
 
 @test "a gateway gets its own copy of a changed policy, or nothing changes" {
