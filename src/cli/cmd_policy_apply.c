@@ -15,6 +15,11 @@
 #include "kern/control.h"
 #include "run/state.h"
 
+struct apply {
+	struct policy_run run; /* its flag: a dry run */
+	bool stopped;          /* a sandbox was */
+};
+
 /* "3 connections"; "" for none. */
 static void print_count(const json_t *o, const char *key, const char *one, const char *many)
 {
@@ -26,9 +31,10 @@ static void print_count(const json_t *o, const char *key, const char *one, const
 
 static int print_text(void *ctx, json_t *o)
 {
-	const struct policy_run *a = ctx;
+	struct apply *a = ctx;
 
-	if (a->flag) {
+	a->stopped = ask_int(o, "stopped") > 0;
+	if (a->run.flag) {
 		(void)printf("it can be applied; generation %lld is in force\n", ask_int(o, "generation"));
 		return fflush(stdout) == 0 ? 0 : -EPIPE;
 	}
@@ -43,17 +49,19 @@ static int print_text(void *ctx, json_t *o)
 
 static int print_json(void *ctx, json_t *o)
 {
-	(void)ctx;
+	struct apply *a = ctx;
+
+	a->stopped = ask_int(o, "stopped") > 0;
 	if (json_dumpf(o, stdout, JSON_COMPACT) < 0 || putchar('\n') < 0 || fflush(stdout) != 0)
 		return -EPIPE;
 	return 0;
 }
 
-static int send_policy(struct policy_run *a, const struct json_doc *doc, bool gateway, struct err *e)
+static int send_policy(struct apply *a, const struct json_doc *doc, bool gateway, struct err *e)
 {
-	json_t *question = json_pack("{s:s, s:s, s:b, s:b, s:{s:s, s:s}}", "query", "apply", "id", a->whom.id, "dry",
-				     a->flag, "gateway", gateway, "policy", "name", doc->name, "text", doc->text);
-	int rc = policy_run_ask(&a->whom, question, a->json ? print_json : print_text, a,
+	json_t *question = json_pack("{s:s, s:s, s:b, s:b, s:{s:s, s:s}}", "query", "apply", "id", a->run.whom.id, "dry",
+				     a->run.flag, "gateway", gateway, "policy", "name", doc->name, "text", doc->text);
+	int rc = policy_run_ask(&a->run.whom, question, a->run.json ? print_json : print_text, a,
 				"end the run and start it with the new policy", e);
 
 	return rc == -EPIPE && !e->num ? err_set(e, EPIPE, "writing what came of it") : rc;
@@ -62,7 +70,7 @@ static int send_policy(struct policy_run *a, const struct json_doc *doc, bool ga
 /* --- the gateway ----------------------------------------------------------------- */
 
 /* The name of its control socket; "" when the run has no gateway. The caller frees. */
-static int find_gateway(const struct policy_run *a, char **ret, struct err *e)
+static int find_gateway(const struct apply *a, char **ret, struct err *e)
 {
 	AUTO_FREE char *root = NULL;
 	AUTO_FD int dir = -1;
@@ -70,15 +78,15 @@ static int find_gateway(const struct policy_run *a, char **ret, struct err *e)
 	int rc;
 
 	*ret = strdup("");
-	if (a->whom.path) /* no run of ours: its gateway is somebody else's */
+	if (a->run.whom.path) /* no run of ours: its gateway is somebody else's */
 		return *ret ? 0 : err_num(e, ENOMEM, "gateway");
-	rc = state_root(a->whom.root, &root, e);
+	rc = state_root(a->run.whom.root, &root, e);
 	if (rc < 0)
 		return rc;
 	dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return err_sys(e, "state directory %s", root);
-	rc = state_load(dir, a->whom.id, &r, e);
+	rc = state_load(dir, a->run.whom.id, &r, e);
 	if (rc < 0)
 		return rc;
 	if (r.gateway) {
@@ -109,7 +117,7 @@ static int write_text(const struct json_doc *doc, int *ret_fd, struct err *e)
 }
 
 /* From here to the end of the conversation the gateway decides by both policies. */
-static int prepare_gateway(const struct policy_run *a, const struct json_doc *doc, int *ret_sock, struct err *e)
+static int prepare_gateway(const struct apply *a, const struct json_doc *doc, int *ret_sock, struct err *e)
 {
 	AUTO_FREE char *name = NULL;
 	AUTO_FD int sock = -1, text = -1;
@@ -119,7 +127,7 @@ static int prepare_gateway(const struct policy_run *a, const struct json_doc *do
 		return rc;
 	rc = control_connect(name, &sock, e);
 	if (rc == -ECONNREFUSED) {
-		(void)err_set(e, ESRCH, "the gateway of %s has ended", a->whom.id);
+		(void)err_set(e, ESRCH, "the gateway of %s has ended", a->run.whom.id);
 		return err_hint(e, "nothing leads outside any more: start it anew");
 	}
 	if (rc == 0)
@@ -132,7 +140,7 @@ static int prepare_gateway(const struct policy_run *a, const struct json_doc *do
 }
 
 /* What is wrong in it is said here, with the place. */
-static int apply(struct policy_run *a, const char *file, struct err *e)
+static int apply(struct apply *a, const char *file, struct err *e)
 {
 	AUTO_FD int gateway = -1;
 	struct json_doc doc;
@@ -148,22 +156,25 @@ static int apply(struct policy_run *a, const char *file, struct err *e)
 	}
 	if (rc == 0)
 		rc = send_policy(a, &doc, gateway >= 0, e);
-	if (rc == 0 && gateway >= 0 && !a->flag)
+	if (rc == 0 && gateway >= 0 && !a->run.flag) {
 		rc = control_ask(gateway, CONTROL_COMMIT, -1, e);
+		if ((rc == -EPIPE || rc == -ECONNRESET) && a->stopped) /* it went with its sandbox */
+			rc = 0;
+	}
 	json_doc_fini(&doc);
 	return rc;
 }
 
 int policy_cmd_apply(int argc, char **argv)
 {
-	struct policy_run a;
+	struct apply a = { .stopped = false };
 	struct err e = { 0 };
-	int over = policy_run_options(&a, argc, argv, "dry-run");
+	int over = policy_run_options(&a.run, argc, argv, "dry-run");
 
 	if (over >= 0)
 		return over;
 	if (argc - optind != 2)
 		return command_usage("policy", "apply wants an ID and a FILE");
-	a.whom.id = argv[optind];
+	a.run.whom.id = argv[optind];
 	return apply(&a, argv[optind + 1], &e) < 0 ? command_fail(&e) : 0;
 }

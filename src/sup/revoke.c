@@ -29,6 +29,9 @@ static void ask_outside(struct sup *s, struct vsk *v, struct decision *ret)
 	decide_connect(s, v->domain, POLICY_TCP, &v->local, &v->remote, v->remote_port, ret);
 	if (ret->attempt.peer.kind == PARTY_NAME && !addr_equal(&v->real, &unknown))
 		ret->attempt.peer.addr = &v->real;
+	policy_decide_bounded(&v->domain->policy, domain_ceiling(v->domain), &ret->attempt, &ret->verdict);
+	if (!ret->verdict.allow)
+		return;
 	ret->attempt.tls = outgoing_tls(v->out);
 	policy_decide_bounded(&v->domain->policy, domain_ceiling(v->domain), &ret->attempt, &ret->verdict);
 }
