@@ -136,32 +136,13 @@ static int write_maps(struct monitor *m, int proc, struct err *e)
 	return rc;
 }
 
-static int send_sources(struct monitor *m, int proc, struct err *e)
-{
-	struct launch *l = m->l;
-	AUTO_FD int userns = -1;
-	int rc;
-
-	if (!l->sources_in_parent)
-		return 0;
-	userns = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);
-	if (userns < 0)
-		return err_sys(e, "user namespace of the container");
-	rc = sources_open(l, userns, e);
-	if (rc == 0 && sources_send(l, m->sync) < 0)
-		rc = err_set(e, EPIPE, "the container ended early");
-	return rc;
-}
-
-static int serve_set_up(struct monitor *m, struct err *e)
+static int enter_maps(struct monitor *m, struct err *e)
 {
 	struct launch *l = m->l;
 	AUTO_FD int proc = -1;
 	char path[32];
-	int rc = 0;
+	int rc = l->cgroup ? cgroup_enter(l->cgroup, m->pid, false, e) : 0;
 
-	if (l->cgroup)
-		rc = cgroup_enter(l->cgroup, m->pid, false, e);
 	if (rc < 0)
 		return rc;
 	if (l->map_writer == MAP_PARENT) {
@@ -170,8 +151,26 @@ static int serve_set_up(struct monitor *m, struct err *e)
 		if (proc < 0)
 			return err_sys(e, "%s", path);
 	}
-	rc = write_maps(m, proc, e);
-	return rc < 0 ? rc : send_sources(m, proc, e);
+	return write_maps(m, proc, e);
+}
+
+static int send_sources(struct monitor *m, struct err *e)
+{
+	struct launch *l = m->l;
+	AUTO_FD int userns = -1;
+	char path[32];
+	int rc;
+
+	if (!l->sources_in_parent)
+		return 0;
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)m->pid);
+	userns = open(path, O_RDONLY | O_CLOEXEC);
+	if (userns < 0)
+		return err_sys(e, "user namespace of the container");
+	rc = sources_open(l, userns, e);
+	if (rc == 0 && sources_send(l, m->sync) < 0)
+		rc = err_set(e, EPIPE, "the container ended early");
+	return rc;
 }
 
 static int keep_files(struct monitor *m, struct err *e)
@@ -286,29 +285,32 @@ static int start(struct monitor *m, struct err *e)
 {
 	int rc = m->l->joins ? await_second_clone(m, e) : 0;
 	bool late = m->l->map_writer == MAP_HELPERS || m->l->cgroup;
+	bool run = !m->l->opt->create;
 
-	/* What the container waits for, unless that is other programs' work or would leave a process in a
-	 * cgroup that only a keeper cleans up; then the keeper, whose work takes longest and which may have to
-	 * share our processor; what nobody waits for is left for the end. */
-	if (rc == 0 && !late)
-		rc = serve_set_up(m, e);
-	if (rc == 0)
-		rc = monitor_start_keeper(m, e);
+	/* The keeper, whose work takes longest, as soon as there are ids for the network's files to belong to;
+	 * before that if ids are other programs' work, or would leave a process in a cgroup that only a keeper
+	 * cleans up. The record is written while the network is being made. */
 	if (rc == 0 && late)
-		rc = serve_set_up(m, e);
+		rc = monitor_start_keeper(m, e);
 	if (rc == 0)
-		rc = keeper_await(&m->keeper, &m->network, e);
+		rc = enter_maps(m, e);
+	if (rc == 0 && !late)
+		rc = monitor_start_keeper(m, e);
+	if (rc == 0)
+		rc = send_sources(m, e);
 	if (rc == 0)
 		rc = supervisor_publish(&m->supervisor, m->state_fd, e);
 	if (rc == 0)
 		rc = record(m, e);
 	if (rc == 0)
+		rc = keeper_await(&m->keeper, &m->network, e);
+	if (rc == 0)
 		rc = monitor_write_pid_file(m, e);
-	if (rc == 0 && !m->l->opt->create)
+	if (rc == 0 && run)
 		rc = hooks_await(m, e);
-	if (rc == 0 && !m->l->opt->create)
+	if (rc == 0 && run)
 		rc = hooks_send_state(m, e);
-	if (rc == 0 && !m->l->opt->create && fd_send(m->sync, SYNC_GO, NULL, 0) < 0)
+	if (rc == 0 && run && fd_send(m->sync, SYNC_GO, NULL, 0) < 0)
 		rc = err_set(e, EPIPE, "the container ended early");
 	return rc;
 }

@@ -302,10 +302,27 @@ static int await_go_filtered(struct launch *l, int sync, struct err *e)
 	return rc == 0 && l->has_filter && !early ? load_filters(l, sync, e) : rc;
 }
 
+/*
+ * No keyring of the caller's (keyrings(7)). A user may have no room for another (EDQUOT): vrun's own filter
+ * keeps the app away from all keys then; a bundle's own filter may not. What
+ * an outer filter shuts for us (EPERM, in a container) is shut for the app.
+ */
+static int leave_keyring(const struct launch *l, struct err *e)
+{
+	if (syscall(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0 || errno == ENOSYS ||
+	    errno == EPERM)
+		return 0;
+	if (errno == EDQUOT && !l->bundle->seccomp.given)
+		return 0;
+	return err_sys(e, "session keyring");
+}
+
 int process_prepare(struct launch *l, struct err *e)
 {
-	int rc = caps_limit_bounding(l->bundle->process.caps.bounding, e);
+	int rc = leave_keyring(l, e);
 
+	if (rc == 0)
+		rc = caps_limit_bounding(l->bundle->process.caps.bounding, e);
 	return rc == 0 && l->has_filter && !l->filter.v ? profile_default_build(&l->profile, &l->filter, e) : rc;
 }
 
@@ -372,31 +389,13 @@ static int close_descriptors(int preserve, int sync, struct err *e)
 	return 0;
 }
 
-/*
- * A user may have no room for another keyring (EDQUOT): vrun's own filter
- * keeps the app away from all keys then; a bundle's own filter may not. What
- * an outer filter shuts for us (EPERM, in a container) is shut for the app.
- */
-static int leave_keyring(const struct launch *l, struct err *e)
-{
-	if (syscall(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0 || errno == ENOSYS ||
-	    errno == EPERM)
-		return 0;
-	if (errno == EDQUOT && !l->bundle->seccomp.given)
-		return 0;
-	return err_sys(e, "session keyring");
-}
-
 int process_become(struct launch *l, int tty, int sync, struct err *e)
 {
 	int rc = 0;
 
-	/* A session of its own: no controlling terminal, no keyring of the caller's (keyrings(7)). */
+	/* A session of its own: no controlling terminal. */
 	if (setsid() < 0 && errno != EPERM)
 		return err_sys(e, "session");
-	rc = leave_keyring(l, e);
-	if (rc < 0)
-		return rc;
 	if (tty >= 0)
 		rc = take_terminal(tty, l->bundle->process.user.uid, e);
 	if (rc == 0)

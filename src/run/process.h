@@ -9,8 +9,8 @@
  * root. *ret_path belongs to the bundle's arena. -ENOENT, -EACCES with the places that were tried. */
 int process_find_program(struct launch *l, const char **ret_path, struct err *e);
 
-/* What needs neither the root nor the network, before they are waited for: the bounding set, and vrun's own
- * filter. For the init too, where there is one. */
+/* What needs neither the root nor the network, before they are waited for: keyring, bounding set, and
+ * vrun's own filter. For the init too, where there is one. */
 int process_prepare(struct launch *l, struct err *e);
 
 /*
