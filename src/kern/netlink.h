@@ -22,15 +22,15 @@ int netlink_check_empty(struct err *e);
 /* One end of a veth pair. Neither has ARP, multicast or link-local addresses. */
 struct netlink_veth {
 	const char *name;
-	int index;      /* of the interface; not one that is there */
+	int index;      /* of the interface */
 	uint8_t mac[6];
 };
 /*
- * Makes a pair with `here` in this namespace and `there` in that of ns_fd,
- * and sets `here` up. -EOPNOTSUPP with a hint when the kernel has no veth.
+ * Makes a pair with `here` in this namespace, where its index is free, and
+ * `there` in that of ns_fd, with its index or the next one that is free, and
+ * sets `here` up. -EOPNOTSUPP with a hint when the kernel has no veth.
  */
-int netlink_veth_make(const struct netlink_veth *here, const struct netlink_veth *there, int ns_fd,
-		      struct err *e);
+int netlink_veth_make(const struct netlink_veth *here, struct netlink_veth *there, int ns_fd, struct err *e);
 /*
  * Sets lo up and, in the namespace of that end, the end, gives it the addresses
  * and routes everything through it, from the first of each family; sending to

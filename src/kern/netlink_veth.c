@@ -15,6 +15,7 @@
 #define VETH_MTU 65535
 #define LO_INDEX 1     /* the first interface of every namespace (drivers/net/loopback.c) */
 #define SETTABLE (IFF_UP | IFF_NOARP | IFF_MULTICAST)
+#define INDEX_TRIES 64
 
 static int failed(int rc, struct err *e, const char *what)
 {
@@ -154,15 +155,20 @@ static int set_up(struct nl_sock *sock, int index)
 	return finish(sock, begin(RTM_NEWLINK, 0, &m, sizeof m), 0);
 }
 
-int netlink_veth_make(const struct netlink_veth *here, const struct netlink_veth *there, int ns_fd,
-		      struct err *e)
+int netlink_veth_make(const struct netlink_veth *here, struct netlink_veth *there, int ns_fd, struct err *e)
 {
 	struct nl_sock *sock = NULL;
+	const int wanted = there->index;
 	int rc = open_socket(&sock, e);
 
 	if (rc < 0)
 		return rc;
 	rc = make(sock, here, there, ns_fd);
+	/* Modules of tunnels put an interface into every namespace (net.core.fb_tunnels_only_for_init_net). */
+	while (rc == -NLE_BUSY && there->index < wanted + INDEX_TRIES) {
+		there->index++;
+		rc = make(sock, here, there, ns_fd);
+	}
 	if (rc == -NLE_OPNOTSUPP) {
 		rc = err_set(e, EOPNOTSUPP, "the kernel has no veth interfaces, which UDP needs");
 		(void)err_hint(e, "as root: modprobe veth (the kernel's option CONFIG_VETH)");

@@ -106,8 +106,8 @@ static void make_proc(struct probe_user *u)
 /* Both ends in our own new network namespace: it goes with us. */
 static void make_veth(struct probe_user *u)
 {
-	const struct netlink_veth here = { "vrun0", 100, { 2, 'v', 'r', 'n', 0, 1 } },
-				  there = { "vrun1", 101, { 2, 'v', 'r', 'n', 0, 2 } };
+	const struct netlink_veth here = { "vrun0", 100, { 2, 'v', 'r', 'n', 0, 1 } };
+	struct netlink_veth there = { "vrun1", 101, { 2, 'v', 'r', 'n', 0, 2 } };
 	AUTO_FD int ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 
 	u->veth = ns < 0 ? errno : -netlink_veth_make(&here, &there, ns, NULL);

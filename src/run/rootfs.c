@@ -164,6 +164,8 @@ static int overlay_root(struct launch *l, int target, int *ret_root, struct err 
 		rc = err_sys(e, "scratch filesystem");
 	if (rc == 0)
 		rc = mount_new("overlay", "overlay", data, n, 0, ret_root, e);
+	if (rc == -EINVAL && l->sources_in_parent)
+		rc = err_hint(e, "before Linux 5.19 no layer may have its ids mapped: run it as the user who owns the bundle, or with --host-users");
 	if (rc < 0)
 		return err_wrap(e, "overlay over %s", l->root_dir);
 	return attach(*ret_root, scratch, "overlay", e);

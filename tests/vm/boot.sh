@@ -72,7 +72,8 @@ fetch_kernel()
 	(cd "$work/unpack" && apt-get download -qq "$name" >&2)
 	dpkg-deb --fsys-tarfile "$work"/unpack/*.deb | tar -x -C "$work/unpack" --wildcards \
 		'./boot/vmlinuz-*' '*/overlay.ko*' '*/loop.ko*' \
-		'*/veth.ko*' '*/inet_diag.ko*' '*/tcp_diag.ko*' '*/unix_diag.ko*' || :
+		'*/veth.ko*' '*/inet_diag.ko*' '*/tcp_diag.ko*' '*/unix_diag.ko*' \
+		'*/ipip.ko*' '*/ip_tunnel.ko*' '*/tunnel4.ko*' || :
 	find "$work/unpack" -name '*.ko*' -exec cp -t "$modules" {} +
 	! ls "$modules"/*.xz >/dev/null 2>&1 || xz -d "$modules"/*.xz
 	mv "$work"/unpack/boot/vmlinuz-* "$kernel"

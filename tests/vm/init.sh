@@ -40,8 +40,12 @@ prepare_launcher()
 	local module dir applet
 
 	mount -t securityfs securityfs /sys/kernel/security
+	# Twice: some need others that come later.
 	for module in /tests-data/*.ko; do
-		insmod "$module" || echo "# $module cannot be loaded"
+		insmod "$module" 2>/dev/null
+	done
+	for module in /tests-data/*.ko; do
+		grep -q "^$(basename "$module" .ko) " /proc/modules || insmod "$module" || echo "# $module cannot be loaded"
 	done
 	mkdir -p /dev/pts /disk
 	mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
