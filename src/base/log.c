@@ -25,6 +25,11 @@ void log_set_name(const char *name)
 	log_name = name;
 }
 
+enum log_level log_get_level(void)
+{
+	return log_max;
+}
+
 void log_set_level(enum log_level max)
 {
 	log_max = max;

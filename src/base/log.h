@@ -19,6 +19,7 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 void log_set_name(const char *name);
 /* Lines above this level are dropped. Default LOG_LEVEL_WARN. */
 void log_set_level(enum log_level max);
+enum log_level log_get_level(void);
 /* Where lines go. Default 2. The fd is not owned. */
 void log_set_fd(int fd);
 /* JSON lines {"level","msg","time"} as runc's --log-format json writes them. Default plain text. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -13,7 +14,9 @@
 #include "cli/globals.h"
 #include "cli/oci.h"
 #include "model/bundle.h"
+#include "kern/path.h"
 #include "run/exec.h"
+#include "run/hostrun.h"
 #include "run/policy_apply.h"
 #include "run/selfexe.h"
 
@@ -22,7 +25,8 @@
 static const char help[] =
 	"Usage: vrun exec [OPTIONS] ID CMD [ARGS]\n"
 	"       vrun exec [OPTIONS] -p FILE ID\n\n"
-	"Runs one more process in a container of \"vrun create\", under its filter and policy.\n\n"
+	"Runs one more process in a container of \"vrun create\" or a sandbox of \"vrun run\",\n"
+	"under its filter and policy.\n\n"
 	"  -p, --process FILE         its \"process\" object (default: the container's, with CMD)\n"
 	"  -t, --tty                  give it a terminal\n"
 	"  -d, --detach               return when it has been executed\n"
@@ -303,27 +307,70 @@ static int check(const struct exec_args *a, const struct oci_target *t, const st
 	return 0;
 }
 
+/* A policy that is in the record, as a file. */
+static int as_file(const json_t *o, char path[static PATH_FD_SIZE], int *ret_fd, struct err *e)
+{
+	AUTO_FD int fd = memfd_create("policy.json", MFD_CLOEXEC);
+
+	if (fd < 0 || json_dumpfd(o, fd, JSON_INDENT(1)) < 0)
+		return err_sys(e, "memory for the policy");
+	*ret_fd = fd_take(&fd);
+	(void)path_of_fd(*ret_fd, path);
+	return 0;
+}
+
+/* The policy that the sandbox was started with: what its filter traps was made from that. */
+static int apply_policy(const struct oci_target *t, struct bundle *b, struct policy_applied *ret, struct err *e)
+{
+	AUTO_FREE char *file = NULL, *ceiling = NULL;
+	const enum log_level level = log_get_level();
+	int fds[2] = { -1, -1 };
+	char paths[2][PATH_FD_SIZE];
+	int rc;
+
+	if (t->record.kept) {
+		file = kept_policy(t->root, t->record.id, false);
+		ceiling = kept_policy(t->root, t->record.id, true);
+		return policy_apply(b, file, ceiling, NULL, ret, e);
+	}
+	/* What there is to warn of was said when it was started. */
+	log_set_level(LOG_LEVEL_ERROR);
+	rc = as_file(t->record.policy, paths[0], &fds[0], e);
+	if (rc == 0 && t->record.ceiling)
+		rc = as_file(t->record.ceiling, paths[1], &fds[1], e);
+	if (rc == 0)
+		rc = policy_apply(b, paths[0], t->record.ceiling ? paths[1] : NULL, NULL, ret, e);
+	log_set_level(level);
+	fd_close(&fds[0]);
+	fd_close(&fds[1]);
+	return rc;
+}
+
 static int run(struct exec_args *a, const struct oci_target *t, struct bundle *b, struct bundle *original,
 	       int *ret_code, struct err *e)
 {
-	AUTO_FREE char *policy_file = kept_policy(t->root, a->id, false), *ceiling = kept_policy(t->root, a->id, true);
 	struct policy_applied policy;
+	struct cap_sets caps;
 	struct launch l;
 	int rc = check(a, t, b, e);
 
 	if (rc == 0)
-		rc = policy_apply(b, policy_file, ceiling, NULL, &policy, e);
+		rc = apply_policy(t, b, &policy, e);
 	if (rc < 0)
 		return rc;
 	a->launch.policy = &policy;
 	a->launch.state_root = t->root;
-	a->launch.host_users = !b->ns[NS_USER].listed;
+	a->launch.host_users = t->record.kept ? !b->ns[NS_USER].listed : t->record.host_users;
+	a->launch.subordinate = t->record.kept || t->record.config;
 	a->target.state_fd = t->dir;
 	a->target.record = &t->record;
-	/* Ids are planned by the container's own user, as they were. */
+	/* Ids are planned by the container's own user, as they were, and walls by what its app may do. */
 	a->target.user = b->process.user;
 	b->process.user = original->process.user;
+	caps = b->process.caps;
+	b->process.caps = original->process.caps;
 	rc = launch_plan(&l, b, &a->launch, e);
+	b->process.caps = caps;
 	if (rc == 0)
 		rc = selfexe_protect(&l, globals.argv, e);
 	if (rc == 0)
@@ -333,40 +380,75 @@ static int run(struct exec_args *a, const struct oci_target *t, struct bundle *b
 	return rc;
 }
 
-static int exec_in(struct exec_args *a, int *ret_code, struct err *e)
+/* Takes the configuration. */
+static int exec_bundle(struct exec_args *a, const struct oci_target *t, struct json_doc *config, int *ret_code,
+		       struct err *e)
 {
 	struct bundle b, original;
+	int rc = bundle_read(&original, t->record.bundle, config, e);
+
+	if (rc == 0) {
+		rc = read_changed(a, &t->record, config, &b, e);
+		if (rc == 0) {
+			rc = run(a, t, &b, &original, ret_code, e);
+			bundle_fini(&b);
+		}
+		bundle_fini(&original);
+	}
+	json_doc_fini(config);
+	return rc;
+}
+
+/* In a sandbox of "vrun run -- CMD": a command as that would start it, in the same directory. */
+static int exec_command(struct exec_args *a, const struct oci_target *t, int *ret_code, struct err *e)
+{
+	size_t n = json_array_size(a->env);
+	AUTO_FREE const char **env = calloc(n + 1, sizeof *env);
+	struct hostrun_options o = { .argv = a->argv, .cwd = HOSTRUN_CWD_NONE, .env = env, .n_env = n, .terminal = a->tty, .state_root = t->root };
+	struct bundle b;
+	int rc;
+
+	if (!env)
+		return err_num(e, ENOMEM, "environment");
+	for (size_t i = 0; i < n; i++)
+		env[i] = json_string_value(json_array_get(a->env, i));
+	if (a->file || a->user || json_array_size(a->gids) || json_array_size(a->caps)) {
+		(void)err_set(e, EINVAL, "%s runs a command of this host", a->id);
+		return err_hint(e, "what is put in is one, too: it has your identity, no capabilities, and no --process, --user, --additional-gids or --cap");
+	}
+	rc = hostrun_bundle(&b, &o, e);
+	if (rc < 0)
+		return rc;
+	b.process.cwd = a->cwd ? a->cwd : t->record.cwd;
+	rc = run(a, t, &b, &b, ret_code, e);
+	bundle_fini(&b);
+	return rc;
+}
+
+static int exec_in(struct exec_args *a, int *ret_code, struct err *e)
+{
 	struct json_doc config;
 	struct oci_target t;
 	int rc = oci_open(a->id, &t, e);
 
 	if (rc < 0)
 		return rc;
-	if (!t.record.kept) {
-		rc = err_set(e, ENOTSUP, "%s was started by vrun run, which keeps no configuration for others", a->id);
-		(void)err_hint(e, "vrun exec goes with vrun create");
-	} else {
+	if (t.record.kept)
 		rc = kept_config(t.dir, a->id, &config, e);
-	}
-	if (rc == 0) {
-		rc = bundle_read(&original, t.record.bundle, &config, e);
-		if (rc == 0) {
-			rc = read_changed(a, &t.record, &config, &b, e);
-			if (rc == 0) {
-				rc = run(a, &t, &b, &original, ret_code, e);
-				bundle_fini(&b);
-			}
-			bundle_fini(&original);
-		}
-		json_doc_fini(&config);
-	}
+	else if (!t.record.policy || (!t.record.config && !t.record.cwd))
+		rc = err_set(e, ENOTSUP, "the record of %s does not say how it is confined (config.json above 1 MiB, or an older vrun)", a->id);
+	else if (t.record.config)
+		rc = json_doc_parse(&config, "config.json", t.record.config, strlen(t.record.config), e);
+	if (rc == 0)
+		rc = t.record.kept || t.record.config ? exec_bundle(a, &t, &config, ret_code, e) :
+							exec_command(a, &t, ret_code, e);
 	oci_close(&t);
 	return rc;
 }
 
 int cmd_exec(int argc, char **argv)
 {
-	struct exec_args a = { .launch = { .init = true, .started_fd = -1, .subordinate = true } };
+	struct exec_args a = { .launch = { .init = true, .started_fd = -1 } };
 	struct err e = { 0 };
 	int rc, code = EXIT_EXEC;
 

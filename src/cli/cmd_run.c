@@ -73,6 +73,7 @@ struct run_args {
 	bool detach, verify, quiet;
 	int tty; /* -1: not said */
 	const char *bundle; /* NULL with CMD */
+	char *config;       /* owned; its config.json */
 };
 
 enum { OPT_ID = 256, OPT_OUTPUT, OPT_ASK, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_PUBLISH, OPT_RECORD, OPT_RECORD_MAX, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_HOOKS, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
@@ -321,7 +322,8 @@ static int load_bundle(struct run_args *a, struct bundle *b, struct err *e)
 		if (rc < 0)
 			return rc;
 	}
-	rc = bundle_load(b, a->bundle, e);
+	rc = bundle_load_text(b, a->bundle, &a->config, e);
+	a->launch.config = a->config;
 	if (rc == 0 && a->tty >= 0)
 		b->process.terminal = a->tty == 1;
 	if (rc == 0 && bundle_annotation(b, "org.vrun.init") &&
@@ -473,5 +475,6 @@ int cmd_run(int argc, char **argv)
 	launch_fini(&l);
 	policy_applied_fini(&policy);
 	bundle_fini(&b);
+	free(a.config);
 	return code;
 }

@@ -85,7 +85,7 @@ int gate_confine(const struct policy *p, struct err *e)
 {
 	static const char *const files[] = { "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
 					     "/etc/host.conf", "/dev/urandom", NULL };
-	const struct landlock_wall wall = { .scope = true, .root_only = true, .root_fd = -1, .files = files };
+	const struct landlock_wall wall = { .scope = true, .signals = true, .root_only = true, .root_fd = -1, .files = files };
 	uint64_t keep = publishes_low(p) ? UINT64_C(1) << CAP_NR_NET_BIND_SERVICE & caps_effective() : 0;
 	const struct cap_sets sets = { .effective = keep, .permitted = keep };
 	int rc;

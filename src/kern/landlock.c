@@ -101,8 +101,8 @@ int landlock_enter(const struct landlock_wall *wall, struct err *e)
 		attr.handled_access_fs = fs_rights(abi);
 	if (wall->deny_tcp && abi >= 4)
 		attr.handled_access_net = NET_BIND_TCP | NET_CONNECT_TCP;
-	if (wall->scope && abi >= 6)
-		attr.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL;
+	if (abi >= 6)
+		attr.scoped = (wall->scope ? SCOPE_ABSTRACT_UNIX : 0) | (wall->signals ? SCOPE_SIGNAL : 0);
 	if (!attr.handled_access_fs && !attr.handled_access_net && !attr.scoped)
 		return 0;
 	size = abi >= 6 ? sizeof attr : abi >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);

@@ -12,7 +12,8 @@ int landlock_abi(void);
 
 struct landlock_wall {
 	bool deny_tcp;   /* TCP bind and connect, ABI >= 4 */
-	bool scope;      /* abstract sockets and signals outside, ABI >= 6 */
+	bool scope;      /* abstract sockets outside, ABI >= 6 */
+	bool signals;    /* signals to processes outside, likewise */
 	bool root_only;  /* files only below root_fd: nothing reachable by a stray descriptor */
 	const char *const *files; /* with root_only: these may be read as well, where they are there; ends with NULL; or NULL */
 	int root_fd;     /* O_PATH of the app's root, after it has become "/"; -1: no files at all */

@@ -356,6 +356,11 @@ static int absolute_dir(const char *dir, char *buf, size_t size, struct err *e)
 
 int bundle_load(struct bundle *b, const char *dir, struct err *e)
 {
+	return bundle_load_text(b, dir, NULL, e);
+}
+
+int bundle_load_text(struct bundle *b, const char *dir, char **ret_text, struct err *e)
+{
 	char full[PATH_MAX], path[PATH_MAX];
 	struct json_doc doc = { 0 };
 	int rc;
@@ -377,6 +382,8 @@ int bundle_load(struct bundle *b, const char *dir, struct err *e)
 	if (rc < 0)
 		return rc;
 	rc = bundle_read(b, full, &doc, e);
+	if (rc == 0 && ret_text)
+		*ret_text = mem_take(&doc.text);
 	json_doc_fini(&doc);
 	return rc;
 }

@@ -310,6 +310,8 @@ struct bundle {
  * (runtime-spec 1.2, config.md and config-linux.md)
  */
 int bundle_load(struct bundle *b, const char *dir, struct err *e);
+/* The same, with the text of config.json, which the caller frees. */
+int bundle_load_text(struct bundle *b, const char *dir, char **ret_text, struct err *e);
 
 /* As above from a parsed document; `dir` must be absolute. For tests, fuzzers and `create`. */
 int bundle_read(struct bundle *b, const char *dir, const struct json_doc *doc, struct err *e);

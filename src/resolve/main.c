@@ -38,7 +38,7 @@ static int confine(struct err *e)
 					      .mask = 4 /* PROT_EXEC */,
 					      .value = 0 };
 	static const struct bpf_rule map = { .nr = __NR_mmap, .conds = &data, .n_conds = 1 };
-	const struct landlock_wall wall = { .deny_tcp = true, .scope = true, .root_only = true, .root_fd = -1 };
+	const struct landlock_wall wall = { .deny_tcp = true, .scope = true, .signals = true, .root_only = true, .root_fd = -1 };
 	const struct cap_sets none = { 0 };
 	int rc;
 

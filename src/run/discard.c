@@ -99,9 +99,11 @@ int discard_container(int root_fd, const struct state_record *r, bool force, str
 	if (rc == 0 && state_lock(r, END_MS) < 0)
 		rc = err_set(e, ETIMEDOUT, "container %s has ended, but its monitor (process %d) has not", r->id,
 			     (int)r->monitor);
-	if (rc == 0 && r->kept)
-		rc = state_is_current(root_fd, r) ? remove_rest(root_fd, r, cg, e) :
-						    err_set(e, ENOENT, "no container with the id %s", r->id);
+	/* Of "vrun run" nothing is there any more, unless its processes were killed. */
+	if (rc == 0 && state_is_current(root_fd, r))
+		rc = remove_rest(root_fd, r, cg, e);
+	else if (rc == 0 && r->kept)
+		rc = err_set(e, ENOENT, "no container with the id %s", r->id);
 	cgroup_free(&cg);
 	return rc;
 }

@@ -164,6 +164,8 @@ enum state_status kept_status(int root_fd, const struct state_record *r)
 
 	if (!r->running)
 		return STATE_STOPPED;
+	if (!r->kept && !r->started)
+		return STATE_CREATING;
 	if (!r->kept)
 		return is_frozen(r) ? STATE_PAUSED : STATE_RUNNING;
 	dir = open_dir(root_fd, r->id);

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -33,6 +34,7 @@
 #include "run/warden.h"
 
 #define CGROUP_WAIT_MS 10000U
+#define EXEC_CONFIG_MAX (1U << 20) /* bytes; records are JSON documents, which have a limit */
 
 int monitor_block_signals(struct monitor *m, struct err *e)
 {
@@ -183,6 +185,20 @@ static int keep_files(struct monitor *m, struct err *e)
 	return kept_make(m->state_fd, m->l->opt->id, &files, &m->kept, e);
 }
 
+/* For "vrun exec". One whose configuration is larger than most bundles is left without. */
+static void tell_exec(const struct launch *l, json_t *no_policy, struct state_record *r)
+{
+	const struct policy_applied *p = l->opt->policy;
+
+	if (l->opt->config && strlen(l->opt->config) > EXEC_CONFIG_MAX)
+		return;
+	r->policy = p->has_policy ? p->text.root : no_policy;
+	r->ceiling = p->has_ceiling ? p->ceiling_text.root : NULL;
+	r->config = l->opt->config;
+	r->cwd = l->bundle->process.cwd;
+	r->host_users = l->opt->host_users;
+}
+
 static int record(struct monitor *m, struct err *e)
 {
 	struct launch *l = m->l;
@@ -200,6 +216,7 @@ static int record(struct monitor *m, struct err *e)
 				  .annotations = l->opt->annotations,
 				  .monitor = getpid() };
 	json_t *cgroup = l->cgroup ? cgroup_save(l->cgroup) : NULL;
+	json_t *no_policy = json_pack("{s:i, s:s}", "version", 1, "net", "none");
 	struct procstat st = { 0 };
 	int rc = 0;
 
@@ -208,9 +225,12 @@ static int record(struct monitor *m, struct err *e)
 	if (r.kept && procstat_read(m->pid, &st) < 0)
 		rc = err_set(e, ESRCH, "the container ended early");
 	r.start_time = st.start_time;
+	if (!r.kept)
+		tell_exec(l, no_policy, &r);
 	if (rc == 0)
 		rc = state_publish(m->state_fd, &r, &m->lock, e);
 	json_decref(cgroup);
+	json_decref(no_policy);
 	if (rc == 0 && r.kept)
 		rc = keep_files(m, e);
 	return rc;

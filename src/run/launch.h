@@ -63,11 +63,11 @@ struct launch_options {
 	/*
 	 * "vrun create": the container is our caller's child, not the monitor's, so that a subreaper above
 	 * it collects its exit status; it waits for "vrun start" before the exec, and its record for
-	 * "vrun delete". The byte for started_fd is written when it is created. `config` is its config.json,
-	 * `annotations` what that has.
+	 * "vrun delete". The byte for started_fd is written when it is created. `annotations` is what its
+	 * config.json has.
 	 */
-	const char *config;
 	const json_t *annotations;
+	const char *config; /* the text of config.json, for "vrun exec" and hooks; NULL: a command of the host */
 	const char *console_socket; /* where the terminal's controlling side is sent; NULL: carried here */
 };
 
@@ -122,6 +122,7 @@ struct launch {
 	bool own_users;           /* the container's user namespace is not the caller's */
 	bool network_from_keeper; /* the keeper makes the network namespace */
 	int network_sock;         /* in the container: where it comes from; -1 once joined */
+	uint64_t caps;            /* of the container's app, which its walls are made for; not what is put in later */
 	struct bpf_prog filter;
 	unsigned filter_flags;
 	bool has_filter;

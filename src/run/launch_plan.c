@@ -198,8 +198,7 @@ static int add_traps(unsigned needs, struct profile_params *p, struct traps **re
 static int plan_filter(struct launch *l, struct err *e)
 {
 	const struct bundle *b = l->bundle;
-	const struct cap_sets *c = &b->process.caps;
-	struct profile_params params = { .net = l->opt->policy->net, .caps = c->bounding | c->permitted };
+	struct profile_params params = { .net = l->opt->policy->net, .caps = l->caps };
 	AUTO_FREE struct bpf_rule *rules = NULL;
 	AUTO_FREE struct traps *traps = NULL;
 	int rc = 0;
@@ -262,6 +261,7 @@ int launch_plan(struct launch *l, struct bundle *b, const struct launch_options 
 	int rc;
 
 	*l = (struct launch){ .bundle = b, .opt = opt, .supervised = opt->policy->supervised, .root_fd = -1, .overlay_fd = -1, .network_sock = -1 };
+	l->caps = b->process.caps.bounding | b->process.caps.permitted;
 	l->mount_fds = calloc(b->n_mounts + 1, sizeof *l->mount_fds);
 	if (!l->mount_fds)
 		return err_num(e, ENOMEM, "launch");

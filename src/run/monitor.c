@@ -139,6 +139,8 @@ static int app_started(struct monitor *m, struct err *e)
 {
 	int rc = m->l->opt->create ? kept_set_running(m->kept, e) : 0;
 
+	if (m->lock >= 0 && !m->l->opt->create)
+		state_set_started(m->lock);
 	fd_close(&m->sync);
 	if (rc == 0)
 		rc = hooks_poststart(m, e);

@@ -180,7 +180,10 @@ static int enter_landlock(const struct launch *l, struct err *e)
 	struct landlock_wall wall = {
 		.deny_tcp = l->supervised || l->opt->policy->net == PROFILE_NET_NONE,
 		.scope = true,
-		.root_only = !(l->bundle->process.caps.bounding >> CAP_NR_SYS_ADMIN & 1U),
+		/* A pid namespace of its own holds them already; and what vrun exec puts in is in a ruleset of
+		 * its own, and may signal its neighbours. */
+		.signals = !l->bundle->ns[NS_PID].listed || l->bundle->ns[NS_PID].path,
+		.root_only = !(l->caps >> CAP_NR_SYS_ADMIN & 1U),
 		.root_fd = root,
 		.streams = 3 + l->opt->preserve_fds,
 	};

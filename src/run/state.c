@@ -18,6 +18,7 @@
 #include "base/num.h"
 #include "kern/path.h"
 #include "kern/procstat.h"
+#include "run/supervisor.h"
 
 int state_check_id(const char *id, struct err *e)
 {
@@ -114,6 +115,21 @@ static void add_kept(json_t *own, const struct state_record *r)
 		(void)json_object_set_new(own, "root", json_string(r->root));
 }
 
+static void add_exec(json_t *own, const struct state_record *r)
+{
+	json_t *o = json_object();
+
+	(void)json_object_set(o, "policy", (json_t *)(uintptr_t)r->policy);
+	if (r->ceiling)
+		(void)json_object_set(o, "ceiling", (json_t *)(uintptr_t)r->ceiling);
+	if (r->config)
+		(void)json_object_set_new(o, "config", json_string(r->config));
+	else if (r->cwd)
+		(void)json_object_set_new(o, "cwd", json_string(r->cwd));
+	(void)json_object_set_new(o, "hostUsers", json_boolean(r->host_users));
+	(void)json_object_set_new(own, "exec", o);
+}
+
 static char *record_text(const struct state_record *r)
 {
 	json_t *doc = json_pack("{s:s, s:s, s:s, s:I, s:s, s:{s:I, s:s, s:s, s:I}}", "ociVersion", "1.2.0", "id",
@@ -133,6 +149,8 @@ static char *record_text(const struct state_record *r)
 		(void)json_object_set(own, "cgroup", (json_t *)(uintptr_t)r->cgroup);
 	if (own && r->kept)
 		add_kept(own, r);
+	else if (own && r->policy)
+		add_exec(own, r);
 	if (doc && r->annotations)
 		(void)json_object_set(doc, "annotations", (json_t *)(uintptr_t)r->annotations);
 	text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
@@ -244,6 +262,12 @@ int state_publish(int root_fd, const struct state_record *r, int *ret_lock, stru
 	return rc;
 }
 
+/* By its mode, since a file is renamed and rewritten at other prices, and this is in the way of every launch. */
+void state_set_started(int lock)
+{
+	(void)fchmod(lock, 0700);
+}
+
 int state_remove(int root_fd, const char *id)
 {
 	char name[NAME_SIZE];
@@ -276,6 +300,25 @@ static int read_kept(struct state_record *r, const struct jat *own, struct err *
 	return json_get_string(own, "root", &r->root, e);
 }
 
+static int read_exec(struct state_record *r, const struct jat *own, struct err *e)
+{
+	struct jat at, m;
+	int rc = json_get_object(own, "exec", &at, e);
+
+	if (rc <= 0)
+		return rc;
+	rc = json_get_object(&at, "policy", &m, e);
+	r->policy = rc > 0 ? m.val : NULL;
+	if (rc >= 0)
+		rc = json_get_object(&at, "ceiling", &m, e);
+	r->ceiling = rc > 0 ? m.val : NULL;
+	if (rc >= 0)
+		rc = json_get_string(&at, "config", &r->config, e);
+	if (rc >= 0)
+		rc = json_get_string(&at, "cwd", &r->cwd, e);
+	return rc < 0 ? rc : json_get_bool(&at, "hostUsers", &r->host_users, e);
+}
+
 static int read_record(struct state_record *r, struct err *e)
 {
 	struct jat root = json_root(&r->doc), own, notes;
@@ -306,6 +349,8 @@ static int read_record(struct state_record *r, struct err *e)
 	if (rc >= 0)
 		rc = read_kept(r, &own, e);
 	if (rc >= 0)
+		rc = read_exec(r, &own, e);
+	if (rc >= 0)
 		rc = json_get_object(&root, "annotations", &notes, e);
 	if (rc > 0)
 		r->annotations = notes.val;
@@ -327,6 +372,7 @@ int state_load(int root_fd, const char *id, struct state_record *ret, struct err
 	struct state_record r = { .bundle = "", .program = "", .net = "", .fd = -1 };
 	AUTO_FREE char *text = NULL;
 	char name[NAME_SIZE];
+	struct stat st;
 	size_t len;
 	int rc = state_check_id(id, e);
 
@@ -347,6 +393,7 @@ int state_load(int root_fd, const char *id, struct state_record *ret, struct err
 		state_record_fini(&r);
 		return rc;
 	}
+	r.started = fstat(r.fd, &st) == 0 && (st.st_mode & 0100);
 	r.monitored = is_locked(r.fd);
 	r.running = r.kept ? is_same_process(&r) : r.monitored;
 	*ret = r;
@@ -417,7 +464,8 @@ static int visit(int root_fd, char *name, int (*each)(const struct state_record 
 	} else {
 		char file[NAME_SIZE];
 
-		(void)remove_if_dead(root_fd, file_name(r.id, file));
+		if (remove_if_dead(root_fd, file_name(r.id, file)) && r.supervisor)
+			(void)supervisor_remove_socket(root_fd, r.supervisor);
 	}
 	state_record_fini(&r);
 	return rc;

@@ -46,9 +46,15 @@ struct state_record {
 	const char *root;    /* its root file system; kept ones only */
 	const json_t *annotations; /* an object, or NULL */
 	const json_t *cgroup; /* as cgroup_save() wrote it; NULL: none */
+	/* What "vrun exec" has to know of one that is not kept, which has no files. Policy NULL: not told. */
+	const json_t *policy, *ceiling;
+	const char *config; /* text of its config.json; NULL: a command of this host */
+	const char *cwd;    /* of such a command */
+	bool host_users;
 	/* Of a loaded record: */
 	bool running;   /* its first process lives */
 	bool monitored; /* its monitor lives */
+	bool started;   /* its program has been executed; not said of kept ones */
 	int fd;
 	struct json_doc doc;
 };
@@ -74,6 +80,8 @@ void state_make_parents(const char *override);
  * monitor left is replaced.
  */
 int state_publish(int root_fd, const struct state_record *r, int *ret_lock, struct err *e);
+/* Marks it: the program has been executed. */
+void state_set_started(int lock);
 /* Removes a record. One that is not there is no error. */
 int state_remove(int root_fd, const char *id);
 /* Removes a record whose monitor is dead; one of a living container stays. */

@@ -199,3 +199,37 @@ full_bundle()
 	kill -KILL $((monitor))
 	assert_nothing_left
 }
+
+# Nobody is left who would do it: the next command that looks does.
+@test "the record of a sandbox whose processes were all killed goes with its supervisor's socket" {
+	local how id socket dir=$T/run/oci
+
+	mkdir -m 0700 "$dir"
+	make_bundle "$T/b" '.process.args = ["sleep", "1000"]'
+	echo '{"version": 1, "net": {"rules": []}}' >"$T/b/policy.json"
+	for how in ps "delete --force"; do
+		run_detached --root "$dir" "$T/b"
+		id=$REPLY
+		socket=$dir/$(jq -r .vrun.supervisor "$dir/$id.json")
+		[[ -S $socket ]] || fail "no socket of a supervisor" "$(ls -A "$dir")"
+		# All stand still first: none is to clean up after another.
+		# shellcheck disable=SC2046 # several
+		kill -STOP $(marked_processes)
+		# shellcheck disable=SC2046
+		kill -KILL $(marked_processes)
+		wait_until nobody_is_left
+		[[ -S $socket && -e $dir/$id.json ]] || fail "nothing is left to remove" "$(ls -A "$dir")"
+		if [[ $how == ps ]]; then
+			run -0 "$VRUN" --root "$dir" ps
+		else
+			run -0 "$VRUN" --root "$dir" delete --force "$id"
+		fi
+		[[ ! -e $dir/$id.json ]] || fail "$how: the record is left" "$(ls -A "$dir")"
+		[[ ! -e $socket ]] || fail "$how: the socket is left" "$(ls -A "$dir")"
+	done
+}
+
+nobody_is_left()
+{
+	[[ -z $(marked_processes) ]]
+}

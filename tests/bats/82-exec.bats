@@ -213,3 +213,154 @@ listens()
 	run -0 oci exec "$ID" true
 	finish
 }
+
+# --- sandboxes of vrun run ---------------------------------------------------------------
+
+@test "a sandbox of vrun run takes one more process, too" {
+	local id pid
+
+	make_bundle "$T/b" '.process.args = ["sleep", "1000"]' '.process.env += ["OLD=1"]'
+	run_detached "$T/b"
+	id=$REPLY pid=$(record "$REPLY" .pid)
+	run -0 "$VRUN" exec -e NEW=2 "$id" sh -c 'echo $OLD $NEW; hostname; cat /proc/self/status'
+	assert_equal "$(head -n 2 <<<"$output")" "1 2"$'\n'"sandbox"
+	assert_matches "$output" $'\nCapEff:\t0000000000000000\n'
+	assert_matches "$output" $'\nNoNewPrivs:\t1\n'
+	assert_matches "$output" $'\nSeccomp:\t2\n'
+	run "$VRUN" exec "$id" sh -c 'exit 42'
+	assert_status 42
+	run -127 "$VRUN" exec "$id" /no/such
+	assert_equal "$(echo in | "$VRUN" exec "$id" cat)" in
+	"$VRUN" exec -d --pid-file "$T/xpid" "$id" sh -c 'echo $$ >/tmp/pid; exec sleep 1000' </dev/null >/dev/null
+	assert_equal "$(namespaces_of "$(<"$T/xpid")")" "$(namespaces_of "$pid")" namespaces
+	run -0 script -qec "$VRUN exec -t $id sh -c 'tty; test -t 0 && echo yes'" /dev/null </dev/null
+	assert_contains "$output" /dev/pts/
+	assert_contains "$output" yes
+	# What is put in may signal the others; and it ends with the sandbox.
+	wait_until "$VRUN" exec "$id" sh -c 'kill -KILL "$(cat /tmp/pid)"' 2>/dev/null
+	wait_gone "$(<"$T/xpid")"
+	spawn exec "$VRUN" exec "$id" sh -c 'echo up; exec sleep 1000' </dev/null
+	wait_until grep -q up "$T/exec.out"
+	end_sandbox "$id"
+	wait_exit "${PID[exec]}"
+	assert_status 137
+	run "$VRUN" exec "$id" true
+	assert_status 255
+	assert_contains "$output" "no container with the id"
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+@test "a command of the host is joined by commands of the host" {
+	local id
+
+	mkdir "$T/w"
+	cd "$T/w"
+	echo here >file
+	run_detached -- sleep 1000
+	id=$REPLY
+	cd /
+	run -0 --separate-stderr "$VRUN" exec "$id" sh -c 'pwd; cat file; id -u; grep -cx "Seccomp:.2" /proc/self/status; ls -d /home/* /root/* /run/* 2>/dev/null; :'
+	assert_output "$T/w"$'\n'"here"$'\n'"$(id -u)"$'\n1'
+	run -0 --separate-stderr "$VRUN" exec --cwd /tmp -e A=b "$id" sh -c 'pwd; echo $A'
+	assert_output "/tmp"$'\n'"b"
+	run "$VRUN" exec --user 0 "$id" id
+	assert_status 255
+	assert_contains "$output" "a command of this host"
+	end_sandbox "$id"
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+@test "what is put in has every wall that the app has" {
+	local id name guests=${VRUN%/*}/tests/guest
+
+	mkdir -m 0755 "$T/w"
+	echo secret >"$T/secret"
+	make_bundle "$T/b" '.process.args = ["sleep", "1000"]'
+	for name in doors reach; do
+		cp "$guests/$name" "$T/b/rootfs/"
+		cp "$guests/$name" "$T/w/"
+	done
+	run_detached "$T/b"
+	id=$REPLY
+	run --separate-stderr "$VRUN" exec "$id" /doors none
+	assert_equal "$(grep OPEN <<<"$output")" '' 'open doors'
+	assert_status 0
+	run -0 --separate-stderr "$VRUN" exec "$id" /reach fds 5</ 7</etc/passwd </dev/null
+	assert_equal "$(cut -d: -f1 <<<"$output" | tr '\n' ' ')" '0 1 2 '
+	run --separate-stderr "$VRUN" exec "$id" cat "/proc/1/root$T/secret"
+	assert_not_equal "$status" 0
+	# The filter is the container's, whatever the capabilities are.
+	run --separate-stderr "$VRUN" exec -c CAP_SYS_ADMIN -c CAP_SYS_CHROOT -c CAP_BPF -c CAP_PERFMON "$id" /doors none
+	assert_equal "$(grep OPEN <<<"$output")" '' 'open doors'
+	end_sandbox "$id"
+	cd "$T/w"
+	run_detached -- sleep 1000
+	id=$REPLY
+	run --separate-stderr "$VRUN" exec "$id" ./doors none
+	assert_equal "$(grep OPEN <<<"$output")" '' 'open doors'
+	assert_status 0
+	run -0 --separate-stderr "$VRUN" exec "$id" ./reach fds 5</ 7</etc/passwd </dev/null
+	assert_equal "$(cut -d: -f1 <<<"$output" | tr '\n' ' ')" '0 1 2 '
+	run --separate-stderr "$VRUN" exec "$id" cat "$T/secret"
+	assert_not_equal "$status" 0
+	end_sandbox "$id"
+}
+
+@test "policy, published ports and ceiling of a run hold for what is put in" {
+	local id
+
+	make_bundle "$T/b" '.process.args = ["sleep", "1000"]'
+	printf '{"version": 1, "domain": "db", "net": {"address": ["10.88.0.20"], "rules": [{"allow": "listen", "at": ":7000"}]}, "limits": {"sockets": 100}}' >"$T/p.json"
+	printf '{"version": 1, "net": {"rules": [{"allow": "listen", "at": ":7000"}]}}' >"$T/ceiling.json"
+	run_detached -p "$T/p.json" --ceiling "$T/ceiling.json" "$T/b"
+	id=$REPLY
+	# What the bundle says later is not what it was started with.
+	echo '{"version": 1, "net": "none"}' >"$T/b/policy.json"
+	echo '{}' >"$T/b/config.json"
+	rm "$T/p.json" "$T/ceiling.json"
+	spawn server "$VRUN" exec "$id" sh -c 'echo hello | nc -l -p 7000' </dev/null
+	wait_until has_listener "$id"
+	run -0 "$VRUN" exec "$id" sh -c 'mkfifo /tmp/f && nc 10.88.0.20 7000 <>/tmp/f'
+	assert_output hello
+	wait_exit "${PID[server]}"
+	run "$VRUN" exec "$id" nc -w 2 10.1.2.3 80
+	assert_contains "$output" "ermission denied"
+	end_sandbox "$id"
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+has_listener() # ID
+{
+	"$VRUN" sockets --json "$1" 2>/dev/null | grep -q '"listening"'
+}
+
+# Until its root is there, a process that was put in would see the caller's.
+@test "nothing is put into a sandbox before its program has been executed" {
+	local id
+
+	mkdir "$T/hook"
+	mkfifo "$T/hook/go"
+	make_bundle "$T/b" '.process.args = ["sleep", "1000"]' \
+		".hooks = {createRuntime: [{path: \"/bin/sh\", args: [\"sh\", \"-c\", \"echo up >$T/hook/up; read x <$T/hook/go\"]}]}"
+	new_id
+	id=$REPLY
+	spawn run "$VRUN" run --hooks --id "$id" "$T/b" </dev/null
+	wait_path "$T/hook/up"
+	run "$VRUN" exec "$id" cat /etc/hostname
+	assert_status 255
+	assert_contains "$output" "nothing can be put into it"
+	assert_contains "$output" "creating"
+	echo >"$T/hook/go"
+	wait_until is_running "$id"
+	run -0 "$VRUN" exec "$id" true
+	end_sandbox "$id"
+	wait_exit "${PID[run]}"
+}
+
+is_running() # ID
+{
+	[[ $("$VRUN" state "$1" 2>/dev/null | jq -r .status) == running ]]
+}
