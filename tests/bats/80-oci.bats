@@ -298,11 +298,9 @@ no_container()
 	"$VRUN" delete "$id"
 
 	new_id
-	printf '#!/bin/sh\nexec "%s" create -b "%s" --preserve-fds 1 "%s" 3<&1 2>"%s" </dev/null\n' "$VRUN" "$T/b" "$REPLY" "$T/said" \
-		>"$T/with-socket"
-	chmod +x "$T/with-socket"
-	run socat -u "EXEC:$T/with-socket" STDOUT
-	assert_contains "$(<"$T/said")" "descriptor 3 is a socket"
+	run bash -c 'exec 3<>/dev/udp/127.0.0.1/9; exec "$@" </dev/null' - "$VRUN" create -b "$T/b" --preserve-fds 1 "$REPLY"
+	assert_status 1
+	assert_contains "$output" "descriptor 3 is a socket"
 	run "$VRUN" state "$REPLY"
 	assert_status 1
 	rm -rf "$ROOT"
