@@ -51,6 +51,9 @@ int fabric_init(struct fabric *f, struct err *e)
 		return rc;
 	/* The namespace's own; one call less for each socket. Where /proc/sys is read-only it is not. */
 	f->free_bind = fd_write_file(AT_FDCWD, "/proc/sys/net/ipv6/ip_nonlocal_bind", "1\n") == 0;
+	/* A client that closes first may have its port again after a second, as over loopback, and not after
+	 * a minute: the kernel does not see that nothing here goes further than lo. */
+	(void)fd_write_file(AT_FDCWD, "/proc/sys/net/ipv4/tcp_tw_reuse", "1\n");
 	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &f->cookie, &len) < 0) {
 		(void)err_sys(e, "sockets in the supervisor's network namespace");

@@ -5,6 +5,7 @@
  *
  *   streams ADDRESS       many checks with both ends in one domain
  *   streams many ADDRESS COUNT   COUNT connections, one after the other
+ *   streams ports ADDRESS COUNT  the same, closed by the client; waits 20 seconds for ports
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static int failed, count;
@@ -493,6 +495,31 @@ static int many(int n)
 	return failed != 0;
 }
 
+/* A port whose connection the client has closed first can be had again soon. */
+static int ports(int n)
+{
+	int l = listener(16, 0), port = port_at(l);
+	struct timespec pause = { .tv_nsec = 50000000 };
+
+	for (int i = 0, tries = 0; i < n && !failed; i++) {
+		int c = tcp(0), s;
+		long rc = R(connect_to(c, port));
+
+		if (rc == -EADDRNOTAVAIL && tries++ < 400) {
+			(void)nanosleep(&pause, NULL);
+			i--;
+			close(c);
+			continue;
+		}
+		IS(rc, 0, "connect");
+		s = accept(l, NULL, NULL);
+		OK(s >= 0, "accept");
+		close(c);
+		close(s);
+	}
+	return failed != 0;
+}
+
 int main(int argc, char **argv)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -500,6 +527,10 @@ int main(int argc, char **argv)
 	if (argc == 4 && strcmp(argv[1], "many") == 0) {
 		own = argv[2];
 		return many((int)strtol(argv[3], NULL, 10));
+	}
+	if (argc == 4 && strcmp(argv[1], "ports") == 0) {
+		own = argv[2];
+		return ports((int)strtol(argv[3], NULL, 10));
 	}
 	if (argc != 2)
 		return 2;

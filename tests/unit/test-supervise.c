@@ -322,6 +322,24 @@ static void put_policies(const char *transport, const char *other)
 		put("other", other, "\"rules\":[{\"allow\":\"connect\",\"to\":\"db:5432\"}]");
 }
 
+/* Leaves few ports to clients in a supervisor's network namespace. False where nobody may. */
+static bool narrow(pid_t sup)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		char path[64];
+		int fd;
+
+		(void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)sup);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
+			_exit(1);
+		_exit(fd_write_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_local_port_range", "60000 60039") < 0);
+	}
+	return wait_for(pid) == 0;
+}
+
 static void test_transport(const char *transport, const char *other)
 {
 	pid_t sup, keeper;
@@ -343,6 +361,8 @@ static void test_transport(const char *transport, const char *other)
 	test_audit();
 	if (other)
 		test_mixed();
+	if (strcmp(transport, "tcp") == 0 && narrow(sup))
+		test_streams("ports", "10.88.0.20", "100");
 	/* The app is the client's child; it ends with its listener's loss of every task. */
 	(void)kill(sup, SIGTERM);
 	TAP_INT(wait_for(sup), 0, "the supervisor ends when it is told to");
