@@ -75,7 +75,7 @@ static struct vsk *new_row(struct call *c, struct vsk *listener, const struct vs
 	v->remote = a->peer;
 	v->remote_port = a->port;
 	v->at = listener->at;
-	v->to = a->from;
+	vsk_set_to(v, a->from);
 	v->rule = listener->rule;
 	v->generation = listener->generation;
 	vsk_set_status(&c->sup->table, v, VSK_CONNECTED);
@@ -192,7 +192,9 @@ static bool is_empty(const struct target *t)
 {
 	const struct vsk *v = t->row;
 
-	return v && v->wire && v->status == VSK_LISTENING && v->n_arrivals == 0 && v->n_parked == 0;
+	if (!v || v->status != VSK_LISTENING || v->n_arrivals || v->n_parked)
+		return false;
+	return v->wire || !(v->reuse_port || v->n_tokens || v->unsure);
 }
 
 /*

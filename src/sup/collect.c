@@ -9,7 +9,7 @@
 #include "sup/sup.h"
 #include "sup/transport.h"
 
-#define STATE_TIME_WAIT 6 /* include/net/tcp_states.h */
+#define ROWS_PER_US 4 /* that are worth a microsecond of looking */
 
 static void collect_domain(struct sup *s, struct domain *d, const struct transport *t)
 {
@@ -49,38 +49,56 @@ static bool always(struct survey_job *j)
 	return true;
 }
 
-/* A list that comes in parts may miss a socket, so a row goes when it was missed twice. */
+/*
+ * A list that comes in parts may miss a socket, so a row goes when it was missed
+ * twice. One missed in a list of a single part is gone, if it was in the
+ * kernel's tables all the time.
+ */
 static void look(struct survey_job *j, struct vsk *v, const struct sockdiag_entry *e)
 {
 	struct sup *s = (struct sup *)((char *)j - offsetof(struct sup, collector));
-	if (e && e->state == STATE_TIME_WAIT)
-		e = NULL; /* closed, and waiting for late packets that never come */
-	if (e || v->host || (v->status == VSK_UNCONNECTED && !v->wire) ||
-	    !s->survey.whole[v->wire ? SOCKDIAG_UNIX : SOCKDIAG_TCP6]) {
+	const struct survey *u = &s->survey;
+	enum sockdiag_kind kind = v->wire ? SOCKDIAG_UNIX : SOCKDIAG_TCP6;
+
+	if (e || v->host || (v->status == VSK_UNCONNECTED && !v->wire) || !u->whole[kind]) {
 		v->missed = false;
 		return;
 	}
-	if (!v->missed)
+	if (!v->missed && (u->parts[kind] > 1 || v->status != VSK_CONNECTED || v->changed == u->number)) {
 		v->missed = true;
-	else if (transport_of(v)->is_gone(v))
+		s->n_missed++;
+	} else if (transport_of(v)->is_gone(v)) {
 		vsk_free(&s->table, v);
+	}
 }
 
-static void set_mark(struct vsk_table *t)
+/*
+ * The kernel goes through the sockets of the whole machine, and through what is
+ * left of closed ones: with some ten thousand of those a look takes as long as
+ * it takes to make a hundred connections. Then the next one waits for more rows.
+ */
+static void set_mark(struct vsk_table *t, int64_t took)
 {
-	t->collect_at = t->n * 2 > VSK_COLLECT_MIN ? t->n * 2 : VSK_COLLECT_MIN;
+	size_t rows = took * ROWS_PER_US < VSK_COLLECT_MAX ? (size_t)took * ROWS_PER_US : VSK_COLLECT_MAX;
+
+	if (rows < VSK_COLLECT_MIN)
+		rows = VSK_COLLECT_MIN;
+	t->collect_at = t->n * 2 > rows ? t->n * 2 : rows;
 }
 
 static void looked(struct survey_job *j)
 {
 	struct sup *s = (struct sup *)((char *)j - offsetof(struct sup, collector));
 
-	if (--s->collections) {
+	s->collect_us += s->survey.took;
+	if (--s->collections && s->n_missed) {
+		s->n_missed = 0;
 		survey_add(&s->survey, j);
 		return;
 	}
+	s->collections = 0;
 	collect_host(s);
-	set_mark(&s->table);
+	set_mark(&s->table, s->collect_us);
 }
 
 void sup_collect_slowly(struct sup *s)
@@ -88,7 +106,9 @@ void sup_collect_slowly(struct sup *s)
 	if (s->collections)
 		return;
 	s->collections = 2;
-	s->collector = (struct survey_job){ .ready = always, .row = look, .end = looked };
+	s->n_missed = 0;
+	s->collect_us = 0;
+	s->collector = (struct survey_job){ .brief = true, .ready = always, .row = look, .end = looked };
 	survey_add(&s->survey, &s->collector);
 }
 
@@ -108,7 +128,7 @@ void sup_collect(struct sup *s)
 	if (wires)
 		collect(s, &transport_wire);
 	collect_host(s);
-	set_mark(&s->table);
+	set_mark(&s->table, 0);
 }
 
 /* The rows of one domain, when they are few among many. */

@@ -146,7 +146,7 @@ static int64_t finish(struct call *c, struct target *t, struct vsk *listener)
 	int rc = transport_of(v)->connect(t->fd, v, listener);
 
 	if (rc < 0 && rc != -EINPROGRESS) {
-		v->to = NULL;
+		vsk_set_to(v, NULL);
 		return rc;
 	}
 	vsk_set_status(&c->sup->table, v, rc == 0 ? VSK_CONNECTED : VSK_CONNECTING);
@@ -165,17 +165,17 @@ static int64_t attempt(struct call *c, struct target *t)
 	if (!d)
 		return -ENETUNREACH;
 	for (;;) {
+		struct faddr *to;
 		int64_t rc;
 
 		listener = vsk_find_listener(&c->sup->table, d, &v->remote, v->remote_port);
 		if (listener && !transport_of(v)->has_room(c->sup, listener) && !socket_nonblocking(t->fd))
 			return NO_ROOM;
 		/* Without a listener the kernel says what it says anywhere, of an address where nobody can be. */
-		v->to = listener ? listener->at : NULL;
-		if (!v->to && d == c->domain)
-			v->to = resolver_place(c->sup, &v->remote, v->remote_port);
-		if (!v->to)
-			v->to = &c->sup->fabric.own;
+		to = listener ? listener->at : NULL;
+		if (!to && d == c->domain)
+			to = resolver_place(c->sup, &v->remote, v->remote_port);
+		vsk_set_to(v, to ? to : &c->sup->fabric.own);
 		rc = finish(c, t, listener);
 		if (rc != -ESTALE)
 			return rc;
@@ -192,7 +192,7 @@ static int64_t go_on(struct call *c, struct target *t)
 	if (rc == 0) {
 		vsk_set_status(&c->sup->table, v, VSK_CONNECTED);
 	} else if (rc != -EISCONN && rc != -EALREADY && rc != -EINPROGRESS) {
-		v->to = NULL;
+		vsk_set_to(v, NULL);
 		vsk_set_status(&c->sup->table, v, v->bound_port ? VSK_BOUND : VSK_UNCONNECTED);
 	}
 	return rc;

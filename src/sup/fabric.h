@@ -23,8 +23,13 @@
 
 struct domain;
 
+struct vsk;
+struct vsk_arrival;
+
 struct faddr {
 	LIST_ENTRY(faddr) by_addr, in_domain;
+	LIST_HEAD(, vsk) peers;            /* rows that are connected to it */
+	LIST_HEAD(, vsk_arrival) arrivals; /* connections from it that wait to be accepted */
 	struct domain *domain; /* NULL: the supervisor's own, for tokens */
 	struct addr virtual;
 	struct in6_addr addr; /* in F */

@@ -195,7 +195,7 @@ int handoff_return(struct call *c, struct target *t, bool wire)
 	if (!t->row)
 		return -ENOMEM;
 	vsk_reset(&c->sup->table, t->row);
-	t->row->wire = wire;
+	vsk_set_wire(&c->sup->table, t->row, wire);
 	t->row->at_home = true;
 	t->row->bound_port = false;
 	t->row->local = (struct addr){ 0 };

@@ -172,9 +172,10 @@ static void remove_listener(struct sup *s, struct listener *l)
 void sup_remove(struct sup *s, struct domain *d)
 {
 	struct listener *l;
+	struct faddr *place;
 	struct wait *w = TAILQ_FIRST(&s->waits), *next;
 
-	for (; w; w = next) {
+	for (; w && d->n_waits; w = next) {
 		next = TAILQ_NEXT(w, link);
 		if (w->call.domain == d)
 			wait_free(w);
@@ -182,29 +183,8 @@ void sup_remove(struct sup *s, struct domain *d)
 	while (!LIST_EMPTY(&d->rows))
 		vsk_free(&s->table, LIST_FIRST(&d->rows));
 	/* Others may still have arrivals and peers at addresses of this domain. */
-	struct domain *o;
-
-	LIST_FOREACH(o, &s->domains, link) {
-		struct vsk *v;
-
-		LIST_FOREACH(v, &o->rows, in_domain) {
-			struct vsk_arrival *a, *after;
-
-			if (v->to && v->to->domain == d)
-				v->to = NULL;
-			for (a = TAILQ_FIRST(&v->arrivals); a; a = after) {
-				after = TAILQ_NEXT(a, link);
-				if (!a->from || a->from->domain != d)
-					continue;
-				a->from = NULL;
-				if (v->wire) /* the kernel's queue has it still */
-					continue;
-				TAILQ_REMOVE(&v->arrivals, a, link);
-				v->n_arrivals--;
-				free(a);
-			}
-		}
-	}
+	LIST_FOREACH(place, &d->addrs, in_domain)
+		vsk_forget_place(place);
 	query_forget(s, d);
 	if (d->resume_at)
 		s->n_held--;

@@ -128,7 +128,9 @@ struct sup {
 	struct survey survey;
 	struct survey_job collector;
 	uint32_t next_domain;
-	unsigned collections; /* surveys of the collector that are still to come; 0: it rests */
+	unsigned collections; /* surveys of the collector that may still come; 0: it rests */
+	int64_t collect_us;   /* that its surveys have taken */
+	unsigned n_missed;    /* rows of which it has to have another look */
 	struct queries queries;
 	struct domain_list domains;
 	LIST_HEAD(, domain_at) addresses[DOMAIN_BUCKETS]; /* theirs */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/survey.h"
 
+#include <time.h>
+
 int survey_init(struct survey *s, struct vsk_table *t, struct err *e)
 {
 	*s = (struct survey){ .table = t };
@@ -44,6 +46,7 @@ static void listed(void *ctx, const struct sockdiag_entry *e)
 	struct survey_job *j = TAILQ_FIRST(&s->jobs);
 	struct vsk *v = vsk_find(s->table, e->cookie);
 
+	s->part_begun = true;
 	if (!v || v->surveyed == s->number)
 		return;
 	v->surveyed = s->number;
@@ -56,19 +59,30 @@ static void ignore(void *ctx, const struct sockdiag_entry *e)
 	(void)e;
 }
 
-/* Asks for the kernel's next list; what it does not have (AF_UNIX may be a module) is left out. */
+/* What the kernel does not have (AF_UNIX may be a module) is left out. */
+static bool ask(struct survey *s, enum sockdiag_kind kind)
+{
+	const struct vsk_table *t = s->table;
+	size_t n = kind == SOCKDIAG_UNIX ? t->n_wires : t->n - t->n_wires - t->n_host;
+
+	return n && sockdiag_begin(&s->diag, kind, !TAILQ_FIRST(&s->jobs)->brief) == 0;
+}
+
+/* Asks for the kernel's next list. */
 static void begin(struct survey *s)
 {
 	if (s->phase == SURVEY_IDLE) {
-		s->number++;
+		s->table->survey = ++s->number;
 		s->whole[SOCKDIAG_TCP6] = s->whole[SOCKDIAG_UNIX] = false;
+		s->parts[SOCKDIAG_TCP6] = s->parts[SOCKDIAG_UNIX] = 0;
+		s->took = 0;
 		s->phase = SURVEY_TCP;
-		if (sockdiag_begin(&s->diag, SOCKDIAG_TCP6, true) == 0)
+		if (ask(s, SOCKDIAG_TCP6))
 			return;
 	}
 	if (s->phase == SURVEY_TCP) {
 		s->phase = SURVEY_UNIX;
-		if (sockdiag_begin(&s->diag, SOCKDIAG_UNIX, true) == 0)
+		if (ask(s, SOCKDIAG_UNIX))
 			return;
 	}
 	s->phase = SURVEY_TABLE;
@@ -111,12 +125,28 @@ static void go_on_in_table(struct survey *s)
 		finish(s);
 }
 
-void survey_step(struct survey *s)
+static void take_part(struct survey *s, enum sockdiag_kind kind)
 {
 	int rc;
 
-	if (!survey_due(s))
-		return;
+	s->part_begun = false;
+	rc = sockdiag_step(&s->diag, listed, s);
+	s->parts[kind] += s->part_begun;
+	s->whole[kind] = rc == 0;
+	if (rc <= 0)
+		begin(s);
+}
+
+static int64_t processor_time(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
+}
+
+static void step(struct survey *s)
+{
 	switch (s->phase) {
 	case SURVEY_DRAIN:
 		if (sockdiag_step(&s->diag, ignore, NULL) <= 0)
@@ -126,14 +156,24 @@ void survey_step(struct survey *s)
 		begin(s);
 		break;
 	case SURVEY_TCP:
+		take_part(s, SOCKDIAG_TCP6);
+		break;
 	case SURVEY_UNIX:
-		rc = sockdiag_step(&s->diag, listed, s);
-		s->whole[s->phase == SURVEY_UNIX ? SOCKDIAG_UNIX : SOCKDIAG_TCP6] = rc == 0;
-		if (rc <= 0)
-			begin(s);
+		take_part(s, SOCKDIAG_UNIX);
 		break;
 	case SURVEY_TABLE:
 		go_on_in_table(s);
 		break;
 	}
+}
+
+void survey_step(struct survey *s)
+{
+	int64_t start;
+
+	if (!survey_due(s))
+		return;
+	start = processor_time();
+	step(s);
+	s->took += processor_time() - start;
 }

@@ -7,6 +7,8 @@
  * A job hears of each row once: with what the kernel says of the socket, or
  * with NULL when it does not list it. It may hear NULL of a socket that is
  * there after all (sockdiag.h). Rows that come while it runs may be left out.
+ * The kernel goes through the tables of the whole machine, so it is asked only
+ * for kinds of sockets of which there are rows.
  */
 #ifndef VRUN_SUP_SURVEY_H
 #define VRUN_SUP_SURVEY_H
@@ -23,6 +25,7 @@
 
 struct survey_job {
 	TAILQ_ENTRY(survey_job) link;
+	bool brief; /* which sockets there are is enough: no details, nothing of closed ones */
 	/* There is room for another slice: SURVEY_ROWS rows, or as many as a message of the kernel's has. */
 	bool (*ready)(struct survey_job *j);
 	/* May free the row. */
@@ -37,6 +40,9 @@ struct survey {
 	enum { SURVEY_IDLE, SURVEY_TCP, SURVEY_UNIX, SURVEY_TABLE, SURVEY_DRAIN } phase;
 	uint32_t number;    /* of the running one, from 1 */
 	bool whole[2];      /* by enum sockdiag_kind: its list came to its end */
+	unsigned parts[2];  /* in which it came; in a single one nothing is left out */
+	bool part_begun;    /* the part in work told of somebody */
+	int64_t took;       /* microseconds of the processor that the slices before this one took */
 	size_t bucket, n_buckets; /* of the table, in the last phase */
 };
 

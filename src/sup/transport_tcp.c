@@ -173,8 +173,8 @@ static int connect_row(int fd, struct vsk *v, struct vsk *listener)
 		return rc;
 	if (getsockname(fd, (struct sockaddr *)&at, &len) == 0)
 		v->local_port = ntohs(at.sin6_port);
-	if (listener)
-		(void)vsk_arrive(listener, v);
+	if (listener && vsk_arrive(listener, v) < 0)
+		listener->unsure = true;
 	return rc < 0 ? -EINPROGRESS : 0;
 }
 
@@ -210,8 +210,10 @@ static int accept_next(struct sup *s, int fd, struct vsk *listener, int flags, s
 	socklen_t len = sizeof peer;
 	int got;
 
-	if (!socket_readable(fd))
+	if (!socket_readable(fd)) {
+		listener->unsure = false;
 		return -EAGAIN;
+	}
 	got = accept4(fd, (struct sockaddr *)&peer, &len, flags | SOCK_CLOEXEC);
 	if (got < 0)
 		return errno == EMFILE ? -ENFILE : -errno;

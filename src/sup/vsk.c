@@ -109,15 +109,20 @@ static void enter_lists(struct vsk_table *t, struct vsk *v)
 	}
 }
 
+static void drop_arrival(struct vsk_arrival *a)
+{
+	TAILQ_REMOVE(&a->listener->arrivals, a, link);
+	if (a->from)
+		LIST_REMOVE(a, in_from);
+	a->listener->n_arrivals--;
+	free(a);
+}
+
 static void drop_queues(struct vsk *v)
 {
-	while (!TAILQ_EMPTY(&v->arrivals)) {
-		struct vsk_arrival *a = TAILQ_FIRST(&v->arrivals);
-
-		TAILQ_REMOVE(&v->arrivals, a, link);
-		free(a);
-	}
-	v->n_arrivals = v->n_tokens = v->n_parked = 0;
+	while (!TAILQ_EMPTY(&v->arrivals))
+		drop_arrival(TAILQ_FIRST(&v->arrivals));
+	v->n_tokens = v->n_parked = 0;
 	while (!TAILQ_EMPTY(&v->parked)) {
 		struct vsk_parked *p = TAILQ_FIRST(&v->parked);
 
@@ -136,6 +141,7 @@ void vsk_set_status(struct vsk_table *t, struct vsk *v, enum vsk_status status)
 		drop_queues(v);
 	v->status = (uint8_t)status;
 	v->missed = false;
+	v->changed = t->survey;
 	enter_lists(t, v);
 	if (closed)
 		publish_closed(v->domain, v->local_port);
@@ -157,7 +163,8 @@ struct vsk *vsk_new(struct vsk_table *t, struct domain *d, uint64_t cookie, bool
 	v->cookie = cookie;
 	v->id = t->next_id++;
 	v->v6 = v6;
-	v->wire = d->policy.transport == POLICY_TRANSPORT_WIRE;
+	vsk_set_wire(t, v, d->policy.transport == POLICY_TRANSPORT_WIRE);
+	v->changed = t->survey;
 	v->status = VSK_UNCONNECTED;
 	TAILQ_INIT(&v->arrivals);
 	TAILQ_INIT(&v->parked);
@@ -169,18 +176,51 @@ struct vsk *vsk_new(struct vsk_table *t, struct domain *d, uint64_t cookie, bool
 	return v;
 }
 
+void vsk_set_wire(struct vsk_table *t, struct vsk *v, bool wire)
+{
+	t->n_wires += wire;
+	t->n_wires -= v->wire;
+	v->wire = wire;
+}
+
 void vsk_set_host(struct vsk_table *t, struct vsk *v)
 {
 	v->host = true;
-	v->wire = false;
+	vsk_set_wire(t, v, false);
 	t->n_host++;
+}
+
+void vsk_set_to(struct vsk *v, struct faddr *to)
+{
+	if (v->to)
+		LIST_REMOVE(v, in_peers);
+	v->to = to;
+	if (to)
+		LIST_INSERT_HEAD(&to->peers, v, in_peers);
+}
+
+void vsk_forget_place(struct faddr *place)
+{
+	struct vsk_arrival *a;
+
+	while (!LIST_EMPTY(&place->peers))
+		vsk_set_to(LIST_FIRST(&place->peers), NULL);
+	while ((a = LIST_FIRST(&place->arrivals))) {
+		a->listener->unsure = true;
+		if (a->listener->wire) { /* the kernel's queue has it still */
+			LIST_REMOVE(a, in_from);
+			a->from = NULL;
+		} else {
+			drop_arrival(a);
+		}
+	}
 }
 
 void vsk_reset(struct vsk_table *t, struct vsk *v)
 {
 	v->remote = (struct addr){ 0 };
 	v->remote_port = 0;
-	v->to = NULL;
+	vsk_set_to(v, NULL);
 	if (!v->bound_port) {
 		v->local = (struct addr){ 0 };
 		v->local_port = 0;
@@ -194,8 +234,10 @@ void vsk_free(struct vsk_table *t, struct vsk *v)
 	if (v->out)
 		outgoing_drop(v->out);
 	t->n_host -= v->host;
+	t->n_wires -= v->wire;
 	leave_lists(t, v);
 	drop_queues(v);
+	vsk_set_to(v, NULL);
 	LIST_REMOVE(v, by_cookie);
 	LIST_REMOVE(v, in_domain);
 	v->domain->n_rows--;
@@ -301,15 +343,14 @@ int vsk_arrive(struct vsk *listener, const struct vsk *client)
 		return -ENOMEM;
 	/* Clients that gave up before they were accepted leave theirs behind; a wire's queue keeps them. */
 	if (!listener->wire && listener->n_arrivals > 2 * (listener->backlog + 8)) {
-		struct vsk_arrival *old = TAILQ_FIRST(&listener->arrivals);
-
-		TAILQ_REMOVE(&listener->arrivals, old, link);
-		free(old);
-		listener->n_arrivals--;
+		drop_arrival(TAILQ_FIRST(&listener->arrivals));
+		listener->unsure = true;
 	}
-	*a = (struct vsk_arrival){ .token = !client };
+	*a = (struct vsk_arrival){ .listener = listener, .token = !client };
 	if (client) {
 		a->from = client->at;
+		if (a->from)
+			LIST_INSERT_HEAD(&a->from->arrivals, a, in_from);
 		a->peer = client->local;
 		a->local = client->remote;
 		a->port = client->local_port;
@@ -317,13 +358,6 @@ int vsk_arrive(struct vsk *listener, const struct vsk *client)
 	TAILQ_INSERT_TAIL(&listener->arrivals, a, link);
 	listener->n_arrivals++;
 	return 0;
-}
-
-static void drop_arrival(struct vsk *listener, struct vsk_arrival *a)
-{
-	TAILQ_REMOVE(&listener->arrivals, a, link);
-	listener->n_arrivals--;
-	free(a);
 }
 
 bool vsk_take_arrival(struct vsk *listener, const struct faddr *from, uint16_t port,
@@ -335,7 +369,7 @@ bool vsk_take_arrival(struct vsk *listener, const struct faddr *from, uint16_t p
 		if (a->from != from || a->port != port)
 			continue;
 		*ret = *a;
-		drop_arrival(listener, a);
+		drop_arrival(a);
 		return true;
 	}
 	return false;
@@ -348,11 +382,11 @@ bool vsk_take_first_arrival(struct vsk *listener, struct vsk_arrival *ret)
 	if (!a)
 		return false;
 	*ret = *a;
-	drop_arrival(listener, a);
+	drop_arrival(a);
 	return true;
 }
 
 void vsk_take_last_arrival(struct vsk *listener)
 {
-	drop_arrival(listener, TAILQ_LAST(&listener->arrivals, vsk_arrivals));
+	drop_arrival(TAILQ_LAST(&listener->arrivals, vsk_arrivals));
 }

@@ -36,6 +36,8 @@ enum vsk_status {
 /* A connection that was made and not yet accepted: what the peers call each other. */
 struct vsk_arrival {
 	TAILQ_ENTRY(vsk_arrival) link;
+	LIST_ENTRY(vsk_arrival) in_from; /* while it has one */
+	struct vsk *listener;
 	struct faddr *from;      /* where the client is in F */
 	struct addr peer, local; /* virtual: the client's address, and the one that it connected to */
 	uint16_t port;           /* the client's, the same in F and outside */
@@ -53,42 +55,45 @@ struct vsk {
 	LIST_ENTRY(vsk) by_port;     /* bound and listening ones, and clients of wires */
 	TAILQ_ENTRY(vsk) in_loose;   /* unconnected ones */
 	LIST_ENTRY(vsk) in_domain;
+	LIST_ENTRY(vsk) in_peers;    /* of `to`, while there is one */
 	struct domain *domain;
 	struct faddr *at;            /* where it is bound in F; NULL: nowhere */
+	struct faddr *to;            /* where its peer is in F; vsk_set_to() sets it */
 	const struct policy_rule *rule; /* that allowed it, or NULL: the domain's own */
 	uint64_t cookie, id;
 	struct addr local, remote;
 	uint16_t local_port, remote_port;
-	uint8_t status; /* enum vsk_status */
-	bool v6;        /* the app asked for AF_INET6 */
-	bool v6only;
-	bool seen;      /* while collecting at once */
-	bool missed;    /* the kernel did not list it when it was looked at last */
-	bool wire;      /* an AF_UNIX socket of F (transport_wire.c) */
-	bool spent;     /* a wire that listened and was shut down: it never can again */
-	bool inherits;  /* a listening wire: options that its connections have to be given */
-	bool at_home;   /* a TCP socket, bound as it was when it was made */
-	bool in_ports;  /* in the list of its port */
-	bool in_loose_list;
-	bool accepted;  /* its peer connected to it */
-	bool doomed;    /* while a policy is put in force: it is to be cut */
-	bool client;    /* a connected wire: keeps its port from other clients */
-	bool reuse_addr, reuse_port;     /* when it was bound */
-	bool bound_port;                 /* bind gave it its port */
+	int16_t error;       /* of a connection to the outside, not told yet; positive */
+	uint8_t status;      /* enum vsk_status */
+	bool v6 : 1;         /* the app asked for AF_INET6 */
+	bool v6only : 1;
+	bool seen : 1;       /* while collecting at once */
+	bool missed : 1;     /* the kernel did not list it when it was looked at last */
+	bool wire : 1;       /* an AF_UNIX socket of F (transport_wire.c) */
+	bool unsure : 1;     /* a TCP listener whose queue may have more than n_arrivals tells of */
+	bool spent : 1;      /* a wire that listened and was shut down: it never can again */
+	bool inherits : 1;   /* a listening wire: options that its connections have to be given */
+	bool at_home : 1;    /* a TCP socket, bound as it was when it was made */
+	bool in_ports : 1;   /* in the list of its port */
+	bool in_loose_list : 1;
+	bool accepted : 1;   /* its peer connected to it */
+	bool doomed : 1;     /* while a policy is put in force: it is to be cut */
+	bool client : 1;     /* a connected wire: keeps its port from other clients */
+	bool reuse_addr : 1, reuse_port : 1; /* when it was bound */
+	bool bound_port : 1; /* bind gave it its port */
+	bool host : 1;       /* a socket of the host's (handoff.h) */
+	bool cut : 1;        /* such a one that was shut down for a policy */
+	int32_t linger;                  /* seconds of SO_LINGER, of TCP: not the kernel's matter (options.c) */
 	uint32_t backlog, n_arrivals;    /* listening */
 	uint32_t n_parked;
 	uint32_t n_tokens;               /* in its queue, of the supervisor's own; no more than are parked */
 	uint32_t generation;             /* of the policy */
 	uint32_t surveyed;               /* by which survey (survey.h) it was seen last */
+	uint32_t changed;                /* during, or after, which one it was made or got its status */
+	struct addr real;                /* where a host's is connected to; of one that came in, the machine's own */
 	uint64_t name;                   /* a bound wire's, in F */
-	bool host;                       /* a socket of the host's (handoff.h) */
-	bool cut;                        /* such a one that was shut down for a policy */
-	struct addr real;                /* where it is connected to; of one that came in, the machine's own */
-	int32_t linger;                  /* seconds of SO_LINGER, of TCP: not the kernel's matter (options.c) */
-	int16_t error;                   /* of a connection to the outside, not told yet; positive */
 	struct outgoing *out;            /* owned; such a connection under way, or relayed */
 	struct wire_options *options;    /* owned; of a wire, NULL: all as they are at first */
-	struct faddr *to;                /* where its peer is in F */
 	TAILQ_HEAD(vsk_arrivals, vsk_arrival) arrivals;
 	TAILQ_HEAD(, vsk_parked) parked;
 };
@@ -98,12 +103,14 @@ TAILQ_HEAD(vsk_queue, vsk);
 
 #define VSK_PORT_BUCKETS 4096
 #define VSK_LOOSE_MAX 4096 /* rows of unconnected sockets, all domains together */
-#define VSK_COLLECT_MIN 4096 /* the kernel goes through every TCP socket of the machine */
+#define VSK_COLLECT_MIN 4096 /* rows of closed sockets that are not worth a look */
+#define VSK_COLLECT_MAX 16384 /* that are, however long it takes */
 
 struct vsk_table {
 	struct vsk_list *buckets; /* by cookie */
 	size_t n_buckets, n, collect_at;
-	size_t n_host; /* those with host sockets */
+	size_t n_host, n_wires; /* those with host sockets; wires */
+	uint32_t survey; /* the number of the last one (survey.h) */
 	uint64_t next_id;
 	struct vsk_list ports[VSK_PORT_BUCKETS];
 	struct vsk_queue loose;
@@ -121,10 +128,17 @@ struct vsk *vsk_new(struct vsk_table *t, struct domain *d, uint64_t cookie, bool
 void vsk_free(struct vsk_table *t, struct vsk *v);
 struct vsk *vsk_find(struct vsk_table *t, uint64_t cookie);
 
+/* The row's socket is a wire from now on, or none. */
+void vsk_set_wire(struct vsk_table *t, struct vsk *v, bool wire);
 /* The row is one of a host's socket. */
 void vsk_set_host(struct vsk_table *t, struct vsk *v);
 /* What connect() did to the row is undone; it is unconnected, or bound as it was. */
 void vsk_reset(struct vsk_table *t, struct vsk *v);
+
+/* Sets where the row is connected to, or that it is nowhere (NULL). */
+void vsk_set_to(struct vsk *v, struct faddr *to);
+/* Nobody is at a place of F any more: rows and queues lose what leads there. */
+void vsk_forget_place(struct faddr *place);
 
 /* Changes the status, and with it the lists that the row is in. Set local and local_port before. */
 void vsk_set_status(struct vsk_table *t, struct vsk *v, enum vsk_status status);

@@ -170,6 +170,7 @@ void wait_tokens_lost(struct loop_alarm *a)
 		if (!v || v->status != VSK_LISTENING || v->n_parked == 0)
 			continue;
 		v->n_tokens = 0;
+		v->unsure = true; /* they may come after all */
 		sup_arrived(s, v->cookie);
 	}
 	s->n_late = 0;

@@ -164,6 +164,43 @@ static void test_arrivals(void)
 	forget(&two);
 }
 
+static void test_places(void)
+{
+	static struct faddr gone, stays;
+	struct vsk *l = bound(&one, "::", 80, true), *peer = vsk_new(&table, &one, next_cookie++, true);
+	struct vsk *c = vsk_new(&table, &two, next_cookie++, true), *freed = vsk_new(&table, &one, next_cookie++, true);
+	struct vsk_arrival a;
+
+	vsk_set_status(&table, l, VSK_LISTENING);
+	l->backlog = 8;
+	vsk_set_to(peer, &stays);
+	vsk_set_to(peer, &gone);
+	vsk_set_to(freed, &gone);
+	vsk_free(&table, freed);
+	for (uint16_t port = 1; port <= 4; port++) {
+		c->at = port % 2 ? &gone : &stays;
+		c->local_port = port;
+		(void)vsk_arrive(l, c);
+	}
+	(void)vsk_take_arrival(l, &gone, 3, &a);
+	vsk_forget_place(&gone);
+	TAP_OK(!peer->to, "who was connected to a place that is gone is connected to none");
+	TAP_INT(l->n_arrivals, 2, "connections from there are forgotten");
+	TAP_OK(l->unsure, "though the kernel may have them still");
+	TAP_OK(vsk_take_arrival(l, &stays, 2, &a) && vsk_take_arrival(l, &stays, 4, &a), "others are not");
+	l->wire = true;
+	c->at = &gone;
+	(void)vsk_arrive(l, c);
+	vsk_forget_place(&gone);
+	TAP_INT(l->n_arrivals, 1, "a wire's queue keeps its order");
+	TAP_OK(vsk_take_first_arrival(l, &a) && !a.from, "with somebody unknown in it");
+	l->wire = false;
+	forget(&one);
+	forget(&two);
+	TAP_OK(LIST_EMPTY(&gone.peers) && LIST_EMPTY(&gone.arrivals) && LIST_EMPTY(&stays.peers) &&
+		       LIST_EMPTY(&stays.arrivals), "rows that are freed leave the lists of places");
+}
+
 int main(void)
 {
 	if (vsk_table_init(&table) < 0)
@@ -172,6 +209,7 @@ int main(void)
 	test_conflicts();
 	test_listeners();
 	test_arrivals();
+	test_places();
 	printf("# a row has %zu bytes\n", sizeof(struct vsk));
 	vsk_table_fini(&table);
 	return tap_done();
