@@ -52,8 +52,10 @@ struct vsk_parked {
 
 struct vsk {
 	LIST_ENTRY(vsk) by_cookie;
-	LIST_ENTRY(vsk) by_port;     /* bound and listening ones, and clients of wires */
-	TAILQ_ENTRY(vsk) in_loose;   /* unconnected ones */
+	union { /* in_ports and in_loose_list say which */
+		LIST_ENTRY(vsk) by_port;   /* bound and listening ones, and clients of wires */
+		TAILQ_ENTRY(vsk) in_loose; /* unconnected ones */
+	};
 	LIST_ENTRY(vsk) in_domain;
 	LIST_ENTRY(vsk) in_peers;    /* of `to`, while there is one */
 	struct domain *domain;
