@@ -2,6 +2,7 @@
 #include "sup/sup.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,11 +33,19 @@ static int64_t (*const handlers[])(struct call *) = {
 };
 static_assert(sizeof handlers / sizeof *handlers == TRAP_COUNT, "every trap has a handler");
 
+static bool has_one_cpu(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+}
+
 int sup_init(struct sup *s, struct err *e)
 {
 	int rc;
 
 	memset(s, 0, sizeof *s);
+	s->one_cpu = has_one_cpu();
 	LIST_INIT(&s->domains);
 	TAILQ_INIT(&s->waits);
 	for (unsigned i = 0; i < WAIT_BUCKETS; i++)

@@ -152,6 +152,7 @@ struct sup {
 	size_t own_sockets; /* the supervisor's, in F */
 	uint16_t last_number; /* that a domain was given */
 	bool served; /* there was a container */
+	bool one_cpu; /* the supervisor may run on one only, as apps may then; a hint */
 };
 
 /* Moves the calling thread into its own network namespace. No fini on failure. */
