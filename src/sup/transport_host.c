@@ -20,9 +20,9 @@ int transport_progress(int fd, int family)
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof info;
 
-	/* Else it might wait. */
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-	    (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV) && poll(&p, 1, 0) == 0)
+	/* Else it might wait. The question that costs more comes last: as a rule there is room to send. */
+	if (poll(&p, 1, 0) == 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	    (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV))
 		return -EALREADY;
 	/* An address that is too short is all that it takes, and connects nothing. */
 	return connect(fd, &none, sizeof none.sa_family) < 0 ? -errno : 0;
