@@ -193,7 +193,7 @@ static int drain_kept(struct relay_side *from, const struct relay_side *to)
 	}
 	if (k->gone == k->n) {
 		free(k->v);
-		*k = (struct kept){ NULL };
+		*k = (struct kept){ .v = NULL };
 	}
 	return 0;
 }
