@@ -84,7 +84,7 @@ function __vrun_verb_is
 end
 
 set -l files '-p --policy --ceiling --with --base'
-set -l values "$files --fabric --root --rw --ro --cwd --publish --record --record-max --tls --proto --env -o --output --log --pid-file --supervisor"
+set -l values "$files --fabric --root --rw --ro --cwd --publish --record --record-max --tls --type --proto --env -o --output --log --pid-file --supervisor"
 
 complete -c vrun -f
 complete -c vrun -n '__vrun_at 1' -a '(__vrun_commands)'

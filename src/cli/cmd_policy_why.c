@@ -16,7 +16,7 @@
 #include "model/policy_explain.h"
 
 struct question {
-	const char *file, *connect, *listen, *accept_from, *resolve, *resolved, *tls, *as, *ceiling;
+	const char *file, *connect, *listen, *accept_from, *resolve, *resolved, *tls, *type, *as, *ceiling;
 	const char **with;
 	struct ask_whom whom; /* of a run */
 	enum policy_proto proto;
@@ -61,8 +61,10 @@ static int make_attempt(struct attempt *at, const struct question *q, const stru
 		rc = attempt_connect(at, f, q->connect, q->resolved, q->proto, e);
 		return rc == 0 && q->tls ? attempt_tls(at, q->tls, e) : rc;
 	}
-	if (q->resolve)
-		return attempt_resolve(at, f, q->resolve, e);
+	if (q->resolve) {
+		rc = attempt_resolve(at, f, q->resolve, e);
+		return rc == 0 && q->type ? attempt_query(at, q->type, e) : rc;
+	}
 	if (!q->accept_from)
 		return attempt_listen(at, f, q->listen, q->proto, e);
 	if (q->listen)
@@ -292,7 +294,7 @@ static const struct option options[] = {
 	{ "connect", required_argument, NULL, 'c' },  { "listen", required_argument, NULL, 'l' },
 	{ "accept-from", required_argument, NULL, 'a' }, { "resolve", required_argument, NULL, 'r' },
 	{ "resolved", required_argument, NULL, 'R' }, { "as", required_argument, NULL, 'A' },
-	{ "tls", required_argument, NULL, 't' },
+	{ "tls", required_argument, NULL, 't' },	      { "type", required_argument, NULL, 'T' },
 	{ "ceiling", required_argument, NULL, 'C' },  { "with", required_argument, NULL, 'w' },
 	{ "root", required_argument, NULL, 'd' },     { "supervisor", required_argument, NULL, 's' },
 	{ "proto", required_argument, NULL, 'p' },    { "json", no_argument, NULL, 'j' },
@@ -302,8 +304,8 @@ static const struct option options[] = {
 static int take_option(struct question *q, int c, struct err *e)
 {
 	const char **texts[] = { &q->connect, &q->listen,  &q->accept_from, &q->resolve,   &q->resolved,
-				 &q->as,      &q->ceiling, &q->whom.root,   &q->whom.path, &q->tls };
-	static const char letters[] = "clarRACdst";
+				 &q->as,      &q->ceiling, &q->whom.root,   &q->whom.path, &q->tls, &q->type };
+	static const char letters[] = "clarRACdstT";
 	const char *place = strchr(letters, c);
 
 	if (c == 'w')
@@ -333,6 +335,8 @@ static const char *wrong_question(const struct question *q)
 		return "why needs one of --connect, --listen, --accept-from, --resolve";
 	if (q->resolved && !q->connect)
 		return "--resolved goes with --connect";
+	if (q->type && !q->resolve)
+		return "--type goes with --resolve";
 	if (q->tls && !q->connect)
 		return "--tls goes with --connect";
 	return NULL;

@@ -97,6 +97,14 @@ bool gate_may_look_up(const struct gate *g, const char *name)
 	return allowed(g, &a);
 }
 
+bool gate_may_query(const struct gate *g, const char *name, uint16_t type)
+{
+	const struct policy_attempt a = { .kind = ATTEMPT_RESOLVE, .proto = POLICY_TCP, .query = type,
+					  .peer = { .kind = PARTY_NAME, .names = &name, .n_names = 1 } };
+
+	return allowed(g, &a);
+}
+
 /* --- at some port -------------------------------------------------------------------------- */
 
 struct looking {

@@ -79,6 +79,14 @@ void gate_names_fini(struct gate *g);
 bool gate_names_ask(struct gate *g, const char *name, bool v6, struct gate_asker *a, struct gate_found *ret);
 void gate_names_cancel(struct gate_asker *a);
 
+/*
+ * Asks a name server for records of another type. `found` is called once, from
+ * within the loop or this, also when the names end (ECANCELED): 0 with the
+ * server's message (of no bytes: no such record), or why not. False: too many are being asked, or too often.
+ */
+bool gate_names_query(struct gate *g, const char *name, uint16_t type,
+		      void (*found)(void *ctx, int error, const uint8_t *data, size_t len), void *ctx);
+
 /* --- jobs (serve.c): requests that are not finished ------------------------------------------ */
 
 struct gate_job {
@@ -124,6 +132,8 @@ void gate_job_remove(struct gate *g, struct gate_job *j);
 
 /* Sends an answer; fd is closed (-1: none). */
 void gate_tell(struct gate *g, struct gateway_answer *a, int fd);
+/* The same with bytes behind it. */
+void gate_tell_more(struct gate *g, const struct gateway_answer *a, const uint8_t *data, size_t len);
 void gate_tell_failed(struct gate *g, uint32_t id, int error);
 
 /* Serves until the supervisor's end. 0 or -errno. */
@@ -144,6 +154,8 @@ bool gate_publishes(const struct gate *g, const struct addr *at, uint16_t port, 
 bool gate_may_connect(const struct gate *g, const struct gateway_request *r, enum policy_proto proto);
 /* Whether the name may be asked for outside. */
 bool gate_may_look_up(const struct gate *g, const char *name);
+/* The same for records of that type. */
+bool gate_may_query(const struct gate *g, const char *name, uint16_t type);
 /* Whether anybody would be let through to that address of a name that was looked up. */
 bool gate_may_know(const struct gate *g, const char *name, const struct addr *a);
 
@@ -163,6 +175,7 @@ int gate_socket_connect(int fd, bool v6, const struct addr *peer, uint16_t port)
 
 void gate_connect(struct gate *g, const struct gateway_request *r); /* connect.c */
 void gate_resolve(struct gate *g, const struct gateway_request *r); /* resolve.c */
+void gate_query(struct gate *g, const struct gateway_request *r); /* query.c */
 
 void gate_publish(struct gate *g, const struct gateway_request *r); /* publish.c */
 /* GATEWAY_OPEN, GATEWAY_SHUT, GATEWAY_HOLD. */

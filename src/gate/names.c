@@ -22,6 +22,9 @@
 #define TTL_NONE 10   /* ... that there is no such name */
 #define TTL_FAILED 2  /* ... that nobody could tell */
 #define RESOLV_CONF "/etc/resolv.conf"
+/* Of questions for other records than addresses: a name can say something to its servers. */
+#define QUERIES_BURST 40
+#define QUERIES_MS 50 /* for one more */
 
 struct gate_name {
 	LIST_ENTRY(gate_name) by_hash;
@@ -52,6 +55,8 @@ struct gate_names {
 	LIST_HEAD(, gate_name) buckets[BUCKETS];
 	TAILQ_HEAD(, gate_name) ages;
 	unsigned n, n_pending;
+	unsigned queries_left; /* that may be made now (gate_names_query()) */
+	int64_t queries_at;    /* gate_now() when they were counted */
 	struct stat conf; /* of resolv.conf when the channel was made */
 };
 
@@ -333,6 +338,64 @@ void gate_names_cancel(struct gate_asker *a)
 	if (a->name)
 		LIST_REMOVE(a, link);
 	a->name = NULL;
+}
+
+/* --- other records -------------------------------------------------------------------------------- */
+
+struct gate_asked {
+	struct gate *gate;
+	void (*found)(void *ctx, int error, const uint8_t *data, size_t len);
+	void *ctx;
+};
+
+static void heard(void *arg, int status, int timeouts, unsigned char *data, int len)
+{
+	struct gate_asked *a = arg;
+	struct gate_names *n = a->gate->names;
+	int error = status == ARES_SUCCESS || status == ARES_ENODATA ? 0 :
+		    status == ARES_ENOTFOUND			     ? ENOENT :
+		    status == ARES_ETIMEOUT			     ? ETIMEDOUT :
+		    status == ARES_EDESTRUCTION			     ? ECANCELED :
+								       EIO;
+
+	(void)timeouts;
+	n->n_pending--;
+	if (status == ARES_SUCCESS && (len < 0 || len > GATEWAY_RECORDS_MAX))
+		error = EMSGSIZE;
+	a->found(a->ctx, error, data, error || status != ARES_SUCCESS ? 0 : (size_t)len);
+	free(a);
+}
+
+static bool may_query(struct gate_names *n)
+{
+	int64_t now = gate_now(), more = (now - n->queries_at) / QUERIES_MS;
+
+	if (more > 0) {
+		n->queries_left = more < QUERIES_BURST - (int64_t)n->queries_left ? n->queries_left + (unsigned)more : QUERIES_BURST;
+		n->queries_at = now;
+	}
+	return n->queries_left > 0 && n->n_pending < GATE_LOOKUPS_MAX;
+}
+
+bool gate_names_query(struct gate *g, const char *name, uint16_t type,
+		      void (*found)(void *ctx, int error, const uint8_t *data, size_t len), void *ctx)
+{
+	struct gate_names *n = g->names;
+	struct gate_asked *a = may_query(n) ? malloc(sizeof *a) : NULL;
+
+	if (!a)
+		return false;
+	channel_refresh(g);
+	if (!n->channel) {
+		free(a);
+		return false;
+	}
+	*a = (struct gate_asked){ g, found, ctx };
+	n->queries_left--;
+	n->n_pending++;
+	ares_query(n->channel, name, 1 /* IN */, type, heard, a);
+	set_due(g);
+	return true;
 }
 
 int gate_names_init(struct gate *g, struct err *e)

@@ -85,6 +85,18 @@ void gate_tell(struct gate *g, struct gateway_answer *a, int fd)
 	fd_close(&fd);
 }
 
+void gate_tell_more(struct gate *g, const struct gateway_answer *a, const uint8_t *data, size_t len)
+{
+	struct iovec iov[] = { { (void *)(uintptr_t)a, sizeof *a }, { (void *)(uintptr_t)data, len } };
+	const struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t n = 0;
+
+	while (!g->over && (n = sendmsg(g->sock, &msg, MSG_NOSIGNAL)) < 0 && errno == EINTR)
+		;
+	if (n < 0)
+		g->over = true;
+}
+
 void gate_tell_failed(struct gate *g, uint32_t id, int error)
 {
 	struct gateway_answer a = { .kind = GATEWAY_FAILED, .id = id, .error = error };
@@ -110,6 +122,9 @@ static void request(struct gate *g, const struct gateway_request *r)
 		break;
 	case GATEWAY_RESOLVE:
 		gate_resolve(g, r);
+		break;
+	case GATEWAY_QUERY:
+		gate_query(g, r);
 		break;
 	case GATEWAY_PUBLISH:
 		gate_publish(g, r);

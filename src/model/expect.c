@@ -13,7 +13,7 @@
 static const char *const top_keys[] = { "with", "tests", "comment", NULL };
 static const char *const test_keys[] = { "expect", "connect", "listen", "accept",  "resolve",
 					 "from",   "proto",   "rule",   "resolved", "tls",
-					 "comment", NULL };
+					 "type",   "comment", NULL };
 static const char *const whats[] = { "connect", "listen", "accept", "resolve" };
 
 void expect_fini(struct expectations *x)
@@ -64,12 +64,15 @@ static int read_terms(struct expectations *x, const struct jat *at, struct expec
 	t->allow = allow;
 	t->proto = udp ? POLICY_UDP : POLICY_TCP;
 	if (copy_string(x, at, "from", &t->from, e) < 0 || copy_string(x, at, "rule", &t->rule, e) < 0 ||
-	    copy_string(x, at, "resolved", &t->resolved, e) < 0 || copy_string(x, at, "tls", &t->tls, e) < 0)
+	    copy_string(x, at, "resolved", &t->resolved, e) < 0 || copy_string(x, at, "tls", &t->tls, e) < 0 ||
+	    copy_string(x, at, "type", &t->type, e) < 0)
 		return -EINVAL;
 	if ((t->what == EXPECT_ACCEPT) != (t->from != NULL))
 		return json_error(at, e, "\"accept\" and \"from\" go together");
 	if (t->resolved && t->what != EXPECT_CONNECT)
 		return json_error(at, e, "\"resolved\" goes with \"connect\"");
+	if (t->type && t->what != EXPECT_RESOLVE)
+		return json_error(at, e, "\"type\" goes with \"resolve\"");
 	if (t->tls && t->what != EXPECT_CONNECT)
 		return json_error(at, e, "\"tls\" goes with \"connect\"");
 	return 0;
@@ -225,10 +228,12 @@ const char *expect_text(const struct expectation *t, char *buf, size_t size)
 		(void)log_quote(from, sizeof from, t->from);
 	if (t->tls)
 		(void)log_quote(tls, sizeof tls, *t->tls ? t->tls : "no name");
+	if (t->type)
+		(void)log_quote(tls, sizeof tls, t->type);
 	(void)snprintf(buf, size, "%s %s %s%s%s%s%s%s%s%s", t->allow ? "allow" : "deny", whats[t->what], target,
 		       t->what == EXPECT_RESOLVE ? "" : "/",
 		       t->what == EXPECT_RESOLVE ? "" : policy_proto_name(t->proto), t->from ? " from " : "",
-		       from, t->resolved ? " (resolved)" : "", t->tls ? ", TLS to " : "", tls);
+		       from, t->resolved ? " (resolved)" : "", t->tls ? ", TLS to " : t->type ? " " : "", tls);
 	return buf;
 }
 
@@ -246,7 +251,8 @@ static int make_attempt(struct attempt *at, const struct expectation *t, const s
 	case EXPECT_ACCEPT:
 		return attempt_accept(at, f, t->from, t->target, t->proto, e);
 	case EXPECT_RESOLVE:
-		return attempt_resolve(at, f, t->target, e);
+		rc = attempt_resolve(at, f, t->target, e);
+		return rc == 0 && t->type ? attempt_query(at, t->type, e) : rc;
 	}
 	return -EINVAL;
 }

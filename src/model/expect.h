@@ -28,6 +28,7 @@ struct expectation {
 	const char *from;     /* of "accept" */
 	const char *resolved; /* of "connect", or NULL */
 	const char *tls;      /* the same; "": a ClientHello without a name */
+	const char *type;     /* of "resolve": records of another type; or NULL */
 	const char *rule;     /* id that must decide on this side, or NULL */
 	size_t line;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the supervisor and a domain's gateway say to each other: messages of
- * two fixed forms over a SOCK_SEQPACKET socket. The gateway is the only process
+ * two fixed forms over a SOCK_SEQPACKET socket (GATEWAY_RECORDS alone has more behind it). The gateway is the only process
  * with the host's network. It has the domain's policy and ceiling from the
  * launcher, not from the supervisor, and decides on each request by
  * policy_decide_bounded() itself: what a supervisor under somebody else's control asks
@@ -27,6 +27,7 @@
 #define GATEWAY_CONTROL 5 /* the listening socket of kern/control.h */
 #define GATEWAY_ADDRESSES_MAX 32
 #define GATEWAY_OPTIONS_MAX 48
+#define GATEWAY_RECORDS_MAX 4096
 #define GATEWAY_OPTION_SIZE 16
 
 enum gateway_kind {
@@ -38,6 +39,7 @@ enum gateway_kind {
 	GATEWAY_SHUT,      /* nobody does any more; the port stays taken. No answer. */
 	GATEWAY_HOLD,      /* who comes is left in the kernel's queue until OPEN. No answer. */
 	GATEWAY_FLOW,      /* a UDP flow; of a name by want_v6; CONNECTED with a pair's end, FAILED or DENIED */
+	GATEWAY_QUERY,     /* records of `name`, of the DNS query type `port`: RECORDS, FAILED or DENIED */
 	GATEWAY_CANCEL,    /* nobody waits for the answer to that id any more. No answer. */
 	/* from the gateway */
 	GATEWAY_CONNECTING, /* with a TCP socket that is connecting, the only candidate: the last answer */
@@ -47,6 +49,7 @@ enum gateway_kind {
 	GATEWAY_DENIED,     /* by the policy: addresses[0], when there is one, is what it was denied for */
 	GATEWAY_RESOLVED,   /* addresses and ttl; none: the name exists and has none of that family. Unknown: FAILED with ENOENT */
 	GATEWAY_PUBLISHED,  /* port: the one that was taken; again: it listens there */
+	GATEWAY_RECORDS,    /* n bytes of a name server's message come behind the answer; none: there is no such record */
 	GATEWAY_ARRIVED,    /* id of the PUBLISH; from addresses[0], port, to addresses[1]: a TCP socket; none: it was denied */
 };
 

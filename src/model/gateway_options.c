@@ -119,6 +119,8 @@ bool gateway_request_good(const void *message, size_t len, struct gateway_reques
 		return good_target(r);
 	if (r->kind == GATEWAY_PUBLISH)
 		return r->local_port != 0;
+	if (r->kind == GATEWAY_QUERY)
+		return r->port != 0 && good_name(r->name);
 	return r->kind != GATEWAY_RESOLVE || (good_name(r->name) && r->want_v4 + r->want_v6 == 1);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the supervisor and its resolver say to each other: messages of one
- * fixed form over a SOCK_SEQPACKET socket. The resolver reads what apps
+ * fixed form over a SOCK_SEQPACKET socket, behind which a name server's may come. The resolver reads what apps
  * send and knows nothing; the supervisor knows the names and never sees a packet.
  */
 #ifndef VRUN_MODEL_LOOKUP_H
@@ -15,6 +15,7 @@
 
 #define LOOKUP_SOCK 3 /* the resolver's descriptor of that socket */
 #define LOOKUP_ADDRESSES_MAX 32
+#define LOOKUP_DATA_MAX 4096
 
 enum lookup_kind {
 	/* to the resolver */
@@ -51,6 +52,8 @@ struct lookup {
 	uint8_t result; /* enum lookup_result */
 	uint8_t why;    /* enum lookup_why */
 	bool stream, v6;
+	uint16_t type;   /* of EXISTS: what was asked for, a DNS query type */
+	uint16_t size;   /* of an ANSWER to that: bytes of a name server's message, which come behind this; 0: none */
 	uint32_t domain; /* never used again for another one */
 	uint32_t id;     /* of a question: the resolver's */
 	uint32_t ttl;    /* seconds */

@@ -255,6 +255,9 @@ const char *policy_proto_name(enum policy_proto proto);
 const char *policy_record_name(enum policy_record r);
 /* "MX"; "TYPE65" for types without a name here. Returns buf. */
 const char *policy_query_type_name(uint16_t type, char *buf, size_t size);
+/* The types that can be forwarded: by number from 0, 0 behind the last; and by name, 0 for others. */
+uint16_t policy_query_type_at(size_t i);
+uint16_t policy_query_type_find(const char *name);
 
 /* Every key that the loader knows, by place: for tests of the schema and the manual. NULL ends. */
 struct policy_key_table {

@@ -279,6 +279,19 @@ int attempt_resolve(struct attempt *at, const struct fabric *f, const char *name
 	return rc;
 }
 
+int attempt_query(struct attempt *at, const char *type, struct err *e)
+{
+	char quoted[64];
+
+	at->a.query = policy_query_type_find(type);
+	if (at->a.query && at->a.kind == ATTEMPT_RESOLVE && at->a.peer.kind == PARTY_NAME)
+		return 0;
+	if (at->a.query)
+		return err_set(e, EINVAL, "only host names have records that can be forwarded");
+	(void)err_set(e, EINVAL, "%s is no query type that can be forwarded", log_quote(quoted, sizeof quoted, type));
+	return err_hint(e, "addresses are asked for without a type; others are MX, TXT, SRV, HTTPS ...");
+}
+
 /* The address that a domain uses towards another: one of its family. */
 static const struct addr *address_towards(const struct policy *p, const struct addr *other)
 {

@@ -53,6 +53,9 @@ int attempt_accept(struct attempt *at, const struct fabric *f, const char *from,
 /* "db", "api.example.com". */
 int attempt_resolve(struct attempt *at, const struct fabric *f, const char *name, struct err *e);
 
+/* For records of that type ("MX") in place of its addresses: of an attempt to resolve a host name. */
+int attempt_query(struct attempt *at, const char *type, struct err *e);
+
 /*
  * Decides an attempt. Where both domains are known, both sides decide and
  * ret->allow is their conjunction; else the other side's verdict is a copy of

@@ -351,6 +351,14 @@ static bool entry_open(const struct policy *p, const struct policy_attempt *a,
 	return false;
 }
 
+static bool forwards(const struct policy_rule *r, uint16_t type)
+{
+	for (size_t i = 0; i < r->n_forward; i++)
+		if (r->forward[i] == type)
+			return true;
+	return false;
+}
+
 /*
  * A name may be looked up when some port of it may be connected to. What a
  * host name resolves to comes later and does not matter here.
@@ -365,8 +373,8 @@ static void decide_resolve(const struct policy *p, const struct policy_attempt *
 	struct policy_walk w;
 	bool deny_only;
 
-	if (a->peer.kind == PARTY_OWN) {
-		say(v, true, POLICY_BY_OWN, NULL);
+	if (a->peer.kind == PARTY_OWN || (a->query && a->peer.kind != PARTY_NAME)) {
+		say(v, !a->query, a->query ? POLICY_BY_DEFAULT : POLICY_BY_OWN, NULL);
 		return;
 	}
 	if (a->peer.kind == PARTY_NAME)
@@ -377,7 +385,8 @@ static void decide_resolve(const struct policy *p, const struct policy_attempt *
 			enum host_kind kind = entry->ep->host.kind;
 
 			if (!entry->rule->allow || (kind == HOST_ANY && !any_allows(&a->peer)) ||
-			    (kind == HOST_PREFIX && a->peer.kind == PARTY_NAME) || !is_better(entry, open))
+			    (kind == HOST_PREFIX && a->peer.kind == PARTY_NAME) || !is_better(entry, open) ||
+			    (a->query && !forwards(entry->rule, a->query)))
 				continue;
 			if (entry_open(p, a, entry, &deny))
 				open = entry;

@@ -17,6 +17,8 @@
  * - The domain's own loopback and addresses are allowed unless denied, to
  *   connect to and to listen at. A listener is heard by the domain itself, and
  *   by those that the "from" of an allowing rule lets in.
+ * - A query of another type for a host name needs a rule that forwards that type
+ *   and allows the name. Nobody else's names have such records.
  * - A deny for listening without "from" forbids the listener; one with "from"
  *   keeps those parties out of it.
  */
@@ -60,6 +62,7 @@ struct policy_attempt {
 	uint16_t port; /* not 0 but for RESOLVE */
 	struct policy_party peer;
 	const struct addr *local; /* NULL or unspecified: the wildcard */
+	uint16_t query; /* of RESOLVE: a DNS query type that is to be passed on ("forward"); 0: the name's addresses */
 	const struct policy_tls *tls; /* of CONNECT; NULL: not known yet, and not decided on */
 };
 

@@ -355,6 +355,31 @@ static int compare_publish(struct diff *d, const struct policy *p, const struct 
 	return 0;
 }
 
+/* Other records of names. */
+static int compare_forward(struct diff *d)
+{
+	for (size_t i = 0; i < d->c->to.n; i++) {
+		const struct policy_region *who = &d->c->to.v[i];
+		struct policy_attempt a = { .kind = ATTEMPT_RESOLVE, .proto = POLICY_TCP, .peer = who->party };
+
+		for (size_t k = 0; who->party.kind == PARTY_NAME && (a.query = policy_query_type_at(k)); k++) {
+			struct policy_change c = { .kind = CHANGE_SETTING };
+			struct policy_verdict x, y;
+			char type[16];
+
+			policy_decide(d->a, &a, &x);
+			policy_decide(d->b, &a, &y);
+			if (x.allow == y.allow)
+				continue;
+			c.text = arena_printf(&d->c->arena, "%s %s of %s", y.allow ? "forwards" : "no longer forwards",
+					      policy_query_type_name(a.query, type, sizeof type), who->words);
+			if (add_change(d, &c) < 0)
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 static json_t *canonical(const struct policy *p, struct err *e)
 {
 	AUTO_FREE char *text = NULL;
@@ -382,6 +407,8 @@ static int compare_settings(struct diff *d, struct err *e)
 	}
 	json_decref(x);
 	json_decref(y);
+	if (rc == 0)
+		rc = compare_forward(d);
 	if (rc == 0)
 		rc = compare_publish(d, d->a, d->b, false);
 	return rc < 0 ? rc : compare_publish(d, d->b, d->a, true);

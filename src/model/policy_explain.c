@@ -82,7 +82,8 @@ const char *policy_attempt_text(const struct policy_attempt *a, char *buf, size_
 			       local_text(a, at, sizeof at), proto);
 		break;
 	case ATTEMPT_RESOLVE:
-		(void)snprintf(buf, size, "look up %s", who);
+		(void)snprintf(buf, size, "look up %s%s%s", a->query ? policy_query_type_name(a->query, addr, sizeof addr) : "",
+			       a->query ? " of " : "", who);
 		break;
 	}
 	return buf;
@@ -169,6 +170,7 @@ struct made_rule {
 	struct endpoint ep;
 	struct port_range range;
 	struct host_pattern from;
+	uint16_t query;
 	char name[NAME_TEXT_MAX];
 };
 
@@ -207,6 +209,11 @@ static bool make_rule(struct made_rule *m, const struct policy_verdict *v,
 					.on_deny = POLICY_DENY_INHERIT };
 	m->rule.protos = resolve ? POLICY_TCP : (unsigned)a->proto;
 	m->ep.ports = (struct port_set){ &m->range, 1 };
+	if (resolve && a->query) {
+		m->query = a->query;
+		m->rule.forward = &m->query;
+		m->rule.n_forward = allow;
+	}
 	if (resolve && !allow) {
 		m->rule.protos = POLICY_TCP | POLICY_UDP;
 		m->range = (struct port_range){ 1, UINT16_MAX };

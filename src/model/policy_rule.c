@@ -39,6 +39,19 @@ const char *policy_query_type_name(uint16_t type, char *buf, size_t size)
 	return buf;
 }
 
+uint16_t policy_query_type_at(size_t i)
+{
+	return i < sizeof query_types / sizeof *query_types ? query_types[i].type : 0;
+}
+
+uint16_t policy_query_type_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof query_types / sizeof *query_types; i++)
+		if (strcmp(query_types[i].name, name) == 0)
+			return query_types[i].type;
+	return 0;
+}
+
 /* A key whose value is one string or a list of them: how many; the i-th is at_many(). */
 static int count_many(const struct jat *at, const char *key, struct jat *ret, size_t *ret_n,
 		      struct err *e)
@@ -421,12 +434,9 @@ static int query_type(const struct jat *el, const char *text, uint16_t *ret, str
 {
 	if (strcmp(text, "A") == 0 || strcmp(text, "AAAA") == 0)
 		return json_error(el, e, "is always answered");
-	for (size_t i = 0; i < sizeof query_types / sizeof *query_types; i++) {
-		if (strcmp(query_types[i].name, text) == 0) {
-			*ret = query_types[i].type;
-			return 0;
-		}
-	}
+	*ret = policy_query_type_find(text);
+	if (*ret)
+		return 0;
 	(void)json_error(el, e, "not a query type that can be forwarded");
 	return err_hint(e, "NS, CNAME, SOA, PTR, MX, TXT, SRV, NAPTR, DS, SSHFP, TLSA, SVCB, HTTPS, CAA");
 }

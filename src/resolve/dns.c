@@ -54,7 +54,7 @@ static bool read_reverse6(const char *name, struct addr *ret)
 static enum dns_next read_name(const struct dns_question *q, const char *text, enum dns_code *ret_code,
 			       struct lookup *ret)
 {
-	*ret = (struct lookup){ .kind = LOOKUP_ASK, .what = LOOKUP_EXISTS };
+	*ret = (struct lookup){ .kind = LOOKUP_ASK, .what = LOOKUP_EXISTS, .type = q->type };
 	*ret_code = DNS_NXDOMAIN;
 	if (name_parse(text, ret->name, NULL, NULL) < 0) /* nobody is called so */
 		return DNS_REPLY;
@@ -229,7 +229,8 @@ static bool push_why(ldns_pkt *p, enum lookup_why why)
 	return data != NULL;
 }
 
-static ldns_pkt *build(const struct dns_question *q, enum dns_code code, const struct lookup *found, bool cut)
+static ldns_pkt *build(const struct dns_question *q, enum dns_code code, const struct lookup *found,
+		       const uint8_t *data, bool cut)
 {
 	ldns_pkt *p = ldns_pkt_new();
 	bool ok = p != NULL;
@@ -248,7 +249,8 @@ static ldns_pkt *build(const struct dns_question *q, enum dns_code code, const s
 	if (q->has_owner)
 		ok = push_question(p, q);
 	if (ok && found && !cut)
-		ok = push_found(p, q, found) && (!q->edns || push_why(p, found->why));
+		ok = (found->size ? records_push(p, q, data, found->size, found->ttl) : push_found(p, q, found)) &&
+		     (!q->edns || push_why(p, found->why));
 	if (ok)
 		return p;
 	ldns_pkt_free(p);
@@ -269,12 +271,15 @@ static size_t encode(ldns_pkt *p, size_t max, uint8_t *out)
 	return len;
 }
 
-size_t dns_write(const struct dns_question *q, enum dns_code code, const struct lookup *found, size_t max,
-		 uint8_t *out)
+size_t dns_write(const struct dns_question *q, enum dns_code code, const struct lookup *found, const uint8_t *data,
+		 size_t max, uint8_t *out)
 {
-	size_t len = encode(build(q, code, found, false), max, out);
+	size_t len = encode(build(q, code, found, data, false), max, out);
 
+	/* What a name server has sent and nobody can read. */
+	if (len == 0 && found && found->size)
+		len = encode(build(q, DNS_SERVFAIL, NULL, NULL, false), max, out);
 	if (len > max)
-		len = encode(build(q, code, found, true), max, out);
+		len = encode(build(q, code, found, data, true), max, out);
 	return len <= max ? len : 0;
 }

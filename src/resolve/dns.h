@@ -40,10 +40,20 @@ enum dns_next dns_read(const uint8_t *data, size_t len, struct dns_question *ret
 
 /*
  * Writes the answer, at most `max` bytes (512 or more), and returns its length;
- * 0 without memory. `found` is what a look-up gave, or NULL. What does not fit
+ * 0 without memory. `found` is what a look-up gave, or NULL; `data` the
+ * found->size bytes of a name server's message that came with it. What does not fit
  * is left out, and the answer says so (TC).
  */
-size_t dns_write(const struct dns_question *q, enum dns_code code, const struct lookup *found, size_t max,
-		 uint8_t *out);
+size_t dns_write(const struct dns_question *q, enum dns_code code, const struct lookup *found, const uint8_t *data,
+		 size_t max, uint8_t *out);
+
+/*
+ * Adds the records of the question's type that a name server's message has to an
+ * answer, as the question's own (records.c): no other types, no other section, and of SVCB and
+ * HTTPS no addresses. False: it is none, or no memory.
+ */
+struct ldns_struct_pkt;
+bool records_push(struct ldns_struct_pkt *answer, const struct dns_question *q, const uint8_t *data, size_t len,
+		  uint32_t ttl_max);
 
 #endif

@@ -117,10 +117,10 @@ static struct open *find_slot(struct server *s, uint32_t domain)
 
 /* False when a connection has to end. */
 static bool reply(const struct source *src, const struct sockaddr_in *peer, const struct dns_question *q,
-		  enum dns_code code, const struct lookup *found)
+		  enum dns_code code, const struct lookup *found, const uint8_t *data)
 {
 	static uint8_t out[2 + UINT16_MAX];
-	size_t len = dns_write(q, code, found, src->stream ? UINT16_MAX : q->room, out + 2);
+	size_t len = dns_write(q, code, found, data, src->stream ? UINT16_MAX : q->room, out + 2);
 
 	if (len == 0)
 		return false;
@@ -145,13 +145,13 @@ static bool question(struct server *s, struct source *src, const uint8_t *data, 
 	case DNS_DROP:
 		return !src->stream;
 	case DNS_REPLY:
-		return reply(src, peer, &q, code, NULL);
+		return reply(src, peer, &q, code, NULL, NULL);
 	case DNS_LOOKUP:
 		break;
 	}
 	o = find_slot(s, src->domain);
 	if (!o)
-		return reply(src, peer, &q, DNS_SERVFAIL, NULL);
+		return reply(src, peer, &q, DNS_SERVFAIL, NULL, NULL);
 	*o = (struct open){ .source = src, .turn = (uint16_t)(o->turn + 1), .q = q };
 	if (peer)
 		o->peer = *peer;
@@ -211,7 +211,7 @@ static void watch_stream(struct server *s, struct source *src)
 
 /* --- what the supervisor says --------------------------------------------------------- */
 
-static void answer(struct server *s, const struct lookup *m)
+static void answer(struct server *s, const struct lookup *m, const uint8_t *data)
 {
 	struct open *o = &s->open[(m->id & 0xffff) % OPEN_MAX_];
 	struct source *src = o->source;
@@ -225,7 +225,7 @@ static void answer(struct server *s, const struct lookup *m)
 		   m->result == LOOKUP_FOUND   ? DNS_OK :
 		   m->result == LOOKUP_UNKNOWN ? DNS_NXDOMAIN :
 						 DNS_SERVFAIL,
-		   m);
+		   m, data);
 	if (src->stream && ok)
 		watch_stream(s, src);
 	else if (src->stream)
@@ -249,8 +249,12 @@ static void hear(struct server *s)
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(sizeof(int))];
 	} ctl = { 0 };
-	struct lookup m;
-	struct iovec iov = { &m, sizeof m };
+	static struct {
+		struct lookup m;
+		uint8_t data[LOOKUP_DATA_MAX];
+	} in;
+	struct lookup *m = &in.m;
+	struct iovec iov = { &in, sizeof in };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = ctl.buf,
@@ -263,14 +267,14 @@ static void hear(struct server *s)
 		return;
 	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(h), sizeof fd);
-	if (n != sizeof m)
+	if (n < (ssize_t)sizeof *m || (size_t)n != sizeof *m + m->size)
 		s->over = true;
-	else if (m.kind == LOOKUP_SERVE && fd >= 0)
-		source_add(s, &m, fd_take(&fd));
-	else if (m.kind == LOOKUP_FORGET)
-		forget(s, m.domain);
-	else if (m.kind == LOOKUP_ANSWER)
-		answer(s, &m);
+	else if (m->kind == LOOKUP_SERVE && fd >= 0)
+		source_add(s, m, fd_take(&fd));
+	else if (m->kind == LOOKUP_FORGET)
+		forget(s, m->domain);
+	else if (m->kind == LOOKUP_ANSWER)
+		answer(s, m, in.data);
 	fd_close(&fd);
 }
 

@@ -179,18 +179,8 @@ static bool leads_outside(const struct policy_rule *r)
 
 int admit_check_needs(struct sup *sup, const char *id, const struct policy *p, struct err *e)
 {
-	static const struct {
-		unsigned bit;
-		const char *what;
-	} missing[] = {
-		{ POLICY_NEEDS_FORWARD, "\"forward\"" },
-	};
 	unsigned needs = policy_needs(p);
 
-	for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
-		if (needs & missing[i].bit)
-			return err_set(e, ENOTSUP, "container %s: its policy asks for %s, which is not served",
-				       id, missing[i].what);
 	for (size_t i = 0; i < p->n_rules; i++)
 		if (p->rules[i].publish && (p->rules[i].protos & POLICY_UDP))
 			return err_set(e, ENOTSUP, "container %s: its policy publishes a port for UDP, which is not served",

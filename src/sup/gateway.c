@@ -143,7 +143,13 @@ static bool more_comes(const struct gateway_answer *a)
 /* What comes is checked as far as whoever uses it relies on it. */
 static bool is_good(const struct gateway_answer *a)
 {
-	return a->kind >= GATEWAY_CONNECTING && a->kind <= GATEWAY_ARRIVED && a->n <= GATEWAY_ADDRESSES_MAX;
+	return a->kind >= GATEWAY_CONNECTING && a->kind <= GATEWAY_ARRIVED &&
+	       a->n <= (a->kind == GATEWAY_RECORDS ? GATEWAY_RECORDS_MAX : GATEWAY_ADDRESSES_MAX);
+}
+
+static size_t size_of(const struct gateway_answer *a)
+{
+	return sizeof *a + (a->kind == GATEWAY_RECORDS ? a->n : 0);
 }
 
 static void tell(struct gateway *g, const struct gateway_answer *a, int fd)
@@ -192,13 +198,18 @@ static void gone(struct gateway *g)
 	loop_set_alarm(&g->sup->loop, &g->lost, 0);
 }
 
-static ssize_t receive(const struct gateway *g, struct gateway_answer *a, int *ret_fd)
+struct message {
+	struct gateway_answer a;
+	uint8_t more[GATEWAY_RECORDS_MAX];
+};
+
+static ssize_t receive(const struct gateway *g, struct message *m, int *ret_fd)
 {
 	union {
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(sizeof(int))];
 	} ctl = { 0 };
-	struct iovec iov = { a, sizeof *a };
+	struct iovec iov = { m, sizeof *m };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = ctl.buf,
@@ -217,18 +228,18 @@ static void spoke(struct watch *w, uint32_t events)
 	struct gateway *g = (struct gateway *)((char *)w - offsetof(struct gateway, watch));
 
 	for (int i = 0; i < BATCH && g->fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)); i++) {
-		struct gateway_answer a;
+		struct message m;
 		int fd;
-		ssize_t n = receive(g, &a, &fd);
+		ssize_t n = receive(g, &m, &fd);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
-		if (n != sizeof a || !is_good(&a)) {
+		if (n < (ssize_t)sizeof m.a || !is_good(&m.a) || (size_t)n != size_of(&m.a)) {
 			fd_close(&fd);
 			gone(g);
 			return;
 		}
-		tell(g, &a, fd);
+		tell(g, &m.a, fd);
 	}
 	if (g->fd >= 0 && (events & EPOLLOUT))
 		send_rest(g);

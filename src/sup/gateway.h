@@ -16,7 +16,8 @@ struct domain;
 struct sup;
 struct gateway_job;
 
-/* An answer. `fd` is the callee's (-1: none). With GATEWAY_RACING and PUBLISHED more come. */
+/* An answer. `fd` is the callee's (-1: none). With GATEWAY_RACING and PUBLISHED more come. The bytes of
+ * GATEWAY_RECORDS follow it in memory. */
 typedef void gateway_done(void *ctx, const struct gateway_answer *a, int fd);
 
 #define GATEWAY_BUCKETS 256

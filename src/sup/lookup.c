@@ -177,6 +177,19 @@ static void by_address(struct sup *s, struct domain *d, struct lookup *l)
 	(void)snprintf(l->name, sizeof l->name, "%s", name ? name : "");
 }
 
+/* Other records of a name outside: where a rule says so, they are asked for; else there are none. */
+static bool is_forwarded(const struct domain *d, const struct lookup *l)
+{
+	const char *name = l->name;
+	struct policy_attempt a = { .kind = ATTEMPT_RESOLVE,
+				    .proto = POLICY_TCP,
+				    .query = l->type,
+				    .peer = { .kind = PARTY_NAME, .names = &name, .n_names = 1 } };
+	struct policy_verdict v;
+
+	return l->what == LOOKUP_EXISTS && l->type && decide(d, &a, &v);
+}
+
 bool lookup_answer(struct sup *s, struct domain *d, struct lookup *l)
 {
 	char name[NAME_TEXT_MAX];
@@ -188,6 +201,7 @@ bool lookup_answer(struct sup *s, struct domain *d, struct lookup *l)
 		return true;
 	}
 	l->n = 0;
+	l->size = 0;
 	l->result = LOOKUP_UNKNOWN;
 	/* The resolver is not believed to have brought it into its one form. */
 	if (name_parse(l->name, name, NULL, NULL) < 0 || (l->what != LOOKUP_NAME && l->what != LOOKUP_EXISTS))
@@ -195,6 +209,9 @@ bool lookup_answer(struct sup *s, struct domain *d, struct lookup *l)
 	memcpy(l->name, name, sizeof name);
 	if (by_name(s, d, l))
 		return true;
-	names_ask(s, d, l);
+	if (is_forwarded(d, l))
+		names_query(s, d, l);
+	else
+		names_ask(s, d, l);
 	return false;
 }

@@ -276,8 +276,47 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 		l->why = LOOKUP_WHY_NETWORK;
 	}
 	LIST_REMOVE(q, link);
-	resolver_answer(q->sup, q->resolver, l);
+	resolver_answer(q->sup, q->resolver, l, NULL);
 	free(q);
+}
+
+/* What a name server says is read by the resolver alone. */
+static void passed_on(void *ctx, const struct gateway_answer *a, int fd)
+{
+	struct names_question *q = ctx;
+	struct lookup *l = &q->lookup;
+
+	if (fd >= 0)
+		(void)close(fd);
+	l->result = LOOKUP_FOUND;
+	if (a->kind == GATEWAY_RECORDS) {
+		l->size = (uint16_t)a->n;
+	} else if (a->kind == GATEWAY_FAILED) {
+		l->result = a->error == ENOENT ? LOOKUP_UNKNOWN : LOOKUP_FAILED;
+		l->why = a->error == ENOENT ? LOOKUP_WHY_NONE : LOOKUP_WHY_NETWORK;
+	} /* else the gateway has another policy by now: no such record */
+	LIST_REMOVE(q, link);
+	resolver_answer(q->sup, q->resolver, l, (const uint8_t *)(a + 1));
+	free(q);
+}
+
+static void ask(struct sup *s, struct domain *d, const struct lookup *l, struct gateway_request *r, gateway_done *done)
+{
+	struct names_question *q = calloc(1, sizeof *q);
+	struct lookup failed = *l;
+
+	memcpy(r->name, l->name, sizeof r->name);
+	if (q) {
+		*q = (struct names_question){ .sup = s, .domain = d, .resolver = s->resolver.generation,
+					      .lookup = *l };
+		LIST_INSERT_HEAD(&d->host_names.questions, q, link);
+		if (gateway_ask(&d->gateway, r, done, q))
+			return;
+		LIST_REMOVE(q, link);
+		free(q);
+	}
+	failed.result = LOOKUP_FAILED;
+	resolver_answer(s, s->resolver.generation, &failed, NULL);
 }
 
 void names_ask(struct sup *s, struct domain *d, const struct lookup *l)
@@ -285,19 +324,13 @@ void names_ask(struct sup *s, struct domain *d, const struct lookup *l)
 	struct gateway_request r = { .kind = GATEWAY_RESOLVE,
 				     .want_v4 = l->what != LOOKUP_NAME || !l->v6,
 				     .want_v6 = l->what == LOOKUP_NAME && l->v6 };
-	struct names_question *q = calloc(1, sizeof *q);
-	struct lookup failed = *l;
 
-	memcpy(r.name, l->name, sizeof r.name);
-	if (q) {
-		*q = (struct names_question){ .sup = s, .domain = d, .resolver = s->resolver.generation,
-					      .lookup = *l };
-		LIST_INSERT_HEAD(&d->host_names.questions, q, link);
-		if (gateway_ask(&d->gateway, &r, answered, q))
-			return;
-		LIST_REMOVE(q, link);
-		free(q);
-	}
-	failed.result = LOOKUP_FAILED;
-	resolver_answer(s, s->resolver.generation, &failed);
+	ask(s, d, l, &r, answered);
+}
+
+void names_query(struct sup *s, struct domain *d, const struct lookup *l)
+{
+	struct gateway_request r = { .kind = GATEWAY_QUERY, .port = l->type };
+
+	ask(s, d, l, &r, passed_on);
 }

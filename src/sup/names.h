@@ -50,6 +50,8 @@ bool names_in_pool(const struct domain *d, const struct addr *a);
  * with an address of the pool. The question is copied.
  */
 void names_ask(struct sup *s, struct domain *d, const struct lookup *l);
+/* The same for records of the type that was asked for, which come as the name server has them. */
+void names_query(struct sup *s, struct domain *d, const struct lookup *l);
 /* Answers with an address of the pool without asking anybody: where the name is connected to shows then. */
 void names_pretend(struct domain *d, struct lookup *l);
 

@@ -2,6 +2,8 @@
 #include "sup/resolver.h"
 
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #define PAUSE_MS 1000 /* between two starts, when the first did not last so long */
 #define BATCH 16      /* questions in one turn */
 #define BACKLOG 64
+#define UNREAD_MAX 65536 /* bytes of answers that it has not read */
 
 static void start(struct sup *s);
 static void ended(struct sup *s);
@@ -20,14 +23,14 @@ static void ended(struct sup *s);
 /* --- what the resolver gets --------------------------------------------------------- */
 
 /* False when the resolver does not listen: it is ended, and another one is started. */
-static bool tell(struct resolver *r, const struct lookup *m, const int *fd)
+static bool tell(struct resolver *r, const struct lookup *m, const uint8_t *data, const int *fd)
 {
 	union {
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(sizeof(int))];
 	} ctl = { 0 };
-	struct iovec iov = { (void *)(uintptr_t)m, sizeof *m };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct iovec iov[] = { { (void *)(uintptr_t)m, sizeof *m }, { (void *)(uintptr_t)data, m->size } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = m->size ? 2 : 1 };
 
 	if (fd) {
 		msg.msg_control = ctl.buf;
@@ -35,14 +38,14 @@ static bool tell(struct resolver *r, const struct lookup *m, const int *fd)
 		ctl.align = (struct cmsghdr){ CMSG_LEN(sizeof *fd), SOL_SOCKET, SCM_RIGHTS };
 		memcpy(CMSG_DATA(&ctl.align), fd, sizeof *fd);
 	}
-	return sendmsg(r->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof *m;
+	return sendmsg(r->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)(sizeof *m + m->size);
 }
 
 static bool give(struct resolver *r, const struct domain *d, int fd, bool stream)
 {
 	const struct lookup m = { .kind = LOOKUP_SERVE, .domain = d->serial, .stream = stream };
 
-	return tell(r, &m, &fd);
+	return tell(r, &m, NULL, &fd);
 }
 
 /* --- questions while none is running -------------------------------------------------- */
@@ -87,7 +90,7 @@ void resolver_remove(struct sup *s, struct domain *d)
 	if (d->net.resolver >= 0)
 		loop_remove(&s->loop, d->net.resolver, &d->net.asked);
 	fd_close(&d->net.resolver);
-	if (r->fd >= 0 && !tell(r, &m, NULL))
+	if (r->fd >= 0 && !tell(r, &m, NULL, NULL))
 		ended(s);
 }
 
@@ -124,18 +127,26 @@ static void spoke(struct watch *w, uint32_t events)
 		}
 		/* Of a domain that is gone, it hears that next. */
 		if (d && lookup_answer(s, d, &m))
-			resolver_answer(s, r->generation, &m);
+			resolver_answer(s, r->generation, &m, NULL);
 		if (r->fd < 0)
 			return;
 	}
 }
 
-void resolver_answer(struct sup *s, uint32_t generation, struct lookup *l)
+void resolver_answer(struct sup *s, uint32_t generation, struct lookup *l, const uint8_t *data)
 {
 	struct resolver *r = &s->resolver;
+	int unread = 0;
 
 	l->kind = LOOKUP_ANSWER;
-	if (r->fd >= 0 && r->generation == generation && !tell(r, l, NULL))
+	if (!data)
+		l->size = 0;
+	/* Answers with much in them must not fill the socket: a resolver that does not take one is ended. */
+	if (l->size && r->fd >= 0 && (ioctl(r->fd, SIOCOUTQ, &unread) < 0 || unread > UNREAD_MAX)) {
+		l->size = 0;
+		l->result = LOOKUP_FAILED;
+	}
+	if (r->fd >= 0 && r->generation == generation && !tell(r, l, data, NULL))
 		ended(s);
 }
 

@@ -51,8 +51,9 @@ void resolver_take(struct sup *s, struct domain *d, int *fd);
 /* Where a connection of an app to that address of its own domain goes when nothing of its own is there. */
 struct faddr *resolver_place(struct sup *s, const struct addr *a, uint16_t port);
 
-/* Answers a question of the resolver that was then; nobody's if there is another by now. */
-void resolver_answer(struct sup *s, uint32_t generation, struct lookup *l);
+/* Answers a question of the resolver that was then; nobody's if there is another by now. `data`: l->size
+ * bytes of a name server's message. */
+void resolver_answer(struct sup *s, uint32_t generation, struct lookup *l, const uint8_t *data);
 
 /*
  * Fills the answer into a question of a domain's apps (lookup.c); false: it comes

@@ -5,7 +5,7 @@
 usage: internet.py ZONE LOG [PORT...]
 
 ZONE is JSON, read anew for each question: {"web.example.com": {"A": ["192.0.2.10"], "AAAA": [...],
-"TXT": [...], "ttl": 300}}; "fail": true answers SERVFAIL, "drop": true not at all. LOG gets a line for
+"TXT": [...], "TYPE15": ["000a..." in hex], "extra": [[1, "0a140001"]] (in every answer), "ttl": 300}}; "fail": true answers SERVFAIL, "drop": true not at all. LOG gets a line for
 each question. The TCP ports (80, 443 and 8080) say who is connected to whom and then send back what
 comes; so does UDP port 7, a datagram at a time.
 """
@@ -34,12 +34,15 @@ def value(kind, text):
         return socket.inet_aton(text)
     if kind == "AAAA":
         return socket.inet_pton(socket.AF_INET6, text)
+    if kind.startswith("TYPE"):
+        return bytes.fromhex(text)
     return bytes([len(text)]) + text.encode()
 
 
 def answer(data, zone_file, log):
     name, at = read_name(data, 12)
-    kind = TYPES.get(struct.unpack("!H", data[at:at + 2])[0], "?")
+    kind = struct.unpack("!H", data[at:at + 2])[0]
+    kind = TYPES.get(kind, f"TYPE{kind}")
     with open(zone_file) as f:
         zone = json.load(f)
     os.write(log, f"{kind} {name}\n".encode())
@@ -47,12 +50,12 @@ def answer(data, zone_file, log):
     if entry and entry.get("drop"):
         return None
     code = 3 if entry is None else 2 if entry.get("fail") else 0
-    found = entry.get(kind, []) if entry and code == 0 else []
-    out = data[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(found), 0, 0) + data[12:at + 4]
-    for text in found:
-        v = value(kind, text)
-        out += struct.pack("!HHHIH", 0xC00C, struct.unpack("!H", data[at:at + 2])[0], 1,
-                           entry.get("ttl", 300), len(v)) + v
+    found, extra = (entry.get(kind, []), entry.get("extra", [])) if entry and code == 0 else ([], [])
+    number = struct.unpack("!H", data[at:at + 2])[0]
+    records = [(number, value(kind, text)) for text in found] + [(n, bytes.fromhex(text)) for n, text in extra]
+    out = data[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(records), 0, 0) + data[12:at + 4]
+    for n, v in records:
+        out += struct.pack("!HHHIH", 0xC00C, n, 1, entry.get("ttl", 300), len(v)) + v
     return out
 
 

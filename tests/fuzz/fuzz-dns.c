@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check(const struct dns_question *q, enum dns_code code, const struct lookup *found, size_t max)
 {
 	static uint8_t out[UINT16_MAX];
-	size_t len = dns_write(q, code, found, max, out);
+	size_t len = dns_write(q, code, found, NULL, max, out);
 
 	if (len > max || (len && (len < 12 || out[0] != q->id >> 8 || out[1] != (q->id & 0xff) ||
 				  !(out[2] & 0x80) || (out[3] & 15) != code)))

@@ -113,26 +113,26 @@ static void test_answers(void)
 	l.n = 2;
 	l.addresses[0] = addr_v4(10, 88, 0, 11);
 	l.addresses[1] = addr_v4(10, 88, 0, 12);
-	len = dns_write(&q, DNS_OK, &l, q.room, out);
+	len = dns_write(&q, DNS_OK, &l, NULL, q.room, out);
 	TAP_OK(len > 12 && out[0] == 0x12 && out[1] == 0x34 && out[2] == 0x81 && out[3] == 0x80, "head");
 	TAP_OK(out[5] == 1 && out[7] == 2 && out[11] == 0, "a question, two answers, no EDNS");
 	TAP_OK(memcmp(out + 12, "\2Db\0\0\1\0\1", 8) == 0, "the question as it came");
 	TAP_OK(memcmp(out + len - 4, "\12\130\0\14", 4) == 0, "the last address at the end");
-	len = dns_write(&q, DNS_NXDOMAIN, NULL, q.room, out);
+	len = dns_write(&q, DNS_NXDOMAIN, NULL, NULL, q.room, out);
 	TAP_OK(len == 20 && out[3] == 0x83 && out[7] == 0, "no such name");
 	(void)read_it("db", 28, 1, 0);
 	l.n = LOOKUP_ADDRESSES_MAX;
-	len = dns_write(&q, DNS_OK, &l, q.room, out);
+	len = dns_write(&q, DNS_OK, &l, NULL, q.room, out);
 	TAP_OK(len <= 512 && (out[2] & 2) && out[7] == 0, "what does not fit is said to be cut");
-	len = dns_write(&q, DNS_OK, &l, UINT16_MAX, out);
+	len = dns_write(&q, DNS_OK, &l, NULL, UINT16_MAX, out);
 	TAP_OK(len > 512 && !(out[2] & 2) && out[7] == LOOKUP_ADDRESSES_MAX, "and fits a stream");
 	(void)read_it("db", 28, 1, 4096);
 	l.n = LOOKUP_ADDRESSES_MAX;
-	len = dns_write(&q, DNS_OK, &l, q.room, out);
+	len = dns_write(&q, DNS_OK, &l, NULL, q.room, out);
 	TAP_OK(len > 512 && len <= 1232 && out[11] == 1, "or EDNS, which is answered with it");
 	(void)read_it("11.0.88.10.in-addr.arpa", 12, 1, 0);
 	(void)strcpy(l.name, "db");
-	len = dns_write(&q, DNS_OK, &l, q.room, out);
+	len = dns_write(&q, DNS_OK, &l, NULL, q.room, out);
 	TAP_OK(out[7] == 1 && memcmp(out + len - 4, "\2db", 4) == 0, "a name for an address");
 }
 

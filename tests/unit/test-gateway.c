@@ -23,7 +23,7 @@
 static const char policy[] =
 	"{\"policy\":{\"name\":\"p\",\"text\":\"{\\\"version\\\":1,\\\"net\\\":{\\\"rules\\\":["
 	"{\\\"allow\\\":\\\"connect\\\",\\\"to\\\":[\\\"192.0.2.1:80\\\",\\\"192.0.2.1:81\\\",\\\"[2001:db8::]/32:80\\\",\\\"127.0.0.0/8:*\\\","
-	"\\\"host:8080\\\",\\\"web.example.com:443\\\"]},"
+	"\\\"host:8080\\\",\\\"web.example.com:443\\\"],\\\"forward\\\":\\\"MX\\\"},"
 	"{\\\"allow\\\":\\\"connect\\\",\\\"proto\\\":\\\"udp\\\",\\\"to\\\":\\\"192.0.2.1:53\\\"},"
 	"{\\\"deny\\\":\\\"connect\\\",\\\"to\\\":\\\"[2001:db8::bad]:*\\\"},"
 	"{\\\"allow\\\":\\\"listen\\\",\\\"at\\\":\\\":80\\\",\\\"from\\\":\\\"host\\\",\\\"publish\\\":\\\"127.0.0.1:0\\\"}]}}\"}}";
@@ -149,6 +149,10 @@ static void test_others(const struct peer *p)
 	TAP_INT(ask(p, (struct gateway_request){ .kind = GATEWAY_CONNECT, .to = GATEWAY_TO_NAME, .want_v4 = 1, .port = 443,
 						 .name = "evil.example.com" }, &fd).kind,
 		GATEWAY_DENIED, "connecting to it: it is not even looked up");
+	TAP_INT(ask(p, (struct gateway_request){ .kind = GATEWAY_QUERY, .port = 16, .name = "web.example.com" }, &fd).kind,
+		GATEWAY_DENIED, "records of a type that no rule forwards");
+	TAP_INT(ask(p, (struct gateway_request){ .kind = GATEWAY_QUERY, .port = 15, .name = "evil.example.com" }, &fd).kind,
+		GATEWAY_DENIED, "or of a name that none has");
 	TAP_INT(ask(p, (struct gateway_request){ .kind = GATEWAY_PUBLISH, .addr = addr_v4(127, 0, 0, 1), .port = 0, .local_port = 81 }, &fd).kind,
 		GATEWAY_DENIED, "publishing another port");
 	TAP_INT(ask(p, (struct gateway_request){ .kind = GATEWAY_PUBLISH, .addr = addr_v4(0, 0, 0, 0), .port = 0, .local_port = 80 }, &fd).kind,
@@ -168,7 +172,8 @@ static void test_malformed(void)
 		  { "port 0", 0 },			  { "more options than there are", 0 },
 		  { "an option that is not in the table", 0 }, { "an option of another length", 0 },
 		  { "a name that does not end", 0 },	  { "a name of one label", 0 },	     { "a name in another form", 0 },
-		  { "a priority that needs rights", 0 } };
+		  { "a priority that needs rights", 0 },  { "a query of no type", 0 },
+		  { "a query for a name of one label", 0 } };
 
 	for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
 		uint8_t bytes[sizeof good + 1] = { 0 };
@@ -188,6 +193,8 @@ static void test_malformed(void)
 		case 11: r.to = GATEWAY_TO_NAME; r.want_v4 = 1; strcpy(r.name, "localhost"); break;
 		case 12: r.to = GATEWAY_TO_NAME; r.want_v4 = 1; strcpy(r.name, "WEB.example.com."); break;
 		case 13: r.n_options = 1; r.options[0] = (struct gateway_option){ SOL_SOCKET, SO_PRIORITY, 4, { 7 } }; break;
+		case 14: r.kind = GATEWAY_QUERY; r.port = 0; strcpy(r.name, "web.example.com"); break;
+		case 15: r.kind = GATEWAY_QUERY; strcpy(r.name, "com"); break;
 		}
 		memcpy(bytes, &r, sizeof r);
 		TAP_INT(send(p.sock, bytes, v[i].len ? v[i].len : sizeof r, 0) > 0, 1, "%s is sent", v[i].what);
