@@ -55,7 +55,7 @@ static json_t *linux_features(void)
 			 "namespaces", namespaces, "capabilities", words(WORDS_CAPS), "cgroup", "v1", 1, "v2", 1, "systemd",
 			 1, "systemdUser", 1, "rdma", 1, "seccomp", "enabled", 1, "actions", words(WORDS_ACTIONS),
 			 "operators", words(WORDS_OPERATORS), "archs", words(WORDS_ARCHS), "supportedFlags",
-			 words(WORDS_FILTER_FLAGS), "apparmor", "enabled", 0, "selinux", "enabled", 0, "intelRdt",
+			 words(WORDS_FILTER_FLAGS), "apparmor", "enabled", 1, "selinux", "enabled", 1, "intelRdt",
 			 "enabled", 0, "mountExtensions", "idmap", "enabled", 1);
 }
 

@@ -124,6 +124,8 @@ static int set_up(struct launch *l, int sync, const int *ns_fds, int *ret_tty, s
 	const struct bundle_process *p = &l->bundle->process;
 	int rc = 0;
 
+	if (l->apparmor || l->selinux)
+		l->proc_fd = fcntl(proc, F_DUPFD_CLOEXEC, 3);
 	if (p->has_oom_score)
 		rc = attributes_set_oom_score(proc, p->oom_score_adj, e);
 	if (rc == 0)

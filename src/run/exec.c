@@ -145,6 +145,8 @@ static _Noreturn void first(struct launch *l, const struct monitor *m, int flags
 	/* The cgroup first: nothing is to be outside of it. */
 	if (sync_expect(sync, SYNC_MAPS, NULL, 0) < 0)
 		_exit(EXIT_EXEC);
+	if (l->apparmor || l->selinux)
+		l->proc_fd = fcntl(proc, F_DUPFD_CLOEXEC, 3);
 	if (p->has_oom_score)
 		rc = attributes_set_oom_score(proc, p->oom_score_adj, &e);
 	if (rc == 0 && flags && setns(target, flags) < 0)

@@ -103,6 +103,8 @@ struct launch {
 	struct idmap uids, gids;   /* of the new user namespace */
 	bool sources_in_parent;    /* the monitor opens what is mounted: the container may not reach it */
 	bool idmap_sources;        /* ... and maps their owners into the container's range */
+	bool apparmor, selinux;    /* the app gets the profile, or the labels, that its bundle names */
+	int proc_fd;               /* then, in the container: the caller's /proc; -1 once used */
 	bool owner_is_app;         /* files of the bundle's owner belong to the app's user */
 
 	enum root_kind root_kind;

@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "kern/cgroup.h"
+#include "kern/lsm.h"
 #include "kern/path.h"
 #include "kern/profile_cache.h"
 #include "kern/profile_oci.h"
@@ -44,13 +45,44 @@ static int check_supported(const struct bundle *b, struct err *e)
 	if (b->unsupported.n)
 		return err_set(e, ENOTSUP, "the bundle asks for %s, which vrun does not have",
 			       b->unsupported.v[0]);
-	if (b->process.apparmor || b->process.selinux || b->mount_label)
-		return err_set(e, ENOTSUP, "the bundle asks for an AppArmor profile or an SELinux label, which vrun does not set");
 	if (!b->ns[NS_MNT].listed || b->ns[NS_MNT].path) {
 		(void)err_set(e, EINVAL, "the bundle does not ask for a new mount namespace");
 		return err_hint(e, "add {\"type\": \"mount\"} to linux.namespaces");
 	}
 	return namespaces_check_sysctl(b, e);
+}
+
+/* What a module that is switched off would have to set is missing, unless it is said that it may. */
+static int plan_label(const struct launch *l, enum lsm which, const char *what, const char *name, bool *ret,
+		      struct err *e)
+{
+	char quoted[128];
+
+	*ret = lsm_is_enabled(which);
+	if (*ret)
+		return 0;
+	(void)log_quote(quoted, sizeof quoted, name);
+	if (l->opt->best_effort) {
+		log_warn("left out: %s %s, since %s is not enabled on this host", what, quoted, lsm_name(which));
+		return 0;
+	}
+	(void)err_set(e, ENOTSUP, "%s %s: %s is not enabled on this host", what, quoted, lsm_name(which));
+	return err_hint(e, "take it out of the bundle, or say --best-effort");
+}
+
+static int plan_labels(struct launch *l, struct err *e)
+{
+	const struct bundle *b = l->bundle;
+	int rc = 0;
+
+	/* Where nothing confines, that is so. */
+	if (b->process.apparmor && strcmp(b->process.apparmor, "unconfined") != 0)
+		rc = plan_label(l, LSM_APPARMOR, "process.apparmorProfile", b->process.apparmor, &l->apparmor, e);
+	if (rc == 0 && b->process.selinux)
+		rc = plan_label(l, LSM_SELINUX, "process.selinuxLabel", b->process.selinux, &l->selinux, e);
+	if (rc == 0 && b->mount_label)
+		rc = plan_label(l, LSM_SELINUX, "linux.mountLabel", b->mount_label, &l->selinux, e);
+	return rc;
 }
 
 /* Rules hold for sockets in a namespace that nobody else has put anything into. */
@@ -260,7 +292,7 @@ int launch_plan(struct launch *l, struct bundle *b, const struct launch_options 
 {
 	int rc;
 
-	*l = (struct launch){ .bundle = b, .opt = opt, .supervised = opt->policy->supervised, .root_fd = -1, .overlay_fd = -1, .network_sock = -1 };
+	*l = (struct launch){ .bundle = b, .opt = opt, .supervised = opt->policy->supervised, .root_fd = -1, .overlay_fd = -1, .network_sock = -1, .proc_fd = -1 };
 	l->caps = b->process.caps.bounding | b->process.caps.permitted;
 	l->mount_fds = calloc(b->n_mounts + 1, sizeof *l->mount_fds);
 	if (!l->mount_fds)
@@ -268,6 +300,8 @@ int launch_plan(struct launch *l, struct bundle *b, const struct launch_options 
 	for (size_t i = 0; i < b->n_mounts; i++)
 		l->mount_fds[i] = -1;
 	rc = check_supported(b, e);
+	if (rc == 0)
+		rc = plan_labels(l, e);
 	if (rc == 0)
 		rc = check_hooks(b, opt, e);
 	if (rc == 0 && l->supervised)
@@ -297,6 +331,7 @@ void launch_fini(struct launch *l)
 	l->mount_fds = NULL;
 	fd_close(&l->root_fd);
 	fd_close(&l->overlay_fd);
+	fd_close(&l->proc_fd);
 	bpf_prog_fini(&l->filter);
 	bpf_prog_fini(&l->traps);
 	cgroup_free(&l->cgroup);

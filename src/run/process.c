@@ -20,6 +20,7 @@
 #include "kern/caps.h"
 #include "kern/filter.h"
 #include "kern/landlock.h"
+#include "kern/lsm.h"
 #include "kern/profile.h"
 #include "run/hooks.h"
 #include "run/policy_apply.h"
@@ -392,6 +393,18 @@ static int close_descriptors(int preserve, int sync, struct err *e)
 	return 0;
 }
 
+/* While the caller's /proc can be reached, and no filter or ruleset is in the way. */
+static int set_labels(struct launch *l, struct err *e)
+{
+	const struct bundle_process *p = &l->bundle->process;
+	int rc = l->apparmor ? lsm_set_exec(l->proc_fd, LSM_APPARMOR, p->apparmor, e) : 0;
+
+	if (rc == 0 && l->selinux && p->selinux)
+		rc = lsm_set_exec(l->proc_fd, LSM_SELINUX, p->selinux, e);
+	fd_close(&l->proc_fd);
+	return rc;
+}
+
 int process_become(struct launch *l, int tty, int sync, struct err *e)
 {
 	int rc = 0;
@@ -403,6 +416,8 @@ int process_become(struct launch *l, int tty, int sync, struct err *e)
 		rc = take_terminal(tty, l->bundle->process.user.uid, e);
 	if (rc == 0)
 		rc = set_attributes(l->bundle, e);
+	if (rc == 0)
+		rc = set_labels(l, e);
 	if (rc == 0)
 		rc = close_descriptors(l->opt->preserve_fds, sync, e);
 	return rc < 0 ? rc : become_unprivileged(l, sync, e);

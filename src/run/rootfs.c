@@ -244,8 +244,14 @@ static bool has_mode(const struct bundle_mount *m)
 	return false;
 }
 
+/* The kernel's own filesystems are labelled by the policy (genfscon). */
+static bool takes_label(const struct bundle_mount *m)
+{
+	return strcmp(m->type, "proc") != 0 && strcmp(m->type, "sysfs") != 0 && strcmp(m->type, "mqueue") != 0;
+}
+
 /* Superblock switches and options, without what this container's ids cannot express. */
-static size_t collect_data(const struct launch *l, const struct bundle_mount *m, const char **out)
+static size_t collect_data(struct launch *l, const struct bundle_mount *m, const char **out)
 {
 	static const struct {
 		unsigned flag;
@@ -266,6 +272,8 @@ static size_t collect_data(const struct launch *l, const struct bundle_mount *m,
 	 * owner open with O_CREAT what is there (fs.protected_regular): `>/dev/null` would fail. */
 	if (is_dev(m) && !has_mode(m))
 		out[n++] = "mode=0755";
+	if (l->selinux && l->bundle->mount_label && takes_label(m))
+		out[n++] = arena_printf(&l->bundle->arena, "context=%s", l->bundle->mount_label);
 	for (size_t i = 0; i < m->data.n; i++) {
 		/* gid 5 (tty) stands in every example of the spec; a map of one id does not have it. */
 		if (strcmp(m->type, "devpts") == 0 && strcmp(m->data.v[i], "gid=5") == 0 &&
@@ -286,6 +294,9 @@ static int new_filesystem(struct launch *l, const struct bundle_mount *m, int *r
 	if (!data)
 		return err_num(e, ENOMEM, "mount");
 	n = collect_data(l, m, data);
+	for (size_t i = 0; i < n; i++)
+		if (!data[i])
+			return err_num(e, ENOMEM, "mount");
 	rc = mount_new(m->type, source, data, n,
 		       m->tmpcopyup ? m->attr_set & ~(uint64_t)MOUNT_ATTR_RDONLY : m->attr_set, ret_fd, e);
 	/* The kernel lets a user namespace mount these only for namespaces that it owns (fs/proc/root.c,

@@ -116,3 +116,25 @@ root_is() # FIELDS
 	rm -rf "$ROOT"
 	assert_nothing_left
 }
+
+# Where the kernel has them, tests/vm/oci.sh looks at what they do.
+@test "a profile or label of a module that is switched off is an error, or left out and said so" {
+	local field filter
+
+	for field in process.apparmorProfile process.selinuxLabel linux.mountLabel; do
+		[[ $field != *apparmor* || $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) != Y ]] || continue
+		[[ $field == *apparmor* || ! -e /sys/fs/selinux/enforce ]] || continue
+		filter=".$field = \"some-label\""
+		make_bundle "$T/${field#*.}" '.process.args = ["echo", "runs"]' "$filter"
+		run --separate-stderr "$VRUN" run "$T/${field#*.}"
+		assert_vrun_error "$field some-label:"
+		assert_contains "$stderr" "is not enabled on this host"
+		run -0 --separate-stderr "$VRUN" run --best-effort "$T/${field#*.}"
+		assert_output runs
+		assert_contains "$stderr" "left out: $field"
+	done
+	make_bundle "$T/plain" '.process.args = ["echo", "runs"]' '.process.apparmorProfile = "unconfined"'
+	run -0 --separate-stderr "$VRUN" run "$T/plain"
+	assert_output runs
+	assert_equal "$("$VRUN" features | jq -c '[.linux.apparmor.enabled, .linux.selinux.enabled]')" '[true,true]'
+}

@@ -19,7 +19,8 @@
 #   VRUN_VM_APPEND   more words for the kernel's command line
 #   VRUN_VM_TIMEOUT  seconds until the machine is given up (default 300)
 #
-# Needs qemu-system-x86, busybox-static and, for the kernel, apt.
+# Needs qemu-system-x86, busybox-static and, for the kernel, apt; with
+# Debian's apparmor oci.sh looks at profiles, too.
 
 set -euo pipefail
 
@@ -145,6 +146,11 @@ add_launcher()
 		done
 		printf 'user:x:1000:1000::/disk/user:/bin/sh\n' >>"$tree/etc/passwd"
 		printf 'root:x:0:\nuser:x:1000:\n' >>"$tree/etc/group"
+	fi
+	# AppArmor's compiler needs no such kernel, and its loader is a file of the guest's.
+	if command -v apparmor_parser >/dev/null; then
+		apparmor_parser -Q -S -K -M /usr/share/apparmor-features/features "$here/apparmor.profile" \
+			>"$tree/tests-data/apparmor.bin"
 	fi
 	echo 'user:100000:65536' | tee "$tree/etc/subuid" >"$tree/etc/subgid"
 }

@@ -72,4 +72,42 @@ ok $? "delete removes the cgroup"
 vrun create -b $bundle one </dev/null >/tmp/out 2>&1 && vrun start one >>/tmp/out 2>&1 &&
 	vrun delete --force one >>/tmp/out 2>&1 && [ ! -d $cgroup ] && [ -z "$(vrun list -q)" ]
 ok $? "delete --force does it with one that runs"
+# AppArmor, where the kernel has it and boot.sh found its compiler.
+load_profile()
+{
+	[ -s /tests-data/apparmor.bin ] && [ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" = Y ] || return 1
+	[ -e /sys/kernel/security/apparmor ] || mount -t securityfs securityfs /sys/kernel/security || return 1
+	# The kernel takes a policy in one write.
+	dd if=/tests-data/apparmor.bin of=/sys/kernel/security/apparmor/.replace bs=1M count=1 2>/dev/null
+}
+
+# The bundle's program and profile.
+confine() # PROFILE ARGS
+{
+	sed "s|\"cwd\"|\"apparmorProfile\": \"$1\", \"cwd\"|; s|\"args\": [^]]*]|\"args\": $2|; s|\"hooks\": .*||" \
+		$bundle/config.json >$bundle/other.json
+}
+
+if load_profile; then
+	look='["/bin/busybox", "sh", "-c", "/bin/busybox cat /proc/self/attr/current; echo a >/tmp/allowed; echo b >/tmp/denied; [ -e /tmp/allowed ] \&\& [ ! -e /tmp/denied ]"]'
+	confine vrun-test "$look"
+	cp $bundle/config.json $bundle/first.json
+	cp $bundle/other.json $bundle/config.json
+	vrun run --host-users $bundle >/tmp/out 2>&1 && grep -q '^vrun-test (enforce)' /tmp/out
+	ok $? "an AppArmor profile holds"
+	vrun run --host-users --init $bundle >/tmp/out 2>&1 && grep -q '^vrun-test (enforce)' /tmp/out
+	ok $? "below an init, too"
+	cp $bundle/first.json $bundle/config.json
+	confine vrun-test '["/bin/busybox", "sleep", "1000"]'
+	vrun create -b $bundle -f $bundle/other.json one </dev/null >/tmp/out 2>&1 && vrun start one >>/tmp/out 2>&1 &&
+		vrun exec one /bin/busybox cat /proc/self/attr/current >/tmp/out 2>&1 && grep -q '^vrun-test (enforce)' /tmp/out
+	ok $? "exec is under it"
+	vrun delete --force one
+	confine vrun-no-such "$look"
+	cp $bundle/other.json $bundle/config.json
+	vrun run --host-users $bundle >/tmp/out 2>&1
+	[ $? = 125 ] && grep -q 'AppArmor profile vrun-no-such: No such file or directory (load it' /tmp/out
+	ok $? "one that is not loaded is an error"
+	cp $bundle/first.json $bundle/config.json
+fi
 echo "1..$n"
