@@ -243,7 +243,8 @@ static void forget(struct server *s, uint32_t domain)
 	}
 }
 
-static void hear(struct server *s)
+/* One message; false: there is none. */
+static bool hear(struct server *s)
 {
 	union {
 		struct cmsghdr align;
@@ -264,7 +265,7 @@ static void hear(struct server *s)
 	int fd = -1;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(h), sizeof fd);
 	if (n < (ssize_t)sizeof *m || (size_t)n != sizeof *m + m->size)
@@ -276,6 +277,14 @@ static void hear(struct server *s)
 	else if (m->kind == LOOKUP_ANSWER)
 		answer(s, m, in.data);
 	fd_close(&fd);
+	return true;
+}
+
+/* All that has come: it is no more than was asked, and who asks most is not to keep it from the others. */
+static void hear_all(struct server *s)
+{
+	for (int i = 0; i < OPEN_MAX_ && !s->over && hear(s); i++)
+		;
 }
 
 /* --- the loop --------------------------------------------------------------------------- */
@@ -304,7 +313,7 @@ static int turn(struct server *s)
 	if (n == 0)
 		drop_silent(s);
 	else if (!src)
-		hear(s);
+		hear_all(s);
 	else if (!src->stream)
 		read_datagrams(s, src);
 	else if ((ev.events & (EPOLLHUP | EPOLLERR)) || !read_stream(s, src))

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/resolver.h"
 
-#include <string.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -22,8 +24,13 @@ static void ended(struct sup *s);
 
 /* --- what the resolver gets --------------------------------------------------------- */
 
-/* False when the resolver does not listen: it is ended, and another one is started. */
-static bool tell(struct resolver *r, const struct lookup *m, const uint8_t *data, const int *fd)
+struct resolver_message {
+	STAILQ_ENTRY(resolver_message) link;
+	struct lookup m;
+	int fd; /* owned; -1: none goes with it */
+};
+
+static bool transmit(const struct resolver *r, const struct lookup *m, const uint8_t *data, int fd)
 {
 	union {
 		struct cmsghdr align;
@@ -32,20 +39,81 @@ static bool tell(struct resolver *r, const struct lookup *m, const uint8_t *data
 	struct iovec iov[] = { { (void *)(uintptr_t)m, sizeof *m }, { (void *)(uintptr_t)data, m->size } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = m->size ? 2 : 1 };
 
-	if (fd) {
+	if (fd >= 0) {
 		msg.msg_control = ctl.buf;
 		msg.msg_controllen = sizeof ctl.buf;
-		ctl.align = (struct cmsghdr){ CMSG_LEN(sizeof *fd), SOL_SOCKET, SCM_RIGHTS };
-		memcpy(CMSG_DATA(&ctl.align), fd, sizeof *fd);
+		ctl.align = (struct cmsghdr){ CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(&ctl.align), &fd, sizeof fd);
 	}
 	return sendmsg(r->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)(sizeof *m + m->size);
 }
 
-static bool give(struct resolver *r, const struct domain *d, int fd, bool stream)
+static void drop_first(struct resolver *r)
+{
+	struct resolver_message *q = STAILQ_FIRST(&r->queue);
+
+	STAILQ_REMOVE_HEAD(&r->queue, link);
+	r->n_queue--;
+	fd_close(&q->fd);
+	free(q);
+}
+
+static bool no_room(void)
+{
+	return errno == EAGAIN || errno == ENOBUFS || errno == EINTR;
+}
+
+/* What has waited. False: it does not listen any more. */
+static bool flush(struct sup *s)
+{
+	struct resolver *r = &s->resolver;
+	bool ok = true;
+
+	while (r->n_queue && (ok = transmit(r, &STAILQ_FIRST(&r->queue)->m, NULL, STAILQ_FIRST(&r->queue)->fd)))
+		drop_first(r);
+	if (!ok && !no_room())
+		return false;
+	loop_change(&s->loop, r->fd, r->n_queue ? EPOLLIN | EPOLLOUT : EPOLLIN, &r->watch);
+	return true;
+}
+
+/*
+ * What finds no room waits: many domains may ask at once, and one alone is not to be the end
+ * of the others' resolver. False when that does not listen: it is ended, and another one is started.
+ */
+static bool tell(struct sup *s, const struct lookup *m, const uint8_t *data, const int *fd)
+{
+	struct resolver *r = &s->resolver;
+	struct resolver_message *q;
+
+	if (r->n_queue == 0 && transmit(r, m, data, fd ? *fd : -1))
+		return true;
+	if (r->n_queue == 0 && !no_room())
+		return false;
+	q = r->n_queue < RESOLVER_QUEUE_MAX ? malloc(sizeof *q) : NULL;
+	if (!q)
+		return false;
+	q->m = *m;
+	if (q->m.size) { /* a name server's message is not kept: it can be asked again */
+		q->m.size = 0;
+		q->m.result = LOOKUP_FAILED;
+	}
+	q->fd = fd ? fcntl(*fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd && q->fd < 0) {
+		free(q);
+		return false;
+	}
+	STAILQ_INSERT_TAIL(&r->queue, q, link);
+	if (r->n_queue++ == 0)
+		loop_change(&s->loop, r->fd, EPOLLIN | EPOLLOUT, &r->watch);
+	return true;
+}
+
+static bool give(struct sup *s, const struct domain *d, int fd, bool stream)
 {
 	const struct lookup m = { .kind = LOOKUP_SERVE, .domain = d->serial, .stream = stream };
 
-	return tell(r, &m, NULL, &fd);
+	return tell(s, &m, NULL, &fd);
 }
 
 /* --- questions while none is running -------------------------------------------------- */
@@ -70,7 +138,7 @@ void resolver_add(struct sup *s, struct domain *d)
 {
 	if (s->resolver.fd < 0)
 		watch(d);
-	else if (!give(&s->resolver, d, d->net.resolver, false))
+	else if (!give(s, d, d->net.resolver, false))
 		ended(s);
 }
 
@@ -90,7 +158,7 @@ void resolver_remove(struct sup *s, struct domain *d)
 	if (d->net.resolver >= 0)
 		loop_remove(&s->loop, d->net.resolver, &d->net.asked);
 	fd_close(&d->net.resolver);
-	if (r->fd >= 0 && !tell(r, &m, NULL, NULL))
+	if (r->fd >= 0 && !tell(s, &m, NULL, NULL))
 		ended(s);
 }
 
@@ -111,7 +179,10 @@ static void spoke(struct watch *w, uint32_t events)
 	struct resolver *r = (struct resolver *)((char *)w - offsetof(struct resolver, watch));
 	struct sup *s = (struct sup *)((char *)r - offsetof(struct sup, resolver));
 
-	(void)events;
+	if ((events & EPOLLOUT) && !flush(s)) {
+		ended(s);
+		return;
+	}
 	for (int i = 0; i < BATCH; i++) {
 		struct lookup m;
 		ssize_t n = recvfrom(r->fd, &m, sizeof m, MSG_DONTWAIT, NULL, NULL);
@@ -141,12 +212,12 @@ void resolver_answer(struct sup *s, uint32_t generation, struct lookup *l, const
 	l->kind = LOOKUP_ANSWER;
 	if (!data)
 		l->size = 0;
-	/* Answers with much in them must not fill the socket: a resolver that does not take one is ended. */
+	/* Answers with much in them must not fill the socket. */
 	if (l->size && r->fd >= 0 && (ioctl(r->fd, SIOCOUTQ, &unread) < 0 || unread > UNREAD_MAX)) {
 		l->size = 0;
 		l->result = LOOKUP_FAILED;
 	}
-	if (r->fd >= 0 && r->generation == generation && !tell(r, l, data, NULL))
+	if (r->fd >= 0 && r->generation == generation && !tell(s, l, data, NULL))
 		ended(s);
 }
 
@@ -171,10 +242,10 @@ static void started(void *ctx, struct factory_made *made, const struct err *e)
 		if (!ok || d->net.resolver < 0)
 			continue;
 		loop_remove(&s->loop, d->net.resolver, &d->net.asked);
-		ok = give(r, d, d->net.resolver, false);
+		ok = give(s, d, d->net.resolver, false);
 	}
 	for (size_t i = 0; i < r->n_streams; i++) {
-		ok = ok && give(r, r->streams[i].domain, r->streams[i].fd, true);
+		ok = ok && give(s, r->streams[i].domain, r->streams[i].fd, true);
 		fd_close(&r->streams[i].fd);
 	}
 	r->n_streams = 0;
@@ -224,6 +295,8 @@ static void ended(struct sup *s)
 	if (r->fd >= 0)
 		loop_remove(&s->loop, r->fd, &r->watch);
 	fd_close(&r->fd);
+	while (r->n_queue)
+		drop_first(r);
 	LIST_FOREACH(d, &s->domains, link)
 		if (d->net.resolver >= 0)
 			loop_remove(&s->loop, d->net.resolver, &d->net.asked);
@@ -244,7 +317,9 @@ void resolver_take(struct sup *s, struct domain *d, int *fd)
 	struct resolver *r = &s->resolver;
 
 	if (r->fd >= 0) {
-		if (!give(r, d, *fd, true))
+		if (r->n_queue >= RESOLVER_STREAMS_QUEUE)
+			return; /* it is closed: whoever comes with so many is no asker */
+		if (!give(s, d, *fd, true))
 			ended(s);
 	} else if (r->n_streams < RESOLVER_STREAMS_MAX) {
 		r->streams[r->n_streams++] = (struct resolver_stream){ d, fd_take(fd) };
@@ -281,6 +356,7 @@ int resolver_init(struct sup *s, struct err *e)
 
 	*r = (struct resolver){ .watch = { spoke }, .arrivals = { arrived }, .again = { .ring = ring },
 				.fd = -1, .listener = -1 };
+	STAILQ_INIT(&r->queue);
 	rc = fd < 0 ? -errno : fabric_serve(fd, PORT, &r->at);
 	if (rc == 0)
 		rc = listen(fd, BACKLOG) < 0 ? -errno : loop_add(&s->loop, fd, EPOLLIN, &r->arrivals);
@@ -298,6 +374,8 @@ void resolver_fini(struct sup *s)
 	if (r->fd >= 0)
 		loop_remove(&s->loop, r->fd, &r->watch);
 	fd_close(&r->fd);
+	while (r->n_queue)
+		drop_first(r);
 	if (r->listener >= 0)
 		loop_remove(&s->loop, r->listener, &r->arrivals);
 	fd_close(&r->listener);

@@ -11,6 +11,7 @@
 #define VRUN_SUP_RESOLVER_H
 
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include "model/lookup.h"
 #include "sup/fabric.h"
@@ -19,10 +20,16 @@
 struct sup;
 struct domain;
 
+#define RESOLVER_QUEUE_MAX 4096 /* messages that wait for room in its socket; it has less questions open */
+#define RESOLVER_STREAMS_QUEUE 1024 /* with so many no connection is handed over */
 #define RESOLVER_STREAMS_MAX 16 /* connections that wait for the resolver's start; more are closed */
+
+struct resolver_message;
 
 struct resolver {
 	struct watch watch;    /* of the connection to it */
+	STAILQ_HEAD(, resolver_message) queue; /* for it, while its socket has no room */
+	size_t n_queue;
 	struct watch arrivals; /* of the listener */
 	struct loop_alarm again;
 	int fd;                /* owned; -1: none is running */

@@ -222,3 +222,44 @@ for what in sockets, sockets, sockets, bounded, lambda: waiting(2), lambda: wait
 	assert_output 7
 	assert_nothing_left
 }
+
+@test "domains that ask for names all the time leave the resolver to another one" {
+	need_command python3
+	mkdir project && cd project
+	cat >ask.py <<-'END'
+		import socket, sys
+		question = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\3any\0\0\1\0\1"
+		def asker():
+		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    s.connect(("127.0.0.53", 53))
+		    return s
+		if sys.argv[1] == "flood":
+		    flood = [asker() for i in range(50)]
+		    for s in flood: s.setblocking(False)
+		    print("up", flush=True)
+		    while True:
+		        for s in flood:
+		            try: s.send(question)
+		            except OSError: pass
+		s = asker()
+		s.settimeout(10) # nothing is asked twice
+		for i in range(20):
+		    s.send(question)
+		    assert s.recv(512)[:2] == question[:2]
+		print("answered")
+	END
+	for name in f1 f2 f3; do
+		printf '{"version": 1, "domain": "%s", "net": {"rules": []}}\n' "$name" >"$name.json"
+		spawn "$name" "$VRUN" run -q --fabric "$MARK" -p "$name.json" -- python3 ask.py flood </dev/null
+		wait_until test -s "$T/$name.out"
+	done
+	printf '{"version": 1, "domain": "asks", "net": {"rules": []}}\n' >asks.json
+	run -0 "$VRUN" run -q --fabric "$MARK" -p asks.json -- python3 ask.py once </dev/null
+	assert_output answered
+	for name in f1 f2 f3; do
+		kill "${PID[$name]}"
+		wait_exit "${PID[$name]}" || :
+	done
+	cd "$T"
+	assert_nothing_left
+}
