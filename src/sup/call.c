@@ -2,6 +2,7 @@
 /* What the handlers have in common: the app's socket, its memory, decisions. */
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +12,15 @@
 #include "kern/guestmem.h"
 #include "sup/datagram.h"
 #include "sup/transport.h"
+
+/* Reset, say: the kernel lists it no more, while the app still has it. */
+static bool is_over(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof info;
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
+}
 
 /* A row that was collected while its socket was unconnected, or never was there. */
 static int64_t row_anew(struct call *c, struct target *t)
@@ -34,8 +44,8 @@ static int64_t row_anew(struct call *c, struct target *t)
 	}
 	if (m.domain != c->domain->number)
 		return -EPERM;
-	/* Only sockets that were never bound lose their rows. */
-	if (getsockname(t->fd, (struct sockaddr *)&at, &len) < 0 || at.sin6_port != 0)
+	/* Only sockets lose their rows that were never bound, or have lost their connection. */
+	if (getsockname(t->fd, (struct sockaddr *)&at, &len) < 0 || (at.sin6_port != 0 && !is_over(t->fd)))
 		return -EPERM;
 	t->row = vsk_new(&c->sup->table, c->domain, t->cookie, m.v6);
 	if (!t->row)

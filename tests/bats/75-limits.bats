@@ -263,3 +263,32 @@ for what in sockets, sockets, sockets, bounded, lambda: waiting(2), lambda: wait
 	cd "$T"
 	assert_nothing_left
 }
+
+@test "a connection that was reset is one that is over, also when its row was collected" {
+	need_command python3
+	run_limited '{"sockets": 6}' '
+import errno, socket, struct
+l = socket.socket(); l.bind(("127.0.0.1", 7000)); l.listen()
+c = socket.socket(); c.connect(l.getsockname())
+s = l.accept()[0]
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); s.close()
+try: c.recv(1)
+except ConnectionResetError: pass
+# At its limit the supervisor looks which sockets the kernel still has in a list.
+for i in range(3):
+    held = []
+    try:
+        while len(held) < 100: held.append(socket.socket())
+    except OSError as e: assert e.errno == errno.ENFILE
+    del held
+try: print(c.getpeername())
+except OSError as e: print(errno.errorcode[e.errno])
+print(c.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) == socket.AF_INET)
+try: print(c.connect(("127.0.0.1", 7000)))
+except OSError as e: print(errno.errorcode[e.errno])
+c.close()
+'
+	assert_status 0
+	assert_output $'ENOTCONN\nTrue\nEISCONN'
+	assert_nothing_left
+}
