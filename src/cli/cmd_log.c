@@ -26,11 +26,12 @@ static const char *quoted(const json_t *o, const char *key, char *buf, size_t si
 static int print_text(void *ctx, json_t *o)
 {
 	char time[48], id[160], program[96], call[40], attempt[800], rule[300], line[600], why[800];
+	long long pid = ask_int(o, "ownPid") ? ask_int(o, "ownPid") : ask_int(o, "pid");
 	bool denied = strcmp(ask_string(o, "decision"), "deny") == 0;
 
 	(void)ctx;
 	(void)printf("%s %s[%lld] %s: %s %s: %s", quoted(o, "time", time, sizeof time),
-		     quoted(o, "domain", id, sizeof id), ask_int(o, "pid"),
+		     quoted(o, "domain", id, sizeof id), pid,
 		     quoted(o, "program", program, sizeof program), quoted(o, "call", call, sizeof call),
 		     denied ? "denied" : "allowed", quoted(o, "attempt", attempt, sizeof attempt));
 	if (*ask_string(o, "rule"))

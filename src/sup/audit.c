@@ -25,6 +25,24 @@ static void program_of(pid_t pid, char *buf, size_t size)
 	(void)snprintf(buf, size, "%s", log_quote(quoted, sizeof quoted, text));
 }
 
+/* What the thread is called in its own pid namespace: ours no other command sees. 0: not known. */
+static long own_number(pid_t pid)
+{
+	AUTO_FREE char *text = NULL;
+	char path[48], *line, *end;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	if (pid <= 0 || fd_read_file(-1, path, 65536, &text, NULL, NULL) < 0)
+		return 0;
+	line = strstr(text, "\nNSpid:");
+	end = line ? strchr(line + 1, '\n') : NULL;
+	if (!end)
+		return 0;
+	*end = '\0';
+	line = strrchr(line + 1, '\t');
+	return line ? strtol(line + 1, NULL, 10) : 0;
+}
+
 static void now_text(char *buf, size_t size)
 {
 	struct timespec t;
@@ -105,6 +123,7 @@ char *audit_json(const struct audit_record *r)
 	struct policy_advice advice;
 	json_t *o = json_object();
 	char *line, *out = NULL;
+	long number;
 
 	if (!o)
 		return NULL;
@@ -113,6 +132,9 @@ char *audit_json(const struct audit_record *r)
 	add(o, "id", r->domain->id);
 	add(o, "domain", r->domain->n_names ? r->domain->names[0] : NULL);
 	(void)json_object_set_new(o, "pid", json_integer(r->pid));
+	number = own_number(r->pid);
+	if (number)
+		(void)json_object_set_new(o, "ownPid", json_integer(number));
 	program_of(r->pid, small, sizeof small);
 	add(o, "program", small);
 	add(o, "call", r->call);

@@ -261,3 +261,22 @@ has_lines() # FILE N
 	assert_vrun_error 'expected one id'
 	assert_nothing_left
 }
+
+@test "vrun log calls a process what it is called in its sandbox" {
+	need_command python3
+	policy app 10.88.0.51 ''
+	hold app
+	spawn app reading "$T/app.in" run --id "$MARK-app" -p "$T/app.json" --cwd none -- python3 -c '
+import os, socket, sys
+try: socket.socket().connect(("192.0.2.1", 80))
+except PermissionError: print(os.getpid(), flush=True)
+sys.stdin.read()'
+	wait_until test -s "$T/app.out"
+	run -0 "$VRUN" log --json "$MARK-app"
+	assert_equal "$(jq .ownPid <<<"$output")" "$(<"$T/app.out")"
+	run -0 "$VRUN" log "$MARK-app"
+	assert_contains "$output" "app[$(<"$T/app.out")]"
+	release app
+	wait_exit "${PID[app]}"
+	assert_nothing_left
+}
