@@ -17,6 +17,7 @@
 
 #define PLACES_MAX 16 /* numbers of one process that are the same socket */
 #define LOOKS_MAX 8192 /* descriptors that are looked at for that, of all processes */
+#define LOOK_US 8      /* that one takes */
 
 struct replacement {
 	struct call *call;
@@ -237,6 +238,7 @@ int replace_socket(struct call *c, struct target *t, int *fd)
 	/* With the app's gone, ours is the last, unless there are others. */
 	fd_close(&t->fd);
 	rc = still_there(&r) ? replace_aliases(&r, &t->fd) : 0;
+	sup_charge(c->domain, (int64_t)r.looked * LOOK_US);
 	if (rc < 0)
 		return rc;
 	t->fd = fd_take(fd);

@@ -13,6 +13,9 @@
 #include "sup/network.h"
 #include "sup/transport.h"
 
+#define COSTLY_US 2000 /* of a call; who asks for less takes its turn with the others as ever */
+#define OTHERS_SHARE 4 /* times what it took is the others' */
+
 static int64_t (*const handlers[])(struct call *) = {
 	[TRAP_SOCKET] = handle_socket,
 	[TRAP_BIND] = handle_bind,
@@ -235,17 +238,31 @@ static void watch_listeners(struct domain *d, uint32_t events)
 		loop_change(&d->sup->loop, l->notify.fd, events, &l->watch);
 }
 
-/* Beyond its rate a domain's calls are left where they are: its listener is not watched for a while. */
-static bool hold(struct domain *d)
+/* Its calls are left where they are: its listeners are not watched for a while. */
+static void hold_until(struct domain *d, int64_t at)
+{
+	watch_listeners(d, 0);
+	d->sup->n_held += d->resume_at == 0;
+	if (at > d->resume_at)
+		d->resume_at = at;
+}
+
+static bool is_beyond_rate(struct domain *d)
 {
 	int64_t now = loop_now();
 
 	if (rate_take(&d->rate, now))
 		return false;
-	watch_listeners(d, 0);
-	d->resume_at = now + rate_wait(&d->rate);
-	d->sup->n_held++;
+	hold_until(d, now + rate_wait(&d->rate));
 	return true;
+}
+
+void sup_charge(struct domain *d, int64_t microseconds)
+{
+	const struct domain *first = LIST_FIRST(&d->sup->domains);
+
+	if (microseconds >= COSTLY_US && (first != d || LIST_NEXT(first, link)))
+		hold_until(d, loop_now() + microseconds * OTHERS_SHARE / 1000);
 }
 
 /* Watches again those whose time has come. Milliseconds until the next one's, -1: none is held. */
@@ -281,7 +298,7 @@ static void listener_ready(struct watch *watch, uint32_t events)
 			remove_listener(d->sup, l);
 		return;
 	}
-	if (d->rate.per_second && hold(d))
+	if (d->rate.per_second && is_beyond_rate(d))
 		return;
 	if (notify_receive(&l->notify, &q) < 0)
 		return;

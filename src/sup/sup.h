@@ -170,6 +170,9 @@ void sup_remove(struct sup *s, struct domain *d);
 /* Its policy or ceiling has another "trapRate". */
 void sup_set_rate(struct domain *d);
 
+/* A call of the domain's was worth about so much of the loop's time: where there are others, its next ones wait. */
+void sup_charge(struct domain *d, int64_t microseconds);
+
 /* One turn: what is ready, what is due. Waits for events at most until something is due. */
 int sup_turn(struct sup *s, struct err *e);
 

@@ -219,3 +219,36 @@ gateway_of() # NAME
 	internet_stop
 	assert_nothing_left
 }
+
+@test "who makes the supervisor look through many descriptors waits for it, not another domain" {
+	need_command python3
+	cat >looks.py <<-'END'
+		import array, os, resource, socket
+		most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+		resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+		a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+		for i in range(8200): os.dup(0)
+		while True: # a copy of the socket is in a message, where nobody finds it
+		    s = socket.socket()
+		    a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()]))])
+		    s.connect(("192.0.2.10", 80))
+		    s.close()
+		    os.close(array.array("i", b.recvmsg(10, 1000)[1][0][2])[0])
+		    print("looked", flush=True)
+	END
+	echo '{"version":1,"domain":"looks","net":{"rules":[{"allow":"connect","to":"192.0.2.10:80"}]}}' >"$T/looks.json"
+	echo '{"version":1,"domain":"other","net":{"rules":[]}}' >"$T/other.json"
+	spawn looks on_host "$VRUN" run -q --fabric "$MARK" -p "$T/looks.json" -- python3 looks.py </dev/null
+	wait_until test -s "$T/looks.out"
+	before=$(wc -l <"$T/looks.out")
+	run -0 on_host "$VRUN" run -q --fabric "$MARK" -p "$T/other.json" -- python3 -c '
+import socket
+for i in range(5000): socket.socket().close()' </dev/null
+	after=$(wc -l <"$T/looks.out")
+	# One by turns would be thousands. A look takes some thousand calls' time, and the others have four of five parts.
+	((after - before < 30)) || fail "while another domain made 5000 calls it looked $((after - before)) times"
+	kill "$(vrun_of looks)"
+	wait_exit "${PID[looks]}" || :
+	internet_stop
+	assert_nothing_left
+}
