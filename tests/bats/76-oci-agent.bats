@@ -180,6 +180,33 @@ agent_gone()
 	assert_nothing_left
 }
 
+@test "records that nobody reads hold no domain up, and are counted" {
+	need_command python3
+	mkdir -m 0700 "$T/run/vrun"
+	mkfifo records go
+	echo '{"version":1,"domain":"d","net":{"rules":[]}}' >"$T/d.json"
+	spawn reader sh -c 'exec <records; read -r line <go; exec cat'
+	spawn supervisor sh -c 'exec "$0" "$@" >records' "$VRUN" --root "$T/run/vrun" supervise --listen "$T/agent" --fabric loud
+	wait_path "$T/run/vrun/fabric-loud.sock"
+	cat >"$T/denied.py" <<-'END'
+		import socket
+		for i in range(1000):
+		    try: socket.socket().connect(("192.0.2.1", 80))
+		    except PermissionError: pass
+		print("denied")
+	END
+	run -0 --separate-stderr "$VRUN" --root "$T/run/vrun" run -q --fabric loud -p "$T/d.json" --cwd none -- \
+		python3 -c "$(<"$T/denied.py")"
+	assert_output denied
+	kill "${PID[supervisor]}" 2>/dev/null || :
+	echo >go
+	wait_exit "${PID[supervisor]}" || :
+	wait_exit "${PID[reader]}"
+	assert_contains "$(<"$T/reader.out")" '"decision":"deny"'
+	(($(wc -l <"$T/reader.out") < 1000)) || fail "a pipe has taken everything: this shows nothing"
+	assert_nothing_left
+}
+
 @test "a profile that would lock the runtime up, or that nobody answers, is refused" {
 	make_bundle "$T/b" '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: "'"$T"'/agent",
 		syscalls: [{names: ["connect", "write"], action: "SCMP_ACT_NOTIFY"}]}'
