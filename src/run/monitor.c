@@ -274,6 +274,15 @@ static void hear_supervisor(struct monitor *m)
 	(void)sys_pidfd_send_signal(m->pidfd, SIGKILL);
 }
 
+/* A supervisor that is killed takes the app's processes along, and both may show at once. */
+static bool was_killed(const struct monitor *m)
+{
+	siginfo_t si = { 0 };
+
+	return waitid(P_PIDFD, (id_t)m->pidfd, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_code == CLD_KILLED &&
+	       si.si_status == SIGKILL;
+}
+
 /* Until the app has ended. A failure report is awaited to the end too: the container exits behind it. */
 int monitor_watch(struct monitor *m, struct err *e)
 {
@@ -306,6 +315,8 @@ int monitor_watch(struct monitor *m, struct err *e)
 		streams_work(&m->streams, p + FIXED, n);
 		if (p[1].revents)
 			forward_signals(m);
+		if (p[0].revents && p[4].revents && was_killed(m))
+			hear_supervisor(m);
 		if (p[0].revents)
 			break;
 		if (p[3].revents)

@@ -260,13 +260,23 @@ postgres_bin()
 	assert_nothing_left
 }
 
+is_zombie() # PID
+{
+	[[ $(ps -o stat= -p "$1") == Z* ]]
+}
+
 @test "a supervisor that is killed takes its sandbox with it, and nothing stays" {
 	mkdir project && cd project
 	policy a '' '{"allow": "listen", "at": ":1"}'
 	spawn a "$VRUN" run -p "$T/a.json" -- sh -c 'echo up; exec sleep 60' </dev/null
 	wait_until test -s "$T/a.out"
 	supervisor=$(pgrep -P "${PID[a]}" -x vrun-supervisor)
+	# vrun sees both ends at once.
+	container=$(pgrep -P "${PID[a]}" -x vrun-init)
+	kill -STOP "${PID[a]}"
 	kill -KILL "$supervisor"
+	wait_until is_zombie "$container"
+	kill -CONT "${PID[a]}"
 	status=0
 	wait_exit "${PID[a]}" || status=$?
 	assert_equal "$status" 125 "vrun's exit status"
