@@ -163,12 +163,12 @@ static enum hello next_record(struct records *r)
 {
 	struct part p = r->all, body;
 	const uint8_t *head = p.at;
-	size_t n = p.left < RECORD_HEADER ? p.left : RECORD_HEADER, len;
+	size_t len;
 
-	if ((n > 0 && head[0] != HANDSHAKE && !is_passed_over(r, head[0])) || (n > 1 && head[1] != 3) ||
-	    (n > 2 && head[2] > 4))
+	if ((p.left > 0 && head[0] != HANDSHAKE && !is_passed_over(r, head[0])) || (p.left > 1 && head[1] != 3) ||
+	    (p.left > 2 && head[2] > 4))
 		return r->have || r->second ? HELLO_MALFORMED : HELLO_NOT_TLS;
-	if (n < RECORD_HEADER)
+	if (p.left < RECORD_HEADER)
 		return HELLO_MORE;
 	(void)take(&p, 3);
 	len = number(&p, 2);
@@ -229,7 +229,7 @@ static enum hello read_from(const uint8_t *data, size_t len, bool second, char n
 {
 	uint8_t message[CLIENTHELLO_MAX + MESSAGE_HEADER];
 	struct records r = { .all = { data, len, false }, .second = second, .message = message };
-	enum hello record, whole;
+	enum hello record = HELLO_MORE, whole = HELLO_MORE;
 	size_t n;
 
 	name[0] = '\0';

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdbool.h> /* before ldns.h, which has one of its own */
 #include <ldns/ldns.h>
 #include <string.h>
 

@@ -63,13 +63,12 @@ static int begin_file(struct tape *t)
 		int64_t section;
 		uint32_t again;
 	} __attribute__((packed)) section = { BLOCK_SECTION, sizeof section, 0x1a2b3c4d, 1, 0, -1, sizeof section };
-	struct {
-		uint32_t type, len;
-		uint16_t link, reserved;
-		uint32_t snap, again;
-	} interface = { BLOCK_INTERFACE, sizeof interface, LINKTYPE_RAW, 0, 0, sizeof interface };
-	struct iovec iov[] = { { &section, sizeof section }, { &interface, sizeof interface } };
+	/* Its link type is a number of two bytes, and the two behind it are zero. */
+	const uint16_t link[2] = { LINKTYPE_RAW, 0 };
+	uint32_t interface[5] = { BLOCK_INTERFACE, sizeof interface, 0, 0, sizeof interface };
+	struct iovec iov[] = { { &section, sizeof section }, { interface, sizeof interface } };
 
+	memcpy(&interface[2], link, sizeof link);
 	return t->raw ? 0 : tape_write(t, iov, 2);
 }
 
@@ -177,10 +176,9 @@ static size_t make_headers(const struct recording *r, bool app, unsigned flags, 
 static int put_packet(struct recording *r, bool app, unsigned flags, const uint8_t *data, size_t len,
 		      const char *comment)
 {
-	static const uint8_t zeros[4];
-	struct {
-		uint32_t type, len, interface, high, low, captured, original;
-	} head = { .type = BLOCK_PACKET };
+	static const uint8_t zeros[4] = { 0 };
+	/* Type, length, interface, time (two), bytes here, bytes there were. */
+	uint32_t head[7] = { BLOCK_PACKET };
 	uint8_t headers[HEADERS_MAX], options[COMMENT_MAX + 12] = { 0 };
 	size_t n = make_headers(r, app, flags, data, len, headers), n_options = 0;
 	size_t pad = -(n + len) & 3;
@@ -197,17 +195,17 @@ static int put_packet(struct recording *r, bool app, unsigned flags, const uint8
 	}
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-	head.high = (uint32_t)(us >> 32);
-	head.low = (uint32_t)us;
-	head.captured = head.original = (uint32_t)(n + len);
-	head.len = (uint32_t)(sizeof head + n + len + pad + n_options + 4);
+	head[1] = (uint32_t)(sizeof head + n + len + pad + n_options + 4);
+	head[3] = (uint32_t)(us >> 32);
+	head[4] = (uint32_t)us;
+	head[5] = head[6] = (uint32_t)(n + len);
 
-	struct iovec iov[] = { { &head, sizeof head },
+	struct iovec iov[] = { { head, sizeof head },
 			       { headers, n },
 			       { (void *)(uintptr_t)data, len },
 			       { (void *)(uintptr_t)zeros, pad },
 			       { options, n_options },
-			       { &head.len, sizeof head.len } };
+			       { &head[1], sizeof head[1] } };
 
 	return tape_write(r->tape, iov, sizeof iov / sizeof *iov);
 }

@@ -171,7 +171,7 @@ write ECONNRESET"
 	assert_contains "$stderr" "TLS to evil.example"
 	assert_contains "$stderr" 'add "evil.example" to the names in "tls" of rule web'
 	assert_contains "$stderr" "TLS to no name"
-	assert_equal "$(grep name "$T/tls.out" | tr A-Z a-z | sort | uniq -c | tr -s ' ')" " 2 name a.cdn.example.com
+	assert_equal "$(grep name "$T/tls.out" | tr '[:upper:]' '[:lower:]' | sort | uniq -c | tr -s ' ')" " 2 name a.cdn.example.com
  3 name web.example.com" "the names that the server heard"
 	assert_equal "$(sort "$T/bytes" | uniq -c | tr -s ' ' | grep -v '^ [0-9]* $')" " 5 16" "what connections began with at the server"
 }

@@ -91,7 +91,7 @@ zone 0 16/60/0161 +0 3 +0
 none 3 +0 3 +0 3 +0"
 	# shellcheck disable=SC2154 # set by run
 	assert_contains "$stderr" "look up other.example.com"
-	assert_equal "$(tr A-Z a-z <"$T/questions" | sort -u)" "a mail.example.com
+	assert_equal "$(tr '[:upper:]' '[:lower:]' <"$T/questions" | sort -u)" "a mail.example.com
 txt a.zone.example.com
 txt mail.example.com
 txt none.zone.example.com
@@ -106,7 +106,7 @@ type65 mail.example.com" "what the name server was asked"
 	END
 	run -0 sandbox '{"allow": "connect", "to": "mail.example.com:443"}' python3 ask.py
 	assert_output "0 +0 0 +0 0 +0"
-	assert_equal "$(tr A-Z a-z <"$T/questions" | sort -u)" "a mail.example.com" "what the name server was asked"
+	assert_equal "$(tr '[:upper:]' '[:lower:]' <"$T/questions" | sort -u)" "a mail.example.com" "what the name server was asked"
 }
 
 @test "what a name server says wrongly, too much of it, and too many questions harm nobody" {

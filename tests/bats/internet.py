@@ -113,7 +113,11 @@ def main():
             elif s in listeners:
                 c, peer = s.accept()
                 here = c.getsockname()
-                c.send(f"{plain(here[0])} {here[1]} from {plain(peer[0])}\n".encode())
+                try:
+                    c.send(f"{plain(here[0])} {here[1]} from {plain(peer[0])}\n".encode())
+                except OSError:  # reset by now
+                    c.close()
+                    continue
                 by_fd[c.fileno()] = c
                 poll.register(c, select.POLLIN)
             else:

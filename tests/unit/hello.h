@@ -84,15 +84,15 @@ static inline void put_records(struct bytes *to, const struct bytes *message, si
 /* The usual one: in one record, with that name. */
 static inline void usual_hello(struct bytes *ret, const char *name)
 {
-	static struct bytes extensions, message;
+	static struct bytes added, all;
 
-	extensions.n = 0;
-	put_extension(&extensions, 43, 5);
-	put_names(&extensions, &name, 1);
-	put_extension(&extensions, 51, 38);
-	make_hello(&message, 0x0303, &extensions);
+	added.n = 0;
+	put_extension(&added, 43, 5);
+	put_names(&added, &name, 1);
+	put_extension(&added, 51, 38);
+	make_hello(&all, 0x0303, &added);
 	ret->n = 0;
-	put_records(ret, &message, 16384);
+	put_records(ret, &all, 16384);
 }
 
 /* What asks for another one. */

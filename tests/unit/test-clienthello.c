@@ -271,7 +271,7 @@ static char asked_name[NAME_TEXT_MAX];
 static bool allow(void *ctx, enum hello h, const char *n)
 {
 	asked = h;
-	strcpy(asked_name, n);
+	(void)snprintf(asked_name, sizeof asked_name, "%s", n);
 	return h == HELLO_NAME && strcmp(n, ctx) == 0;
 }
 
