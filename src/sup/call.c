@@ -28,6 +28,7 @@ static int64_t row_anew(struct call *c, struct target *t)
 	struct sockaddr_in6 at = { 0 };
 	socklen_t len = sizeof at;
 	struct fabric_mark m;
+	bool over;
 
 	if (!fabric_get_mark(&c->sup->fabric, t->fd, &m)) {
 		socklen_t size = sizeof t->family;
@@ -47,12 +48,15 @@ static int64_t row_anew(struct call *c, struct target *t)
 	/* Only sockets lose their rows that were never bound, or have lost their connection. */
 	if (getsockname(t->fd, (struct sockaddr *)&at, &len) < 0 || (at.sin6_port != 0 && !is_over(t->fd)))
 		return -EPERM;
+	over = at.sin6_port != 0;
 	t->row = vsk_new(&c->sup->table, c->domain, t->cookie, m.v6);
 	if (!t->row)
 		return -ENOMEM;
 	if (c->domain->n_forgotten)
 		c->domain->n_forgotten--;
 	transport_of(t->row)->describe(c->sup, t->fd, t->row);
+	if (over) /* for connect(2) it stays so, and nobody is at the other end */
+		vsk_set_status(&c->sup->table, t->row, VSK_CONNECTED);
 	return 0;
 }
 
