@@ -220,6 +220,8 @@ gateway_of() # NAME
 	assert_nothing_left
 }
 
+# A fabric takes ranges of ids, which a user cannot give inside the tests' internet.
+# bats test_tags=identity:root
 @test "who makes the supervisor look through many descriptors waits for it, not another domain" {
 	need_command python3
 	cat >looks.py <<-'END'
@@ -238,10 +240,10 @@ gateway_of() # NAME
 	END
 	echo '{"version":1,"domain":"looks","net":{"rules":[{"allow":"connect","to":"192.0.2.10:80"}]}}' >"$T/looks.json"
 	echo '{"version":1,"domain":"other","net":{"rules":[]}}' >"$T/other.json"
-	spawn looks on_host "$VRUN" run -q --fabric "$MARK" -p "$T/looks.json" -- python3 looks.py </dev/null
+	spawn looks on_host "$VRUN" run -qT --fabric "$MARK" -p "$T/looks.json" -- python3 looks.py </dev/null
 	wait_until test -s "$T/looks.out"
 	before=$(wc -l <"$T/looks.out")
-	run -0 on_host "$VRUN" run -q --fabric "$MARK" -p "$T/other.json" -- python3 -c '
+	run -0 on_host "$VRUN" run -qT --fabric "$MARK" -p "$T/other.json" -- python3 -c '
 import socket
 for i in range(5000): socket.socket().close()' </dev/null
 	after=$(wc -l <"$T/looks.out")
