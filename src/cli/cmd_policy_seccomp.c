@@ -9,29 +9,8 @@
 #include "base/fd.h"
 #include "cli/cmd_policy.h"
 #include "cli/command.h"
-#include "kern/profile.h"
-#include "kern/profile_export.h"
-#include "kern/traps.h"
+#include "cli/profile.h"
 #include "model/policy.h"
-
-/* The launcher's filter for such a policy; see plan_filter() in run/launch_plan.c. */
-static int build(const struct policy *p, json_t **ret, struct err *e)
-{
-	AUTO_FREE struct traps *traps = calloc(1, sizeof *traps);
-	AUTO_FREE struct bpf_table *table = calloc(1, sizeof *table);
-	struct profile_params params = { .net = p->net == POLICY_NET_LOOPBACK ? PROFILE_NET_LOOPBACK : PROFILE_NET_NONE };
-	int rc;
-
-	if (!traps || !table)
-		return err_num(e, ENOMEM, "profile");
-	if (p->net == POLICY_NET_RULES) {
-		traps_rules(policy_needs(p), traps);
-		params.extra = traps->rules;
-		params.n_extra = traps->n;
-	}
-	rc = profile_default_table(&params, table, e);
-	return rc < 0 ? rc : profile_export(table, ret, e);
-}
 
 static int need_listen(const char *file, struct err *e)
 {
@@ -53,7 +32,7 @@ static int print(const char *file, const char *listen, struct err *e)
 		if (p.net == POLICY_NET_RULES && !listen)
 			rc = need_listen(file, e);
 		if (rc == 0)
-			rc = build(&p, &profile, e);
+			rc = profile_of_policy(&p, &profile, e);
 		if (rc == 0 && p.net == POLICY_NET_RULES) {
 			(void)json_object_set_new(profile, "listenerPath", json_string(listen));
 			/* What the supervisor is handed with the listener: the policy itself. */

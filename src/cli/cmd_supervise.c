@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "cli/attend.h"
 #include "cli/command.h"
 #include "cli/globals.h"
 #include "model/endpoint.h"
@@ -22,19 +25,34 @@ static const char help[] =
 	"Usage: vrun supervise --listen PATH [-p POLICY] [--fabric NAME]\n\n"
 	"Answers the socket calls of containers under their policies, until the last one ends.\n"
 	"A container comes over the Unix socket PATH, as an OCI runtime sends it to the\n"
-	"seccomp agent at \"listenerPath\". Audit records go to standard output.\n\n"
+	"seccomp agent at \"listenerPath\". Each one whose policy leads outside gets a gateway.\n"
+	"Audit records go to standard output.\n\n"
 	"      --listen PATH    where runtimes connect to\n"
 	"  -p, --policy POLICY  policy of every container (default: its bundle's policy.json)\n"
+	"      --ceiling FILE   a policy that bounds theirs (default: that of the system)\n"
 	"      --fabric NAME    be the supervisor of that fabric: runs that name it join\n"
 	"      --root DIR       directory of the records, in which fabrics have their names\n"
 	"  -h, --help\n";
+
+/* The process in front, which runtimes find. It has no part in what is served. */
+struct front {
+	struct attend_params params;
+	int listener;     /* -1: nobody is to come any more */
+	pid_t supervisor; /* 0: it has ended */
+	pid_t attendants[AGENT_PEERS_MAX];
+	size_t n;         /* of those */
+	bool served;      /* one of them has had a container */
+	bool failed, asked, told;
+	int died_of;
+	sigset_t before;
+};
 
 static volatile sig_atomic_t ended;
 
 static void end(int sig)
 {
-	(void)sig;
-	ended = 1;
+	if (sig != SIGCHLD)
+		ended = 1;
 }
 
 /* A pipe that has room at all takes PIPE_BUF bytes at once; one line of ours has less. */
@@ -89,26 +107,171 @@ static int open_listener(const char *path, int *ret_fd, struct err *e)
 	return rc;
 }
 
-static int serve(int listener, const char *path, const char *policy, bool fabric, struct err *e)
-{
-	struct serve_params p = { .listener = listener,
-				  .launcher = -1,
-				  .path = path,
-				  .spaces = { -1, -1 },
-				  .guarded = fabric, /* of a runtime's container nobody knows a gateway */
-				  .policy = policy,
-				  .stop = &ended,
-				  .complain = complain,
-				  .audit = write_record };
-	sigset_t ends, before;
+/* --- the supervisor ------------------------------------------------------------------ */
 
-	/* Only while it waits, or one between the question and the wait would be missed. */
-	(void)sigemptyset(&ends);
-	(void)sigaddset(&ends, SIGINT);
-	(void)sigaddset(&ends, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &ends, &before);
-	p.mask = &before;
+static int serve(int door, const sigset_t *mask, struct err *e)
+{
+	const struct serve_params p = { .listener = -1,
+					.launcher = -1,
+					.door = door,
+					.spaces = { -1, -1 },
+					.guarded = true,
+					.mask = mask,
+					.stop = &ended,
+					.complain = complain,
+					.audit = write_record };
+
 	return serve_run(&p, e);
+}
+
+static int start(struct front *f, struct err *e)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, "socket pair");
+	pid = fork();
+	if (pid == 0) {
+		struct err own = { 0 };
+
+		fd_close(&f->listener);
+		(void)close(pair[0]);
+		(void)prctl(PR_SET_NAME, "vrun-supervisor", 0, 0, 0);
+		if (serve(pair[1], &f->before, &own) < 0) {
+			log_err(&own);
+			_exit(EXIT_VRUN);
+		}
+		_exit(0);
+	}
+	(void)close(pair[1]);
+	f->params.door = pair[0];
+	if (pid < 0)
+		return err_sys(e, "the supervisor");
+	f->supervisor = pid;
+	return 0;
+}
+
+/* --- those who come ------------------------------------------------------------------ */
+
+static bool may_speak(int fd)
+{
+	struct ucred who;
+	socklen_t len = sizeof who;
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && (who.uid == geteuid() || who.uid == 0);
+}
+
+/* Whether somebody came. */
+static bool admit(struct front *f)
+{
+	int conn = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC);
+	pid_t pid = -1;
+
+	if (conn < 0)
+		return false;
+	/* A container that we cannot serve loses its listener, and with that its sockets. */
+	if (may_speak(conn) && f->n < AGENT_PEERS_MAX)
+		pid = fork();
+	if (pid == 0) {
+		fd_close(&f->listener);
+		(void)signal(SIGINT, SIG_IGN); /* a terminal's is for the one in front */
+		(void)signal(SIGTERM, SIG_DFL);
+		(void)sigprocmask(SIG_SETMASK, &f->before, NULL);
+		_exit(attend(&f->params, conn));
+	}
+	for (size_t i = 0; pid > 0 && i < AGENT_PEERS_MAX; i++)
+		if (f->attendants[i] == 0) {
+			f->attendants[i] = pid;
+			f->n++;
+			break;
+		}
+	(void)close(conn);
+	return true;
+}
+
+static void reap(struct front *f)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == f->supervisor) {
+			f->supervisor = 0;
+			f->failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+			f->died_of = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+		}
+		for (size_t i = 0; i < AGENT_PEERS_MAX; i++)
+			if (f->attendants[i] == pid) {
+				f->attendants[i] = 0;
+				f->n--;
+				f->served = f->served || (WIFEXITED(status) && WEXITSTATUS(status) == ATTEND_SERVED);
+			}
+	}
+}
+
+/* One signal or one that comes. */
+static void turn(struct front *f)
+{
+	struct pollfd p = { .fd = f->listener, .events = POLLIN };
+
+	if (ppoll(&p, 1, NULL, &f->before) == 1)
+		(void)admit(f);
+	reap(f);
+}
+
+/*
+ * Until the supervisor has ended, or the last container. Then nobody finds us any more; whoever has found us before
+ * is served.
+ */
+static void attend_all(struct front *f, const char *path, const char *name)
+{
+	while (f->supervisor && !ended && !(f->served && f->n == 0))
+		turn(f);
+	if (name)
+		(void)unlink(name);
+	(void)unlink(path);
+	while (f->supervisor && !ended && admit(f))
+		;
+	fd_close(&f->listener);
+	while (f->supervisor && !ended && f->n)
+		turn(f);
+}
+
+/* The supervisor ends when its door is shut and it serves nobody; those who attend, with it. */
+static void end_all(struct front *f)
+{
+	fd_close(&f->params.door);
+	while (f->supervisor || f->n) {
+		for (size_t i = 0; !f->supervisor && i < AGENT_PEERS_MAX; i++)
+			if (f->attendants[i] && !f->told) /* one whose client never speaks */
+				(void)kill(f->attendants[i], SIGTERM);
+		f->told = f->told || !f->supervisor;
+		if (ended && f->supervisor && !f->asked)
+			f->asked = kill(f->supervisor, SIGTERM) == 0;
+		turn(f);
+	}
+}
+
+static int run(struct front *f, const char *path, const char *name, struct err *e)
+{
+	sigset_t all;
+	int rc;
+
+	(void)sigemptyset(&all);
+	(void)sigaddset(&all, SIGINT);
+	(void)sigaddset(&all, SIGTERM);
+	(void)sigaddset(&all, SIGCHLD);
+	/* Only while it waits, or one between the question and the wait would be missed. */
+	(void)sigprocmask(SIG_BLOCK, &all, &f->before);
+	rc = start(f, e);
+	attend_all(f, path, name);
+	if (rc < 0)
+		return rc;
+	end_all(f);
+	if (f->died_of && !ended)
+		return err_set(e, ECHILD, "the supervisor was ended by signal %d", f->died_of);
+	return f->failed && !ended ? -ECHILD : 0;
 }
 
 /* Runs look for a fabric's supervisor under this name (run/supervisor.c). A link leads from there. */
@@ -143,12 +306,14 @@ int cmd_supervise(int argc, char **argv)
 		{ "listen", required_argument, NULL, 'l' },
 		{ "policy", required_argument, NULL, 'p' },
 		{ "fabric", required_argument, NULL, 'f' },
+		{ "ceiling", required_argument, NULL, 'c' },
 		{ "root", required_argument, NULL, 'r' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const struct sigaction on_end = { .sa_handler = end };
-	const char *path = NULL, *policy = globals.policy, *fabric = globals.fabric;
+	const char *path = NULL, *policy = globals.policy, *fabric = globals.fabric, *ceiling = globals.ceiling;
+	static struct front f;
 	AUTO_FREE char *name = NULL;
 	AUTO_FD int listener = -1;
 	int rc;
@@ -165,7 +330,7 @@ int cmd_supervise(int argc, char **argv)
 		if (opt == 'r')
 			globals.root = optarg;
 		else
-			*(opt == 'l' ? &path : opt == 'f' ? &fabric : &policy) = optarg;
+			*(opt == 'l' ? &path : opt == 'f' ? &fabric : opt == 'c' ? &ceiling : &policy) = optarg;
 	}
 	if (!path || optind < argc)
 		return command_usage("supervise", "expected --listen PATH and nothing else");
@@ -178,15 +343,17 @@ int cmd_supervise(int argc, char **argv)
 	(void)signal(SIGXFSZ, SIG_IGN); /* of a record that may not grow */
 	(void)sigaction(SIGINT, &on_end, NULL);
 	(void)sigaction(SIGTERM, &on_end, NULL);
+	(void)sigaction(SIGCHLD, &on_end, NULL);
 	rc = open_listener(path, &listener, &e);
 	if (rc == 0 && fabric) {
 		rc = take_name(path, fabric, &name, &e);
 		if (rc < 0)
 			(void)unlink(path);
 	}
-	if (rc == 0)
-		rc = serve(fd_take(&listener), path, policy, fabric != NULL, &e);
-	if (name)
-		(void)unlink(name);
-	return rc < 0 ? command_fail(&e) : 0;
+	if (rc < 0)
+		return command_fail(&e);
+	f.params = (struct attend_params){ .door = -1, .policy = policy, .ceiling = ceiling };
+	f.listener = fd_take(&listener);
+	rc = run(&f, path, name, &e);
+	return rc == 0 ? 0 : e.num ? command_fail(&e) : EXIT_VRUN;
 }

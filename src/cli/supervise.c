@@ -11,6 +11,7 @@ int supervise_for_launch(int listener, int launcher, const int *spaces, bool out
 	const struct serve_params p = { .listener = listener,
 					.launcher = launcher,
 					.spaces = { spaces[0], spaces[1] },
+					.door = -1,
 					.guarded = outside,
 					.cell = true,
 					.complain = log_err };

@@ -68,6 +68,9 @@ struct launch_options {
 	 */
 	const json_t *annotations;
 	const char *config; /* the text of config.json, for "vrun exec" and hooks; NULL: a command of the host */
+	/* A container of another runtime, for supervisor_hand_over(): nobody has put it behind a wall, and... */
+	bool foreign;
+	bool relayed; /* ... nobody can tell what its filter lets it do with sockets of the host's */
 	const char *console_socket; /* where the terminal's controlling side is sent; NULL: carried here */
 };
 

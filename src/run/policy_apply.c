@@ -2,6 +2,7 @@
 #include "run/policy_apply.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -170,6 +171,40 @@ int policy_apply(struct bundle *b, const char *file, const char *ceiling, const 
 	}
 	if (rc == 0)
 		rc = apply_limits(b, &a.policy.limits, e);
+	if (rc < 0)
+		policy_applied_fini(&a);
+	else
+		*ret = a;
+	return rc;
+}
+
+/* Where there is none nothing is allowed, which has to be said in words. */
+static int find_foreign(const struct policy_sources *from, const char *text, struct policy_applied *ret, struct err *e)
+{
+	static const char none[] = "{\"version\": 1}";
+	enum policy_source source = POLICY_FROM_NOWHERE;
+	int rc = text ? json_doc_parse(&ret->text, "linux.seccomp.listenerMetadata", text, strlen(text), e) :
+			policy_find_text(&ret->text, from, &source, e);
+
+	if (rc == 0 && !text && source == POLICY_FROM_NOWHERE)
+		rc = json_doc_parse(&ret->text, "no policy", none, strlen(none), e);
+	if (rc < 0)
+		return rc;
+	ret->has_policy = true;
+	return policy_read(&ret->policy, &ret->text, NULL, e);
+}
+
+int policy_apply_foreign(const struct policy_sources *from, const char *text, const char *ceiling,
+			 struct policy_applied *ret, struct err *e)
+{
+	struct policy_applied a = { .supervised = true };
+	int rc;
+
+	policy_init_none(&a.policy);
+	policy_init_none(&a.ceiling);
+	rc = find_foreign(from, text, &a, e);
+	if (rc == 0)
+		rc = read_ceiling(&a, ceiling, e);
 	if (rc < 0)
 		policy_applied_fini(&a);
 	else

@@ -29,6 +29,13 @@ struct policy_applied {
  */
 int policy_apply(struct bundle *b, const char *file, const char *ceiling, const char *const *publish,
 		 struct policy_applied *ret, struct err *e);
+
+/*
+ * The same of a container that another runtime makes, and limits itself: its policy is `text` (NULL: none is given
+ * this way), else what the sources have, else none at all, and there is always a document of it.
+ */
+int policy_apply_foreign(const struct policy_sources *from, const char *text, const char *ceiling,
+			 struct policy_applied *ret, struct err *e);
 void policy_applied_fini(struct policy_applied *a);
 
 /* --publish: adds rules for these to a policy's document (policy_publish.c). Of none it makes one. */

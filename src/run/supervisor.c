@@ -301,12 +301,14 @@ static json_t *records_of(const struct launch *l, const struct records *r)
 static json_t *state_of(const struct supervisor *s, const struct launch *l, const struct records *r, pid_t pid)
 {
 	const struct policy_applied *p = l->opt->policy;
-	json_t *own = json_pack("{s:o, s:i, s:b}", "policy", text_of(&p->text), "landlock", landlock_abi(),
+	json_t *own = json_pack("{s:o, s:i, s:b}", "policy", text_of(&p->text), "landlock", l->opt->foreign ? 0 : landlock_abi(),
 				"listen", s->published);
 	const char *bundle = l->bundle->dir ? l->bundle->dir : "/";
 
 	if (own && l->opt->ask)
 		(void)json_object_set_new(own, "ask", json_true());
+	if (own && l->opt->relayed)
+		(void)json_object_set_new(own, "relayed", json_true());
 	if (own && l->opt->attempts)
 		(void)json_object_set_new(own, "attempts", json_true());
 	if (own && r->n)

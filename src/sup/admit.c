@@ -76,6 +76,8 @@ static int read_own(const struct jat *root, struct admit_state *s, struct err *e
 	if (rc >= 0)
 		rc = json_get_bool(&own, "listen", &s->listen, e);
 	if (rc >= 0)
+		rc = json_get_bool(&own, "relayed", &s->relayed, e);
+	if (rc >= 0)
 		rc = json_get_bool(&own, "attempts", &s->attempts, e);
 	if (rc >= 0)
 		rc = json_get_bool(&own, "ask", &s->ask, e);
@@ -240,6 +242,15 @@ static int take_records(struct domain *d, const struct admit_state *a, int *fds,
 	return rc == 0 && d->has_ceiling ? admit_check_records(d, &d->ceiling, e) : rc;
 }
 
+/* A visitor's connection is always the host's socket. */
+static int check_published(const struct admit_state *a, const struct policy *p, struct err *e)
+{
+	if (!a->relayed || !(policy_needs(p) & POLICY_NEEDS_PUBLISH))
+		return 0;
+	(void)err_set(e, EPERM, "container %s: its policy publishes ports, for which its filter has to be vrun's", a->id);
+	return err_hint(e, "give it the profile that vrun policy seccomp makes of the policy");
+}
+
 static int network_of(const struct admit_state *a, const int *fds, int *ret, struct err *e)
 {
 	if (!a->own || a->network == SIZE_MAX)
@@ -309,6 +320,8 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 	if (rc == 0)
 		rc = admit_check_needs(s, a->id, &own, e);
 	if (rc == 0)
+		rc = check_published(a, &own, e);
+	if (rc == 0)
 		rc = domain_new(s, a->id, &own, fds[a->listener], &d, e);
 	policy_fini(&own); /* empty when it was taken */
 	if (rc == 0) {
@@ -322,6 +335,7 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 		if (a->ask)
 			d->asks = asks_new(); /* without memory it is denied */
 		d->walled = a->landlock >= LANDLOCK_TCP;
+		d->relayed = a->relayed;
 		sup_add(s, d);
 		rc = take_records(d, a, fds, e);
 		if (rc == 0)

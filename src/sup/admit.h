@@ -12,6 +12,7 @@
  *             "ceiling": { "name": ..., "text": ... },     left out: none
  *             "landlock": 7,                               the ABI of the app's wall, 0: none
  *             "records": [ { "file": "a.pcapng", "format": "pcapng", "max": 1000 } ],
+ *             "relayed": true,                             it is handed no socket of the host's
  *             "listen": true }                             the supervisor's socket has its name
  *
  * Beside "seccompFd" its "fds" has "network", the app's network namespace: the
@@ -45,6 +46,7 @@ struct admit_state {
 	bool own;                /* it comes from vrun's own launcher */
 	struct admit_text policy, ceiling;
 	int64_t landlock;
+	bool relayed; /* nobody can tell what its filter lets it do with sockets of the host's */
 	bool ask; /* what no rule allows waits for an answer */
 	bool attempts; /* the launcher wants to know all that was tried */
 	bool listen; /* the supervisor's own socket has got its name */

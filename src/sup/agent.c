@@ -301,7 +301,7 @@ static void leave(struct agent_peer *p)
 	LIST_FOREACH(o, &a->peers, link)
 		if (o != p && o->launcher)
 			break;
-	if (o || !p->launcher || !LIST_EMPTY(&a->sup->domains)) {
+	if (o || !p->launcher || a->has_door || !LIST_EMPTY(&a->sup->domains)) {
 		peer_free(p);
 		return;
 	}

@@ -30,6 +30,7 @@ struct agent {
 	const char *policy; /* borrowed; for every container, or NULL: its own */
 	unsigned n_peers;
 	bool listening;
+	bool has_door; /* connections come from elsewhere, too (door.h) */
 	bool over; /* the last launcher of ours has left */
 	LIST_HEAD(, agent_peer) peers;
 	void (*complain)(const struct err *e); /* a container that was refused */

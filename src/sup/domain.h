@@ -75,6 +75,7 @@ struct domain {
 	bool has_ceiling;
 	uint32_t generation;   /* of the policy, from 1; counted on by each that is put in force */
 	uint64_t *hits;        /* owned; for each rule of the policy how many decisions it made */
+	bool relayed;          /* no socket of the host's is put into its hands */
 	bool walled;           /* Landlock holds the app's TCP sockets: AF_UNIX calls may be continued (porter.h) */
 	void (*ended)(struct domain *d, void *ctx); /* called before it is freed, or NULL */
 	void *ended_ctx;

@@ -477,7 +477,7 @@ int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_a
 	if (!o)
 		return -ENOMEM;
 	outgoing_take_terms(o);
-	o->relay = o->relay || handoff_init(c->sup) < 0;
+	o->relay = o->relay || c->domain->relayed || handoff_init(c->sup) < 0;
 	o->first = nonblock && !o->relay;
 	fill(&r, c, o, t);
 	if (o->relay || (!nonblock && socket_timeout(t->fd, SO_SNDTIMEO) >= 0))

@@ -8,28 +8,29 @@
 #include "base/fd.h"
 #include "kern/helper.h"
 #include "sup/confine.h"
+#include "sup/door.h"
 
 /* A launcher that came with the start may leave without ever bringing a container. */
 static bool is_over(const struct serve_params *p, const struct sup *s, const struct agent *a)
 {
-	return (s->served || p->launcher >= 0) && LIST_EMPTY(&s->domains) &&
+	return (s->served || p->launcher >= 0 || p->door >= 0) && LIST_EMPTY(&s->domains) && !a->has_door &&
 	       (a->over || a->n_peers == 0);
 }
 
-static int take_launchers(const struct serve_params *p, struct sup *s, struct agent *a, struct err *e)
+static int take_launchers(const struct serve_params *p, struct sup *s, struct agent *a, struct door *d, struct err *e)
 {
 	int rc;
 
 	agent_init(a, s, p->listener, p->path, p->policy, p->complain);
 	/* Without a launcher of ours the socket has its name already; else it says when. */
-	rc = p->launcher < 0 ? agent_listen(a, e) : 0;
+	rc = p->launcher < 0 && p->door < 0 ? agent_listen(a, e) : 0;
 	if (rc < 0) {
 		agent_fini(a);
 		return rc;
 	}
 	a->spaces[0] = p->spaces[0];
 	a->spaces[1] = p->spaces[1];
-	rc = p->launcher >= 0 ? agent_adopt(a, p->launcher) : 0;
+	rc = p->launcher >= 0 ? agent_adopt(a, p->launcher) : door_init(d, a, p->door);
 	if (rc < 0)
 		agent_fini(a);
 	return rc < 0 ? err_num(e, -rc, "connection of the launcher") : 0;
@@ -90,14 +91,16 @@ int serve_run(const struct serve_params *p, struct err *e)
 {
 	static struct sup s;
 	struct agent a;
+	struct door d = { .agent = &a, .fd = -1 };
 	int rc = start(p, &s, e);
 
 	if (rc < 0)
 		return give_up(p, e);
-	rc = take_launchers(p, &s, &a, e);
+	rc = take_launchers(p, &s, &a, &d, e);
 	if (rc == 0) {
 		while (rc == 0 && !(p->stop && *p->stop) && !is_over(p, &s, &a))
 			rc = sup_turn(&s, e);
+		door_fini(&d);
 		agent_fini(&a);
 	}
 	sup_fini(&s);

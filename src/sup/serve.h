@@ -12,6 +12,7 @@ struct serve_params {
 	const char *path;   /* removed at the end; NULL: not */
 	int launcher;       /* a connection of the launcher that started it, taken; -1: none */
 	int spaces[2];      /* its user and pid namespaces, for launchers; -1: the caller's own */
+	int door;           /* a socket of door.h, taken, instead of listener and launcher; -1: none */
 	bool guarded;       /* some domain may have a gateway (guard.h) */
 	bool cell;          /* policies come with the containers: it needs no files but /proc */
 	const char *policy; /* for every container, or NULL */

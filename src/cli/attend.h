@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `vrun supervise`, outside its supervisor: a process for each connection. Runs of vrun and
+ * questions it hands on. For a container of another runtime it is what a monitor is for
+ * one of vrun's: it finds the policy, starts the gateway, hands the container over, and stays
+ * until that has ended. The supervisor has no say in any of it.
+ */
+#ifndef VRUN_CLI_ATTEND_H
+#define VRUN_CLI_ATTEND_H
+
+struct attend_params {
+	int door;            /* of the supervisor (sup/door.h) */
+	const char *policy;  /* file for every container, or NULL */
+	const char *ceiling; /* file, or NULL: the system's */
+};
+
+/* The exit status of such a process. */
+#define ATTEND_SERVED 0  /* a container, until its end */
+#define ATTEND_NOTHING 1 /* a question, somebody who hung up, or a container that was refused */
+
+/* Takes a connection that was accepted, in a process of its own. */
+int attend(const struct attend_params *p, int conn);
+
+#endif
