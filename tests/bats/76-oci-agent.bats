@@ -163,18 +163,23 @@ agent_gone()
 	assert_nothing_left
 }
 
+# The supervisor is a child of the process that was called.
+has_guard() # NAME
+{
+	pgrep -x vrun-guard -P "$(pgrep -d, -P "${PID[$1]}")" >/dev/null
+}
+
 @test "a run with a way out that joins a supervisor finds a guard there" {
 	mkdir -m 0700 "$T/run/vrun"
 	echo '{"version":1,"domain":"o","net":{"rules":[{"allow":"connect","to":"192.0.2.1:80"}]}}' >"$T/out.json"
 	spawn supervisor "$VRUN" --root "$T/run/vrun" supervise --listen "$T/agent" --fabric out </dev/null
 	wait_path "$T/run/vrun/fabric-out.sock"
-	run -0 pgrep -x vrun-guard -P "${PID[supervisor]}"
+	wait_until has_guard supervisor
 	run -0 "$VRUN" --root "$T/run/vrun" run --fabric out -p "$T/out.json" --cwd none -- true
 	wait_exit "${PID[supervisor]}"
-	# One without a name serves only what runtimes bring, which have no gateways.
+	# One without a name, too: what runtimes bring may have a gateway.
 	spawn plain "$VRUN" supervise --listen "$T/agent" </dev/null
-	wait_path "$T/agent"
-	run -1 pgrep -x vrun-guard -P "${PID[plain]}"
+	wait_until has_guard plain
 	kill "${PID[plain]}"
 	wait_exit "${PID[plain]}" || :
 	assert_nothing_left
