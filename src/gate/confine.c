@@ -5,8 +5,11 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "gate/gate.h"
 #include "kern/allowlist.h"
 #include "kern/caps.h"
@@ -83,13 +86,20 @@ static bool publishes_low(const struct policy *p)
 
 int gate_confine(const struct policy *p, struct err *e)
 {
-	static const char *const files[] = { "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
-					     "/etc/host.conf", "/dev/urandom", NULL };
+	/* resolv.conf, hosts: whoever changes one puts a new file in its place, and some have a link to theirs. */
+	const char *files[] = { "/dev/urandom", "/etc", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf",
+				"/run/connman", NULL, NULL };
+	AUTO_FREE char *link = realpath("/etc/resolv.conf", NULL);
 	const struct landlock_wall wall = { .scope = true, .signals = true, .root_only = true, .root_fd = -1, .files = files };
 	uint64_t keep = publishes_low(p) ? UINT64_C(1) << CAP_NR_NET_BIND_SERVICE & caps_effective() : 0;
 	const struct cap_sets sets = { .effective = keep, .permitted = keep };
+	char *slash = link ? strrchr(link, '/') : NULL;
 	int rc;
 
+	if (slash && slash != link) {
+		*slash = '\0';
+		files[sizeof files / sizeof *files - 2] = link;
+	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_sys(e, "confining the gateway");
 	rc = set_limits(e);

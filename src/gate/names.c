@@ -6,12 +6,14 @@
  * answer happens in a timer.
  */
 #include <ares.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/fd.h"
 #include "gate/gate.h"
 
 #define BUCKETS 512
@@ -144,17 +146,23 @@ static int channel_open(struct gate *g)
 	return 0;
 }
 
+/* The file may be replaced by another, which may have the same number; and by one that is not ours to read. */
+static bool has_changed(const struct stat *was)
+{
+	AUTO_FD int fd = open(RESOLV_CONF, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat now;
+
+	return fd >= 0 && fstat(fd, &now) == 0 &&
+	       (now.st_ino != was->st_ino || now.st_mtim.tv_sec != was->st_mtim.tv_sec ||
+		now.st_mtim.tv_nsec != was->st_mtim.tv_nsec);
+}
+
 /* Another network has other servers. Not while something is asked: that would be lost. */
 static void channel_refresh(struct gate *g)
 {
 	struct gate_names *n = g->names;
-	struct stat now;
 
-	if (n->n_pending)
-		return;
-	if (n->channel && (stat(RESOLV_CONF, &now) < 0 ||
-			   (now.st_ino == n->conf.st_ino && now.st_mtim.tv_sec == n->conf.st_mtim.tv_sec &&
-			    now.st_mtim.tv_nsec == n->conf.st_mtim.tv_nsec)))
+	if (n->n_pending || (n->channel && !has_changed(&n->conf)))
 		return;
 	if (n->channel)
 		ares_destroy(n->channel);

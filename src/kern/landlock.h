@@ -15,7 +15,8 @@ struct landlock_wall {
 	bool scope;      /* abstract sockets outside, ABI >= 6 */
 	bool signals;    /* signals to processes outside, likewise */
 	bool root_only;  /* files only below root_fd: nothing reachable by a stray descriptor */
-	const char *const *files; /* with root_only: these may be read as well, where they are there; ends with NULL; or NULL */
+	const char *const *files; /* with root_only: these may be read as well, and what is in those that are
+				     directories, where they are there; ends with NULL; or NULL */
 	int root_fd;     /* O_PATH of the app's root, after it has become "/"; -1: no files at all */
 	int streams;     /* with root_only: descriptors 0 to streams-1 may be opened anew by their
 			    /proc/self/fd names, in the directions in which they are open */

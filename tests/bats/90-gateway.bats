@@ -12,6 +12,7 @@ setup()
 	helper_setup
 	mkdir "$T/work"
 	cd "$T/work" || return 1
+	[[ $BATS_TEST_DESCRIPTION != *"replaced in mid-run"* ]] || internet_own_etc
 	internet_start
 }
 
@@ -253,4 +254,50 @@ for i in range(5000): socket.socket().close()' </dev/null
 	wait_exit "${PID[looks]}" || :
 	internet_stop
 	assert_nothing_left
+}
+
+@test "resolv.conf and hosts hold that are replaced in mid-run" {
+	zone '{"b.example.com": {"A": ["192.0.2.10"]}, "c.example.com": {"A": ["192.0.2.11"]}}'
+	jq -n '{version: 1, domain: "app", net: {rules: [{allow: "connect", to: "*.example.com:80"}]}}' >"$T/p.json"
+	# Where nobody answers names.
+	printf 'nameserver 198.51.100.1\n' >"$T/etc/resolv.conf"
+	mkfifo go
+	# A server's greeting has the real address.
+	cat >app.py <<-'END'
+		import socket, sys
+		go = open("go")
+		for name in "a", "b", "c", "d":
+		    try:
+		        print(socket.create_connection((name + ".example.com", 80), 20).recv(100).split()[0].decode(), flush=True)
+		    except OSError as e:
+		        print(e, flush=True)
+		    go.readline()
+	END
+	spawn app on_host "$VRUN" run -T -p "$T/p.json" -- python3 app.py </dev/null
+	exec 9<>go
+	wait_until lines_of_app 1
+	printf 'nameserver 198.51.100.53\n' >"$T/etc/new" && mv "$T/etc/new" "$T/etc/resolv.conf"
+	echo >&9
+	wait_until lines_of_app 2
+	# Once more, through a link.
+	printf '# changed\nnameserver 198.51.100.53\n' >"$T/etc/servers" && ln -s servers "$T/etc/new" && mv "$T/etc/new" "$T/etc/resolv.conf"
+	echo >&9
+	wait_until lines_of_app 3
+	echo "192.0.2.12 d.example.com" >"$T/etc/new" && mv "$T/etc/new" "$T/etc/hosts"
+	echo >&9
+	wait_until lines_of_app 4
+	echo >&9
+	exec 9>&-
+	wait_exit "${PID[app]}"
+	assert_matches "$(<"$T/app.out")" '.*[Nn]ame.*
+192.0.2.10
+192.0.2.11
+192.0.2.12$'
+	internet_stop
+	assert_nothing_left
+}
+
+lines_of_app() # COUNT
+{
+	(($(wc -l <"$T/app.out") >= $1))
 }
