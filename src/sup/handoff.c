@@ -8,9 +8,11 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "sup/bind.h"
 #include "sup/replace.h"
 #include "sup/sup.h"
 #include "sup/transport.h"
+#include "sup/wire_options.h"
 
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72
@@ -115,6 +117,27 @@ static unsigned read_options(struct sup *s, int fd, bool v6, struct gateway_opti
 	return n;
 }
 
+/* Those of a wire that its AF_UNIX socket has: what differs from a new one's. The others are in its row. */
+static unsigned read_wire_options(struct call *c, int fd, struct gateway_option *ret)
+{
+	AUTO_FD int fresh = -1;
+	unsigned n = 0;
+
+	if (transport_wire.create(c->sup, c->domain, false, false, &fresh) < 0)
+		return 0;
+	for (unsigned i = 0; i < gateway_n_option_kinds && n < GATEWAY_OPTIONS_MAX; i++) {
+		const struct gateway_option_kind *k = &gateway_option_kinds[i];
+		struct gateway_option *o = &ret[n], first;
+
+		if (k->level != SOL_SOCKET || is_left_out(k, false) || !get_option(fd, k, o) ||
+		    !get_option(fresh, k, &first) || memcmp(o, &first, sizeof first) == 0)
+			continue;
+		if (!is_buffer(k) || adjust_buffer(fd, o))
+			n += gateway_option_allowed(o);
+	}
+	return n;
+}
+
 unsigned handoff_options(struct sup *s, const struct target *t, struct gateway_option *ret)
 {
 	return t->row->wire ? 0 : read_options(s, t->fd, t->row->v6, ret);
@@ -173,19 +196,55 @@ int handoff_place(struct call *c, struct target *t, int *fd, enum vsk_status sta
 	return rc;
 }
 
+static void set_options(int fd, const struct gateway_option *o, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		(void)setsockopt(fd, o[i].level, o[i].name, o[i].value, o[i].len);
+}
+
+/* For the buffers of a wire others sizes are good. */
+static unsigned without_buffers(struct gateway_option *o, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (o[i].level == SOL_SOCKET && o[i].name != SO_RCVBUF && o[i].name != SO_SNDBUF)
+			o[kept++] = o[i];
+	return kept;
+}
+
+/* The new row of a socket that nobody has bound or connected. */
+static void begin_anew(struct call *c, struct vsk *v, bool wire)
+{
+	vsk_reset(&c->sup->table, v);
+	vsk_set_wire(&c->sup->table, v, wire);
+	v->at_home = true;
+	v->bound_port = false;
+	v->local = (struct addr){ 0 };
+	v->local_port = 0;
+	vsk_set_status(&c->sup->table, v, VSK_UNCONNECTED);
+}
+
 int handoff_return(struct call *c, struct target *t, bool wire)
 {
 	const struct transport *kind = wire ? &transport_wire : &transport_tcp;
 	struct gateway_option options[GATEWAY_OPTIONS_MAX];
 	struct vsk *old = t->row;
-	unsigned n = old->wire ? 0 : read_options(c->sup, t->fd, old->v6, options);
+	const struct addr local = old->local;
+	/* Bound by the app, and to go out from there. */
+	uint16_t port = old->wire && old->bound_port ? old->local_port : 0;
+	unsigned n = old->wire ? read_wire_options(c, t->fd, options) : read_options(c->sup, t->fd, old->v6, options);
 	AUTO_FD int fd = -1;
-	int rc = kind->create(c->sup, c->domain, old->v6, false, &fd);
+	int rc = handoff_init(c->sup); /* a wire may be the first that goes out */
 
+	if (rc == 0)
+		rc = kind->create(c->sup, c->domain, old->v6, false, &fd);
 	if (rc < 0)
 		return rc;
-	for (unsigned i = 0; i < n && !wire; i++)
-		(void)setsockopt(fd, options[i].level, options[i].name, options[i].value, options[i].len);
+	if (!wire)
+		set_options(fd, options, n);
+	if (old->wire)
+		wire_give_options(old, fd);
 	rc = replace_socket(c, t, &fd);
 	if (rc < 0) {
 		t->row = old;
@@ -194,12 +253,11 @@ int handoff_return(struct call *c, struct target *t, bool wire)
 	new_row(c, t, old);
 	if (!t->row)
 		return -ENOMEM;
-	vsk_reset(&c->sup->table, t->row);
-	vsk_set_wire(&c->sup->table, t->row, wire);
-	t->row->at_home = true;
-	t->row->bound_port = false;
-	t->row->local = (struct addr){ 0 };
-	t->row->local_port = 0;
-	vsk_set_status(&c->sup->table, t->row, VSK_UNCONNECTED);
-	return t->row->v6only ? kind->set_v6only(t->fd, t->row, true) : 0;
+	begin_anew(c, t->row, wire);
+	if (wire) {
+		wire_take_options(t->row, options, n);
+		set_options(t->fd, options, without_buffers(options, n));
+	}
+	rc = t->row->v6only ? kind->set_v6only(t->fd, t->row, true) : 0;
+	return rc == 0 && port ? bind_stream(c, t, &local, port) : rc;
 }

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "kern/guestmem.h"
+#include "model/gateway.h"
 
 #define WIRE_MTU 65536 /* of lo */
 #define WIRE_SEGMENT 65483
@@ -66,6 +67,33 @@ static int value_of(const struct vsk *v, int i)
 bool wire_reuses_port(const struct vsk *v)
 {
 	return value_of(v, find(SOL_SOCKET, SO_REUSEPORT));
+}
+
+static bool have_options(struct vsk *v)
+{
+	if (v->options)
+		return true;
+	v->options = malloc(sizeof *v->options);
+	for (size_t n = 0; v->options && n < N_KNOWN; n++)
+		v->options->v[n] = known[n].first;
+	return v->options;
+}
+
+void wire_give_options(const struct vsk *v, int fd)
+{
+	for (size_t i = 0; v->options && i < N_KNOWN; i++)
+		if (v->options->v[i] != known[i].first)
+			(void)setsockopt(fd, known[i].level, known[i].option, &v->options->v[i], sizeof v->options->v[i]);
+}
+
+void wire_take_options(struct vsk *v, const struct gateway_option *o, unsigned n)
+{
+	for (unsigned k = 0; k < n; k++) {
+		int i = find(o[k].level, o[k].name);
+
+		if (i >= 0 && o[k].len == sizeof(int) && have_options(v))
+			memcpy(&v->options->v[i], o[k].value, sizeof(int));
+	}
 }
 
 void wire_inherit_options(struct vsk *v, const struct vsk *listener)
@@ -190,13 +218,8 @@ static int64_t set_value(struct call *c, struct vsk *v, int i, int value)
 		return -EINVAL;
 	if (!call_valid(c))
 		return CALL_ANSWERED;
-	if (!v->options) {
-		v->options = malloc(sizeof *v->options);
-		if (!v->options)
-			return -ENOMEM;
-		for (size_t n = 0; n < N_KNOWN; n++)
-			v->options->v[n] = known[n].first;
-	}
+	if (!have_options(v))
+		return -ENOMEM;
 	v->options->v[i] = value;
 	return 0;
 }

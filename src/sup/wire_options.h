@@ -15,6 +15,11 @@ int64_t wire_setsockopt(struct call *c, struct target *t);
 /* SO_REUSEPORT, which AF_UNIX refuses. */
 bool wire_reuses_port(const struct vsk *v);
 
+struct gateway_option;
+/* What a wire has been told, for the TCP socket that takes its place; and what one was told whose place a wire takes. */
+void wire_give_options(const struct vsk *v, int fd);
+void wire_take_options(struct vsk *v, const struct gateway_option *o, unsigned n);
+
 /* What a connection has from its listener. Without memory it has what every socket has at first. */
 void wire_inherit_options(struct vsk *v, const struct vsk *listener);
 

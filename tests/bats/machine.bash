@@ -38,14 +38,15 @@ on_machine() # COMMAND...
 	' sh "$OUTSIDE" "$@" </dev/null
 }
 
-# On it, vrun with a policy of these rules (JSON), in the directory $T/work, where a copy of the guest
+# On it, vrun with a policy of these rules (JSON) and $TRANSPORT, in the directory $T/work, where a copy of the guest
 # is: a build directory in /tmp is not seen inside.
 sandbox() # RULES COMMAND...
 {
 	local rules=$1
 
 	shift
-	jq -n --argjson rules "[$rules]" '{version: 1, domain: "app", net: {rules: $rules}}' >"$T/app.json"
+	jq -n --argjson rules "[$rules]" --arg transport "${TRANSPORT:-tcp}" \
+		'{version: 1, domain: "app", net: {transport: $transport, rules: $rules}}' >"$T/app.json"
 	mkdir -p "$T/work"
 	cd "$T/work" || return 1
 	cp "$OUTSIDE" outside

@@ -320,7 +320,7 @@ static void test_high_number(void)
 
 static void test_aliases(void)
 {
-	int fd = tcp(address, 0), other = dup(fd), high = fcntl(fd, F_DUPFD_CLOEXEC, 90), sv[2], status = 0;
+	int fd = tcp(address, 0), other = dup(fd), high = fcntl(fd, F_DUPFD_CLOEXEC, 90);
 
 	IS(connect_to(fd, address, port), 0, "connect, with copies");
 	echo(other, fd, "one copy");
@@ -330,6 +330,11 @@ static void test_aliases(void)
 	close(fd);
 	close(other);
 	close(high);
+}
+
+static void test_forked(void)
+{
+	int fd, sv[2], status = 0;
 
 	/* A process that had it before has it after. */
 	fd = tcp(address, 0);
@@ -370,6 +375,28 @@ static void test_aliases(void)
 	close(fd);
 	close(sv[0]);
 	close(sv[1]);
+}
+
+/* A wire that another process has, too, leads nowhere: neither of them is left with half of it. */
+static void test_forked_wire(void)
+{
+	int fd = tcp(address, 0), pair[2], status;
+	char c;
+	pid_t pid;
+
+	IS(pipe(pair), 0, "pipe");
+	pid = fork();
+	if (pid == 0) {
+		close(pair[1]);
+		_exit(read(pair[0], &c, 1) != 0);
+	}
+	IS(connect_to(fd, address, port), -EMLINK, "a wire that a child has");
+	close(pair[1]);
+	waitpid(pid, &status, 0);
+	IS(connect_to(fd, address, port), 0, "and has no more");
+	echo(fd, fd, "echo");
+	close(fd);
+	close(pair[0]);
 }
 
 static void send_fd(int sock, int fd)
@@ -530,6 +557,7 @@ int main(int argc, char **argv)
 		printf("connect: %ld\n", connect_to(tcp(address, 0), address, port));
 		return 0;
 	}
+	(void)setvbuf(stdout, NULL, _IONBF, 0); /* whoever ends it by its alarm knows where it was */
 	before = descriptors();
 	alarm(60); /* whatever hangs is to end */
 	signal(SIGPIPE, SIG_IGN);
@@ -544,6 +572,10 @@ int main(int argc, char **argv)
 	test_epoll(EPOLLIN | EPOLLOUT | EPOLLEXCLUSIVE, "epoll, one of many");
 	test_high_number();
 	test_aliases();
+	if (getenv("OUTSIDE_WIRES"))
+		test_forked_wire();
+	else
+		test_forked();
 	if (!getenv("OUTSIDE_NATIVE")) /* to see that the others tell of Linux */
 		test_in_flight();
 	test_local_port();
