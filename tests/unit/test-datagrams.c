@@ -141,10 +141,10 @@ static void test_record(void)
 	(void)close(out);
 }
 
-/* The supervisor's factory, and its resolver: children of children. */
+/* The supervisor, its factory, and its resolver: children of children. */
 static pid_t resolver_of(pid_t sup)
 {
-	return app_of(app_of(sup));
+	return app_of(app_of(app_of(sup)));
 }
 
 /* Whatever becomes of the resolver, names come back. */
