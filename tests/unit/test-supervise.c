@@ -322,17 +322,32 @@ static void put_policies(const char *transport, const char *other)
 		put("other", other, "\"rules\":[{\"allow\":\"connect\",\"to\":\"db:5432\"}]");
 }
 
-/* Leaves few ports to clients in a supervisor's network namespace. False where nobody may. */
+/* The network namespace of the supervisor, the first child of the process that was called: not ours. */
+static int network_of(pid_t front)
+{
+	AUTO_FREE char *text = NULL;
+	struct stat own, theirs;
+	AUTO_FD int fd = -1;
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)front, (int)front);
+	if (fd_read_file(AT_FDCWD, path, 4096, &text, NULL, NULL) < 0)
+		return -1;
+	(void)snprintf(path, sizeof path, "/proc/%ld/ns/net", strtol(text, NULL, 10));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &theirs) < 0 || stat("/proc/self/ns/net", &own) < 0 || own.st_ino == theirs.st_ino)
+		return -1;
+	return fd_take(&fd);
+}
+
+/* Leaves few ports to clients there. False where nobody may. */
 static bool narrow(pid_t sup)
 {
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		char path[64];
-		int fd;
+		int fd = network_of(sup);
 
-		(void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)sup);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
 			_exit(1);
 		_exit(fd_write_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_local_port_range", "60000 60039") < 0);
