@@ -63,7 +63,7 @@ work_script()
 		{
 			"$VRUN" supervise --listen "$T/agent" "$@" >"$T/audit" 2>>"$T/supervise.err" </dev/null &
 			supervisor=$!
-			until [[ -S $T/agent ]]; do kill -0 "$supervisor" || exit 1; done
+			until [[ -S $T/agent ]]; do kill -0 "$supervisor" || { cat "$T/supervise.err"; exit 1; }; done
 		}
 	END
 	cat - >work.sh
