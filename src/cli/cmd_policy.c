@@ -34,7 +34,7 @@ static const char help[] =
 	"      --resolve NAME        may it look the name up?\n"
 	"why, with them:\n"
 	"      --proto tcp|udp     default tcp\n"
-	"      --resolved ADDR     what the name of --connect is taken to resolve to\n"
+	"      --resolved ADDR     what the name is taken to resolve to\n"
 	"      --type TYPE         DNS query type of --resolve, like MX; default: addresses\n"
 	"      --tls NAME          server name of the TLS that --connect begins with; '': none\n"
 	"      --as DOMAIN         take FILE's policy for the one of DOMAIN\n"

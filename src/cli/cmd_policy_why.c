@@ -127,6 +127,7 @@ struct answer {
 	struct policy_pair_verdict v;
 	const struct policy_verdict *own, *other; /* other: NULL when one side decides */
 	bool both;
+	bool unknown; /* the name stands for nothing there, and nothing gets as far as connecting */
 };
 
 /*
@@ -149,12 +150,15 @@ static struct policy_attempt other_view(const struct answer *a, const struct set
 }
 
 /* What happens to an allowed flow beyond the decision; "" for nothing worth saying. */
-static void flow_note(const struct answer *a, char *buf, size_t size)
+static void flow_note(const struct answer *a, const struct question *q, char *buf, size_t size)
 {
 	const struct policy_attempt *t = &a->at.a;
 	struct policy_options o;
 
 	buf[0] = '\0';
+	if (t->kind == ATTEMPT_RESOLVE && a->v.allow && t->peer.kind == PARTY_NAME && !q->resolved && !q->type)
+		(void)snprintf(buf, size, "where no port is open at any address that it has, there is no such name for "
+					  "the program (try --resolved)");
 	if (t->kind != ATTEMPT_CONNECT || !a->v.client.allow)
 		return;
 	policy_verdict_options(&a->v.client, &o);
@@ -201,7 +205,34 @@ static void print_advice(const struct policy_verdict *v, const struct policy_att
 		(void)printf("  %s\n", advice.text);
 }
 
-static int print_answer(const struct answer *a, const struct setting *s)
+/* What the program gets for its call, or NULL: it is allowed, or no call of the program's. */
+static const char *consequence(const struct answer *a)
+{
+	bool own = !a->own->allow;
+
+	if (a->unknown)
+		return "NXDOMAIN";
+	if (a->v.allow || (a->at.a.kind != ATTEMPT_CONNECT && a->at.a.kind != ATTEMPT_LISTEN))
+		return NULL;
+	return own || (a->other && !a->other->allow) ?
+		       policy_on_deny_name(policy_verdict_on_deny(own ? a->own : a->other, own)) :
+		       NULL;
+}
+
+static void print_consequence(const struct answer *a)
+{
+	const char *what = consequence(a);
+
+	if (a->unknown)
+		(void)printf("  the program is told that there is no such name%s\n",
+			     a->own->allow || a->own->reason == POLICY_BY_ADDRESS ? ": at that address no port is open to it" : "");
+	else if (what && strcmp(what, "kill") == 0)
+		(void)printf("  the program is killed\n");
+	else if (what && strcmp(what, "EACCES") != 0)
+		(void)printf("  the program gets %s\n", what);
+}
+
+static int print_answer(const struct answer *a, const struct question *q, const struct setting *s)
 {
 	char text[EXPLAIN_TEXT_MAX];
 	struct policy_attempt theirs = other_view(a, s);
@@ -211,11 +242,12 @@ static int print_answer(const struct answer *a, const struct setting *s)
 	print_side(s->fabric.self, a->own, &a->at.a);
 	if (a->other && a->at.other)
 		print_side(a->at.other, a->other, &theirs);
+	print_consequence(a);
 	if (a->own->allow == a->v.allow)
 		print_advice(a->own, &a->at.a);
 	if (a->other && !a->other->allow)
 		print_advice(a->other, &theirs);
-	flow_note(a, text, sizeof text);
+	flow_note(a, q, text, sizeof text);
 	if (text[0])
 		(void)printf("  note: %s\n", text);
 	return fflush(stdout) == 0 ? !a->v.allow : EXIT_VRUN;
@@ -246,7 +278,7 @@ static json_t *side_json(const struct policy *whose, const struct policy_verdict
 	return o;
 }
 
-static int print_json(const struct answer *a, const struct setting *s)
+static int print_json(const struct answer *a, const struct question *q, const struct setting *s)
 {
 	char text[EXPLAIN_TEXT_MAX], note[EXPLAIN_TEXT_MAX];
 	struct policy_attempt theirs = other_view(a, s);
@@ -255,15 +287,31 @@ static int print_json(const struct answer *a, const struct setting *s)
 			      side_json(s->fabric.self, a->own, &a->at.a));
 	int rc;
 
-	flow_note(a, note, sizeof note);
+	flow_note(a, q, note, sizeof note);
 	if (o && a->other && a->at.other)
 		(void)json_array_append_new(json_object_get(o, "sides"),
 					    side_json(a->at.other, a->other, &theirs));
+	if (o && consequence(a))
+		(void)json_object_set_new(o, "onDeny", json_string(consequence(a)));
 	if (o && note[0])
 		(void)json_object_set_new(o, "note", json_string(note));
 	rc = o && json_dumpf(o, stdout, JSON_INDENT(2)) == 0 && putchar('\n') >= 0 && fflush(stdout) == 0;
 	json_decref(o);
 	return rc ? !a->v.allow : EXIT_VRUN;
+}
+
+/* What the resolver and the gateway make of its name. */
+static int look_up(struct answer *a, const struct question *q, const struct fabric *f, struct err *e)
+{
+	struct addr addr;
+	int rc = q->resolved ? addr_parse(q->resolved, &addr, e) : 0;
+
+	if (rc < 0 || q->type || (a->at.a.kind != ATTEMPT_CONNECT && a->at.a.kind != ATTEMPT_RESOLVE))
+		return rc;
+	rc = attempt_is_unknown(&a->at, f, q->resolved ? &addr : NULL, &a->unknown, e);
+	if (a->unknown)
+		a->v.allow = false;
+	return rc;
 }
 
 static int answer(const struct question *q)
@@ -280,10 +328,15 @@ static int answer(const struct question *q)
 		return command_fail(&e);
 	}
 	attempt_decide(&a.at, &s.fabric, &a.v, &a.both);
+	rc = look_up(&a, q, &s.fabric, &e);
+	if (rc < 0) {
+		free_setting(&s);
+		return command_fail(&e);
+	}
 	a.own = a.at.a.kind == ATTEMPT_ACCEPT ? &a.v.server : &a.v.client;
 	if (a.both)
 		a.other = a.own == &a.v.server ? &a.v.client : &a.v.server;
-	rc = q->json ? print_json(&a, &s) : print_answer(&a, &s);
+	rc = q->json ? print_json(&a, q, &s) : print_answer(&a, q, &s);
 	free_setting(&s);
 	return rc;
 }
@@ -333,8 +386,8 @@ static const char *wrong_question(const struct question *q)
 		return "--root and --supervisor go with the ID of a running sandbox";
 	if (asked != 1)
 		return "why needs one of --connect, --listen, --accept-from, --resolve";
-	if (q->resolved && !q->connect)
-		return "--resolved goes with --connect";
+	if (q->resolved && !q->connect && !q->resolve)
+		return "--resolved goes with --connect and --resolve";
 	if (q->type && !q->resolve)
 		return "--type goes with --resolve";
 	if (q->tls && !q->connect)

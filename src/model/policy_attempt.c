@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "model/policy_reach.h"
 #include "model/clienthello.h"
 
 static bool has_name(const struct policy *p, const char *name)
@@ -309,6 +310,49 @@ static const struct policy *ceiling_of(const struct fabric *f, const struct poli
 	return NULL;
 }
 
+/* As a run does: the name is asked about before it is looked up, and its address then. */
+static void decide_alone(const struct fabric *f, const struct policy_attempt *a, struct policy_verdict *ret)
+{
+	struct policy_attempt bare = *a;
+
+	if (a->peer.kind == PARTY_NAME && a->peer.addr) {
+		bare.peer.addr = NULL;
+		bare.tls = NULL;
+		policy_decide_bounded(f->self, f->ceiling, &bare, ret);
+		if (!ret->allow)
+			return;
+	}
+	policy_decide_bounded(f->self, f->ceiling, a, ret);
+}
+
+int attempt_is_unknown(const struct attempt *at, const struct fabric *f, const struct addr *addr, bool *ret,
+		       struct err *e)
+{
+	static const enum policy_proto protos[] = { POLICY_TCP, POLICY_UDP };
+	struct policy_attempt a = { .kind = ATTEMPT_RESOLVE, .proto = POLICY_TCP, .peer = at->a.peer };
+	struct policy_verdict v;
+	struct port_set open;
+	int rc = 0;
+
+	*ret = false;
+	if (a.peer.kind != PARTY_NAME && a.peer.kind != PARTY_HOST)
+		return 0;
+	a.peer.addr = NULL;
+	policy_decide_bounded(f->self, f->ceiling, &a, &v);
+	*ret = !v.allow || addr;
+	a.kind = ATTEMPT_CONNECT;
+	a.peer.addr = addr;
+	for (size_t i = 0; rc == 0 && v.allow && *ret && i < 2; i++) {
+		struct arena arena = { 0 };
+
+		a.proto = protos[i];
+		rc = policy_reach(f->self, f->ceiling, &a, &arena, &open, e);
+		*ret = rc == 0 && open.n == 0;
+		arena_fini(&arena);
+	}
+	return rc;
+}
+
 void attempt_decide(const struct attempt *at, const struct fabric *f,
 		    struct policy_pair_verdict *ret, bool *ret_both)
 {
@@ -328,7 +372,7 @@ void attempt_decide(const struct attempt *at, const struct fabric *f,
 		else
 			policy_decide_pair(&other, &self, a->proto, a->port, &v);
 	} else {
-		policy_decide_bounded(f->self, f->ceiling, a, &v.client);
+		decide_alone(f, a, &v.client);
 		v.server = v.client;
 		v.allow = v.client.allow;
 	}

@@ -64,4 +64,11 @@ int attempt_query(struct attempt *at, const char *type, struct err *e);
 void attempt_decide(const struct attempt *at, const struct fabric *f,
 		    struct policy_pair_verdict *ret, bool *ret_both);
 
+/*
+ * Whether the host name (or "host") that it is about stands for nothing in the sandbox: it may not be looked up, or
+ * no port is open at the address that it has (NULL: not known). -ENOMEM.
+ */
+int attempt_is_unknown(const struct attempt *at, const struct fabric *f, const struct addr *addr, bool *ret,
+		       struct err *e);
+
 #endif

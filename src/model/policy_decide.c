@@ -527,7 +527,7 @@ void policy_bounded_options(const struct policy *p, const struct policy *ceiling
 	restrict_options(ret, &more);
 }
 
-int policy_verdict_errno(const struct policy_verdict *v)
+enum policy_on_deny policy_verdict_on_deny(const struct policy_verdict *v, bool own)
 {
 	enum policy_on_deny d = POLICY_DENY_INHERIT;
 
@@ -535,7 +535,12 @@ int policy_verdict_errno(const struct policy_verdict *v)
 		d = v->rule->on_deny;
 	if (d == POLICY_DENY_INHERIT)
 		d = v->policy->on_deny;
-	switch (d) {
+	return d == POLICY_DENY_KILL && !own ? POLICY_DENY_EACCES : d;
+}
+
+int policy_verdict_errno(const struct policy_verdict *v, bool own)
+{
+	switch (policy_verdict_on_deny(v, own)) {
 	case POLICY_DENY_ECONNREFUSED:
 		return ECONNREFUSED;
 	case POLICY_DENY_EHOSTUNREACH:

@@ -133,8 +133,13 @@ void policy_verdict_options(const struct policy_verdict *v, struct policy_option
 void policy_bounded_options(const struct policy *p, const struct policy *ceiling, const struct policy_attempt *a,
 			    struct policy_options *ret);
 
-/* The errno that the app gets, or 0 for POLICY_DENY_KILL. `v` is a denial. */
-int policy_verdict_errno(const struct policy_verdict *v);
+/*
+ * What the app gets; `v` is a denial. `own`: by its own policy or ceiling; another domain's
+ * has nobody killed but its own.
+ */
+enum policy_on_deny policy_verdict_on_deny(const struct policy_verdict *v, bool own);
+/* The same as an errno, or 0 for POLICY_DENY_KILL. */
+int policy_verdict_errno(const struct policy_verdict *v, bool own);
 
 /* The name that a look-up or ClientHello gives against "tls": {"names"}. */
 bool policy_tls_name_allowed(const struct policy_options *o, const char *name);

@@ -163,7 +163,7 @@ int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struc
 	sup_audit(c->domain, &r);
 	if (v->allow)
 		return 0;
-	num = policy_verdict_errno(v);
+	num = policy_verdict_errno(v, v->policy == &c->domain->policy || v->policy == domain_ceiling(c->domain));
 	if (num)
 		return -num;
 	if (call_valid(c)) /* or the number may be another's by now */

@@ -53,7 +53,7 @@ static void same_verdict(const struct policy *p, const struct policy *q, const s
 	must(v.allow || advice.remedy != REMEDY_NONE || a->peer.n_names == 0 || a->peer.addr);
 	policy_verdict_options(&v, &options);
 	if (!v.allow)
-		(void)policy_verdict_errno(&v);
+		(void)policy_verdict_errno(&v, true);
 }
 
 /* Attempts at what the policy itself names, and at what it does not. */

@@ -98,12 +98,13 @@ static void test_errno(void)
 
 	TAP_INT(attempt_connect(&at, &fabric, "x.example:1", NULL, POLICY_TCP, &err), 0, "what no rule allows");
 	policy_decide(&web, &at.a, &v);
-	TAP_INT(policy_verdict_errno(&v), EHOSTUNREACH, "gives the policy's errno");
+	TAP_INT(policy_verdict_errno(&v, true), EHOSTUNREACH, "gives the policy's errno");
 	TAP_INT(attempt_connect(&at, &fabric, "x.example:25", NULL, POLICY_TCP, &err), 0, "what a rule denies");
 	policy_decide(&web, &at.a, &v);
-	TAP_INT(policy_verdict_errno(&v), 0, "gives the rule's: kill");
+	TAP_INT(policy_verdict_errno(&v, true), 0, "gives the rule's: kill");
+	TAP_INT(policy_verdict_errno(&v, false), EACCES, "but kills nobody of another domain");
 	policy_decide(&mute, &at.a, &v);
-	TAP_INT(policy_verdict_errno(&v), EACCES, "EACCES is the default");
+	TAP_INT(policy_verdict_errno(&v, true), EACCES, "EACCES is the default");
 }
 
 static void has_warning(const struct policy_warnings *w, const char *text, const char *hint)
