@@ -7,12 +7,14 @@
 
 static void print_entry(FILE *to, const json_t *o)
 {
-	char attempt[800], policy[300], line[600], advice[800];
+	char attempt[800], policy[300], line[600], advice[800], message[1700];
 	long long count = ask_int(o, "count");
 
 	(void)fprintf(to, "vrun:   %s", log_quote(attempt, sizeof attempt, ask_string(o, "attempt")));
 	if (count > 1)
 		(void)fprintf(to, " (%lld times)", count);
+	if (*ask_string(o, "message"))
+		(void)fprintf(to, ": %s", log_quote(message, sizeof message, ask_string(o, "message")));
 	if (*ask_string(o, "line"))
 		(void)fprintf(to, "; to allow it, \"rules\" of %s: %s\n",
 			      log_quote(policy, sizeof policy, ask_string(o, "policy")),

@@ -110,6 +110,11 @@ static const char *rule_text(const struct policy *p, const struct policy_rule *r
 	return buf;
 }
 
+const char *policy_verdict_message(const struct policy_verdict *v)
+{
+	return v->rule && v->reason == POLICY_BY_RULE ? v->rule->message : NULL;
+}
+
 const char *policy_verdict_text(const struct policy_verdict *v, const struct policy_attempt *a,
 				char *buf, size_t size)
 {
@@ -120,8 +125,8 @@ const char *policy_verdict_text(const struct policy_verdict *v, const struct pol
 		(void)rule_text(v->policy, v->rule, rule, sizeof rule);
 	switch (v->reason) {
 	case POLICY_BY_RULE:
-		if (v->rule && v->rule->message)
-			(void)log_quote(quoted, sizeof quoted, v->rule->message);
+		if (policy_verdict_message(v))
+			(void)log_quote(quoted, sizeof quoted, policy_verdict_message(v));
 		(void)snprintf(buf, size, "%s by %s%s%s", v->allow ? "allowed" : "denied", rule,
 			       *quoted ? ": " : "", quoted);
 		break;

@@ -51,4 +51,7 @@ void policy_advise(const struct policy_verdict *v, const struct policy_attempt *
 const char *policy_attempt_rule(const struct policy_verdict *v, const struct policy_attempt *a, char *buf,
 				size_t size);
 
+/* What the rule that decides has for people, or NULL. */
+const char *policy_verdict_message(const struct policy_verdict *v);
+
 #endif

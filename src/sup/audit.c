@@ -143,6 +143,7 @@ char *audit_json(const struct audit_record *r)
 	add(o, "decision", r->verdict->allow ? "allow" : "deny");
 	add(o, "reason", policy_reason_name(r->verdict->reason));
 	add(o, "rule", r->verdict->rule ? r->verdict->rule->id : NULL);
+	add(o, "message", policy_verdict_message(r->verdict));
 	(void)json_object_set_new(o, "generation", json_integer(r->domain->generation));
 	add(o, "why", policy_verdict_text(r->verdict, r->attempt, text, sizeof text));
 	add(o, "policy", r->verdict->policy->file);

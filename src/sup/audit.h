@@ -22,7 +22,7 @@ struct audit_record {
 /*
  * One JSON object in a line, with its end; the caller frees. Members: time,
  * id, domain, pid, program, call, attempt, and the same in parts (what, proto,
- * port, peer, address, local, tls: the server name of its ClientHello), decision, reason, rule, generation, why, policy
+ * port, peer, address, local, tls: the server name of its ClientHello), decision, reason, rule, message (of the rule), generation, why, policy
  * (the file whose decision it is), line (the JSON rule that allows or would
  * allow just this), and for a denial advice, and in also the attempt, policy,
  * advice and line of the other domain when that one denies it too. Strings that come from an app are

@@ -17,11 +17,13 @@ static void entry_fini(struct summary_entry *e)
 	free(e->file);
 	free(e->advice);
 	free(e->line);
+	free(e->message);
 }
 
 static bool fill(struct summary_entry *e, const struct audit_record *r, const char *attempt,
 		 const char *file)
 {
+	const char *message = policy_verdict_message(r->verdict);
 	struct policy_advice advice = { 0 };
 
 	*e = (struct summary_entry){ .count = 1 };
@@ -31,7 +33,8 @@ static bool fill(struct summary_entry *e, const struct audit_record *r, const ch
 	e->file = strdup(file);
 	e->advice = strdup(advice.text);
 	e->line = *advice.line ? strdup(advice.line) : NULL;
-	if (e->attempt && e->file && e->advice && (e->line || !*advice.line))
+	e->message = message ? strdup(message) : NULL;
+	if (e->attempt && e->file && e->advice && (e->line || !*advice.line) && (e->message || !message))
 		return true;
 	entry_fini(e);
 	return false;
@@ -75,9 +78,9 @@ char *summary_json(const struct domain *d)
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct summary_entry *e = &s->v[i];
 
-		o = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s*}", "call", e->call, "attempt", e->attempt,
+		o = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s*, s:s*}", "call", e->call, "attempt", e->attempt,
 			      "count", (json_int_t)e->count, "policy", e->file, "advice", e->advice, "line",
-			      e->line);
+			      e->line, "message", e->message);
 		(void)json_array_append_new(list, o);
 	}
 	o = json_pack("{s:I, s:o, s:I}", "denied", (json_int_t)s->denied, "list", list, "others",

@@ -16,6 +16,7 @@ struct summary {
 		char *attempt; /* owned, as is all below: "connect to db:5432/tcp" */
 		char *file;    /* the policy that says no */
 		char *advice, *line; /* what would allow it; the line may be NULL */
+		char *message; /* of the rule that denies, or NULL */
 		uint64_t count;
 	} v[SUMMARY_MAX];
 	unsigned n;
@@ -28,7 +29,7 @@ void summary_fini(struct summary *s);
 
 /*
  * One JSON object, which the caller frees: {"denied": N, "list": [{"call",
- * "attempt", "count", "policy", "advice", "line"} ...], "others": N}. NULL
+ * "attempt", "count", "policy", "advice", "line", "message"} ...], "others": N}. NULL
  * when nothing was denied, or without memory.
  */
 char *summary_json(const struct domain *d);
