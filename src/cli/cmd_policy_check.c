@@ -215,7 +215,13 @@ static void check_host(const struct policy *p, struct policy_warnings *w)
 		host_warning(w, p, 0, "this host: \"transport\": \"wire\" needs Linux 6.16", "use \"tcp\" here");
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct policy_rule *r = &p->rules[i];
+		const char *hint, *what = policy_rule_unserved(r, &hint);
+		char text[200];
 
+		if (what) {
+			(void)snprintf(text, sizeof text, "a run is refused: %s", what);
+			host_warning(w, p, r->line, text, hint);
+		}
 		if (r->publish && r->publish_port && r->publish_port < free_port)
 			host_warning(w, p, r->line, "this host: publishing below port 1024 needs root",
 				     "publish at a higher port, or lower net.ipv4.ip_unprivileged_port_start");

@@ -189,6 +189,28 @@ int policy_record_files(const struct policy *p, const struct policy *ceiling,
 	return n;
 }
 
+/* As far as can be seen: an address may be another domain's, which shows when it is connected to. */
+static bool leads_outside(const struct policy_rule *r)
+{
+	if (r->op != POLICY_CONNECT || r->protos != POLICY_TCP)
+		return false;
+	for (size_t i = 0; i < r->n_endpoints; i++)
+		if (r->endpoints[i].host.kind == HOST_DOMAIN)
+			return false;
+	return true;
+}
+
+const char *policy_rule_unserved(const struct policy_rule *r, const char **ret_hint)
+{
+	*ret_hint = "leave it out of that rule";
+	if (r->publish && (r->protos & POLICY_UDP))
+		return "publishing a port for UDP is not served";
+	*ret_hint = "leave them out of that rule";
+	if (policy_options_need_relay(&r->options) && !leads_outside(r))
+		return "\"rate\", \"maxBytes\", \"record\" and \"tls\" are served for TCP connections to the outside alone";
+	return NULL;
+}
+
 static unsigned rule_needs(const struct policy_rule *r)
 {
 	unsigned needs = 0;

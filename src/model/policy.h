@@ -216,6 +216,9 @@ enum policy_feature {
 };
 unsigned policy_needs(const struct policy *p);
 
+/* What a rule asks for and a run refuses, since nobody serves it, and what to do; or NULL. */
+const char *policy_rule_unserved(const struct policy_rule *r, const char **ret_hint);
+
 /* A rule's options that make its flows pass through the supervisor. */
 bool policy_options_need_relay(const struct policy_options *o);
 bool policy_options_equal(const struct policy_options *x, const struct policy_options *y);

@@ -168,33 +168,17 @@ static int find_policy(const struct admit_state *s, const char *option, struct p
 	return policy_find(ret, &from, NULL, NULL, e);
 }
 
-/* As far as can be seen: an address may be another domain's, which shows when it is connected to. */
-static bool leads_outside(const struct policy_rule *r)
-{
-	if (r->op != POLICY_CONNECT || r->protos != POLICY_TCP)
-		return false;
-	for (size_t i = 0; i < r->n_endpoints; i++)
-		if (r->endpoints[i].host.kind == HOST_DOMAIN)
-			return false;
-	return true;
-}
-
 int admit_check_needs(struct sup *sup, const char *id, const struct policy *p, struct err *e)
 {
-	unsigned needs = policy_needs(p);
+	for (size_t i = 0; i < p->n_rules; i++) {
+		const char *hint, *what = policy_rule_unserved(&p->rules[i], &hint);
 
-	for (size_t i = 0; i < p->n_rules; i++)
-		if (p->rules[i].publish && (p->rules[i].protos & POLICY_UDP))
-			return err_set(e, ENOTSUP, "container %s: its policy publishes a port for UDP, which is not served",
-				       id);
-	for (size_t i = 0; needs & POLICY_NEEDS_RELAY && i < p->n_rules; i++)
-		if (policy_options_need_relay(&p->rules[i].options) && !leads_outside(&p->rules[i])) {
-			(void)err_set(e, ENOTSUP, "container %s: its policy asks for \"rate\", \"maxBytes\", \"record\" or \"tls\" in "
-				       "rule %s, which are served for TCP connections to the outside alone",
-				       id, p->rules[i].id);
-			return err_hint(e, "leave them out of that rule");
-		}
-	if (needs & POLICY_NEEDS_WIRE && transport_wire_check(sup, e) < 0)
+		if (!what)
+			continue;
+		(void)err_set(e, ENOTSUP, "container %s: rule %s of its policy: %s", id, p->rules[i].id, what);
+		return err_hint(e, "%s", hint);
+	}
+	if (policy_needs(p) & POLICY_NEEDS_WIRE && transport_wire_check(sup, e) < 0)
 		return err_wrap(e, "container %s", id);
 	return 0;
 }

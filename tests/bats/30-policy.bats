@@ -96,6 +96,25 @@ setup()
 	assert_status 0
 }
 
+@test "check warns of what a run refuses, and a run refuses it" {
+	local rules=('{ "allow": "listen", "at": ":53", "proto": "udp", "from": ["host"], "publish": "127.0.0.1:5353" }' 'publishing a port for UDP is not served'
+		'{ "allow": "connect", "to": "db:1", "rate": "1MB/s" }' 'served for TCP connections to the outside alone') i
+
+	for ((i = 0; i < ${#rules[@]}; i += 2)); do
+		policy refused "${rules[i]}"
+		run "$VRUN" policy check refused.json
+		assert_status 0
+		assert_contains "$output" "refused.json:5: a run is refused: "
+		assert_contains "$output" "${rules[i + 1]}"
+		assert_contains "$output" $'\n  '"    ${rules[i]:0:20}"
+		run "$VRUN" policy check --strict refused.json
+		assert_status 1
+		run "$VRUN" run --cwd none -p refused.json -- true
+		assert_status 125
+		assert_contains "$output" "${rules[i + 1]}"
+	done
+}
+
 @test "check --json is a document with the places" {
 	need_command jq
 	policy bad '{ "allow": "connect", "too": "db:5432" }'

@@ -157,7 +157,7 @@ ECONNRESET"
 		'{"allow": "listen", "at": ":80", "from": ["host"], "rate": "1MB/s"}' \
 		'{"allow": "connect", "to": "db:443", "tls": {"names": ["db.example.com"]}}'; do
 		run sandbox "$rule" true
-		assert_vrun_error "which are served for TCP connections to the outside alone (leave them out of that rule)"
+		assert_vrun_error "are served for TCP connections to the outside alone (leave them out of that rule)"
 	done
 	assert_nothing_left
 }
