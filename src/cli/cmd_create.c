@@ -118,6 +118,8 @@ static int parse(struct create_args *a, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "b:f:p:h", options, NULL)) != -1) {
 		if (opt == 'h')
 			return OCI_HELP;
+		if (opt == '?')
+			return oci_unknown(argv);
 		rc = take_option(a, opt);
 		if (rc != 0)
 			return rc;

@@ -45,7 +45,7 @@ int cmd_delete(int argc, char **argv)
 		if (opt == 'h')
 			return oci_help(help);
 		if (opt == '?')
-			return oci_usage("delete", "unknown option or missing value");
+			return oci_unknown(argv);
 		if (opt == 'f')
 			force = true;
 		else

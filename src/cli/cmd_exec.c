@@ -36,6 +36,8 @@ static const char help[] =
 	"  -g, --additional-gids GID  one more group\n"
 	"  -c, --cap NAME             one more capability\n"
 	"      --no-new-privs         as process.noNewPrivileges\n"
+	"      --apparmor PROFILE     as process.apparmorProfile\n"
+	"      --process-label LABEL  as process.selinuxLabel\n"
 	"      --pid-file FILE        write its pid\n"
 	"      --console-socket PATH  send the terminal's controlling side to this Unix socket\n"
 	"      --preserve-fds N       hand N more descriptors, from 3 on, to it\n"
@@ -46,13 +48,13 @@ static const char help[] =
 struct exec_args {
 	struct launch_options launch;
 	struct exec_target target;
-	const char *id, *file, *cwd, *user;
+	const char *id, *file, *cwd, *user, *apparmor, *selinux;
 	char **argv; /* NULL with a file */
 	json_t *env, *caps, *gids;
 	bool tty, no_new_privs, ignore_paused;
 };
 
-enum { OPT_CWD = 256, OPT_NO_NEW_PRIVS, OPT_PID_FILE, OPT_CONSOLE, OPT_PRESERVE, OPT_IGNORE_PAUSED, OPT_ROOT };
+enum { OPT_CWD = 256, OPT_NO_NEW_PRIVS, OPT_PID_FILE, OPT_CONSOLE, OPT_PRESERVE, OPT_IGNORE_PAUSED, OPT_ROOT, OPT_APPARMOR, OPT_LABEL };
 
 static const struct option options[] = {
 	{ "process", required_argument, NULL, 'p' },
@@ -64,6 +66,8 @@ static const struct option options[] = {
 	{ "additional-gids", required_argument, NULL, 'g' },
 	{ "cap", required_argument, NULL, 'c' },
 	{ "no-new-privs", no_argument, NULL, OPT_NO_NEW_PRIVS },
+	{ "apparmor", required_argument, NULL, OPT_APPARMOR },
+	{ "process-label", required_argument, NULL, OPT_LABEL },
 	{ "pid-file", required_argument, NULL, OPT_PID_FILE },
 	{ "console-socket", required_argument, NULL, OPT_CONSOLE },
 	{ "preserve-fds", required_argument, NULL, OPT_PRESERVE },
@@ -127,6 +131,12 @@ static int take_option(struct exec_args *a, int opt)
 	case OPT_CWD:
 		a->cwd = optarg;
 		return 0;
+	case OPT_APPARMOR:
+		a->apparmor = optarg;
+		return 0;
+	case OPT_LABEL:
+		a->selinux = optarg;
+		return 0;
 	case OPT_PID_FILE:
 		a->launch.pid_file = optarg;
 		return 0;
@@ -151,6 +161,8 @@ static int parse(struct exec_args *a, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "+p:tde:u:g:c:h", options, NULL)) != -1) {
 		if (opt == 'h')
 			return OCI_HELP;
+		if (opt == '?')
+			return oci_unknown(argv);
 		rc = take_option(a, opt);
 		if (rc != 0)
 			return rc;
@@ -236,6 +248,10 @@ static int change_process(const struct exec_args *a, json_t *process, struct err
 	extend(json_object_get(process, "user"), "additionalGids", a->gids);
 	if (a->cwd)
 		(void)json_object_set_new(process, "cwd", json_string(a->cwd));
+	if (a->apparmor)
+		(void)json_object_set_new(process, "apparmorProfile", json_string(a->apparmor));
+	if (a->selinux)
+		(void)json_object_set_new(process, "selinuxLabel", json_string(a->selinux));
 	if (a->no_new_privs)
 		(void)json_object_set_new(process, "noNewPrivileges", json_true());
 	return a->user ? set_user(process, a->user, e) : 0;
@@ -420,6 +436,8 @@ static int exec_command(struct exec_args *a, const struct oci_target *t, int *re
 	if (rc < 0)
 		return rc;
 	b.process.cwd = a->cwd ? a->cwd : t->record.cwd;
+	b.process.apparmor = a->apparmor;
+	b.process.selinux = a->selinux;
 	rc = run(a, t, &b, &b, ret_code, e);
 	bundle_fini(&b);
 	return rc;

@@ -91,7 +91,7 @@ int cmd_kill(int argc, char **argv)
 		if (opt == 'h')
 			return oci_help(help);
 		if (opt == '?')
-			return oci_usage("kill", "unknown option or missing value");
+			return oci_unknown(argv);
 		if (opt == 'a')
 			all = true;
 		else

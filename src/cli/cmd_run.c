@@ -16,6 +16,7 @@
 #include "cli/denials.h"
 #include "cli/globals.h"
 #include "cli/helper.h"
+#include "cli/oci.h"
 #include "cli/supervise.h"
 #include "model/bundle.h"
 #include "model/endpoint.h"
@@ -42,6 +43,10 @@ static const char help[] =
 	"  -d, --detach           go to the background once the app has started; print the id\n"
 	"      --output FILE      with -d: append the app's output to FILE (default: none is kept)\n"
 	"      --id ID            name of the sandbox (default: made up)\n"
+	"  -b, --bundle DIR       as other runtimes have it: the bundle; what follows the options is the id then\n"
+	"      --console-socket PATH  send the terminal's controlling side to this Unix socket\n"
+	"      --no-new-keyring   accepted; the app has a keyring of its own all the same\n"
+	"      --no-subreaper     accepted; there is none\n"
 	"      --init             vrun as pid 1 that reaps and forwards signals (always with CMD)\n"
 	"      --root DIR         directory of the records (default: $XDG_RUNTIME_DIR/vrun or /run/vrun)\n"
 	"      --pid-file FILE    write the pid of the sandbox's first process\n"
@@ -74,9 +79,10 @@ struct run_args {
 	int tty; /* -1: not said */
 	const char *bundle; /* NULL with CMD */
 	char *config;       /* owned; its config.json */
+	bool engine;        /* it and the id were given as other runtimes have them */
 };
 
-enum { OPT_ID = 256, OPT_OUTPUT, OPT_ASK, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_PUBLISH, OPT_RECORD, OPT_RECORD_MAX, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_HOOKS, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
+enum { OPT_ID = 256, OPT_CONSOLE, OPT_IGNORED, OPT_OUTPUT, OPT_ASK, OPT_ATTEMPTS, OPT_CEILING, OPT_FABRIC, OPT_PUBLISH, OPT_RECORD, OPT_RECORD_MAX, OPT_INIT, OPT_ROOT, OPT_PID_FILE, OPT_PRESERVE, OPT_HOST_USERS, OPT_BEST_EFFORT, OPT_SYSTEMD, OPT_VERIFY, OPT_HOOKS, OPT_CWD, OPT_RW, OPT_RO, OPT_ENV };
 
 static const struct option options[] = {
 	{ "policy", required_argument, NULL, 'p' },
@@ -90,6 +96,10 @@ static const struct option options[] = {
 	{ "detach", no_argument, NULL, 'd' },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "id", required_argument, NULL, OPT_ID },
+	{ "bundle", required_argument, NULL, 'b' },
+	{ "console-socket", required_argument, NULL, OPT_CONSOLE },
+	{ "no-new-keyring", no_argument, NULL, OPT_IGNORED },
+	{ "no-subreaper", no_argument, NULL, OPT_IGNORED },
 	{ "init", no_argument, NULL, OPT_INIT },
 	{ "root", required_argument, NULL, OPT_ROOT },
 	{ "pid-file", required_argument, NULL, OPT_PID_FILE },
@@ -239,6 +249,15 @@ static int take_option(struct run_args *a, int opt)
 		break;
 	case OPT_ID:
 		return parse_id(a, optarg);
+	case 'b':
+		a->bundle = optarg;
+		a->engine = true;
+		break;
+	case OPT_CONSOLE:
+		a->launch.console_socket = optarg;
+		break;
+	case OPT_IGNORED:
+		break;
 	case OPT_ROOT:
 		a->state_root = optarg;
 		break;
@@ -270,18 +289,32 @@ static int take_option(struct run_args *a, int opt)
 	return 0;
 }
 
+/* "run --bundle DIR ID", as engines call it: the specification's word on ids and hooks, as for create. */
+static int take_container(struct run_args *a, int n, char **args, bool command)
+{
+	if (n != 1 || command || a->id[0])
+		return command_usage("run", "with --bundle, expected one id and nothing else");
+	if (a->host.n_paths || a->host.n_env)
+		return command_usage("run", "--rw, --ro and --env go with a command, not with a bundle");
+	a->launch.hooks = true;
+	return parse_id(a, args[0]);
+}
+
 /* 0, an exit code, or -1 for help. */
 static int parse(struct run_args *a, int argc, char **argv)
 {
 	bool command = false;
+	const char *why;
 	int opt, rc;
 
 	for (int i = 1; i < argc && !command; i++)
 		command = strcmp(argv[i], "--") == 0;
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "+p:dtTqh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "+p:b:dtTqh", options, NULL)) != -1) {
 		if (opt == 'h')
 			return -1;
+		if (opt == '?' && (why = oci_refusal(argv[optind - 1])) != NULL)
+			return command_usage("run", "%s is not taken: %s", argv[optind - 1], why);
 		rc = take_option(a, opt);
 		if (rc != 0)
 			return rc;
@@ -292,6 +325,8 @@ static int parse(struct run_args *a, int argc, char **argv)
 		return command_usage("run", "--attempts does not go with --detach");
 	if (a->launch.output && !a->detach)
 		return command_usage("run", "--output goes with --detach");
+	if (a->engine)
+		return take_container(a, argc - optind, argv + optind, command);
 	if (optind >= argc)
 		return command_usage("run", "no bundle and no command given");
 	if (command) {
@@ -326,6 +361,8 @@ static int load_bundle(struct run_args *a, struct bundle *b, struct err *e)
 	a->launch.config = a->config;
 	if (rc == 0 && a->tty >= 0)
 		b->process.terminal = a->tty == 1;
+	if (rc == 0 && a->engine)
+		a->launch.host_users = a->launch.host_users || !b->ns[NS_USER].listed;
 	if (rc == 0 && bundle_annotation(b, "org.vrun.init") &&
 	    strcmp(bundle_annotation(b, "org.vrun.init"), "true") == 0)
 		a->launch.init = true;
@@ -468,8 +505,10 @@ int cmd_run(int argc, char **argv)
 		rc = selfexe_protect(&l, globals.argv, &e);
 	if (rc < 0)
 		code = command_fail(&e);
-	else if (a.detach && b.process.terminal)
-		code = command_usage("run", "a terminal cannot be had in the background");
+	else if (a.detach && b.process.terminal && !a.launch.console_socket)
+		code = command_usage("run", "a terminal cannot be had in the background without --console-socket");
+	else if (a.launch.console_socket && !b.process.terminal)
+		code = command_usage("run", "--console-socket, but process.terminal is not set");
 	else
 		code = a.detach ? run_detached(&a, &l) : run_here(&l);
 	launch_fini(&l);

@@ -9,9 +9,11 @@
 #include "base/fd.h"
 #include "cli/command.h"
 
-static const char help[] = "Usage: vrun spec [-o FILE]\n\n"
+static const char help[] = "Usage: vrun spec [-o FILE | -b DIR]\n\n"
 			   "Prints an example config.json for a bundle: a shell in full isolation.\n\n"
 			   "  -o, --output FILE   write to a new FILE instead of standard output\n"
+			   "  -b, --bundle DIR    write to a new DIR/config.json\n"
+			   "      --rootless      accepted; the example needs no root\n"
 			   "  -h, --help\n";
 
 static const char example[] =
@@ -85,20 +87,30 @@ int cmd_spec(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "output", required_argument, NULL, 'o' },
+		{ "bundle", required_argument, NULL, 'b' },
+		{ "rootless", no_argument, NULL, 'R' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
+	AUTO_FREE char *in_bundle = NULL;
 	const char *path = NULL;
 	struct err e = { 0 };
 	int opt;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "o:h", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "o:b:h", options, NULL)) != -1) {
 		if (opt == 'h')
 			return fputs(help, stdout) >= 0 && fflush(stdout) == 0 ? 0 : EXIT_VRUN;
-		if (opt != 'o')
+		if (opt == '?')
 			return command_usage("spec", "unknown option or missing value");
-		path = optarg;
+		if (opt == 'o')
+			path = optarg;
+		if (opt != 'b')
+			continue;
+		mem_free(&in_bundle);
+		if (asprintf(&in_bundle, "%s/config.json", optarg) < 0)
+			return EXIT_VRUN;
+		path = in_bundle;
 	}
 	if (optind < argc)
 		return command_usage("spec", "no arguments are taken");

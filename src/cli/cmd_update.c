@@ -97,7 +97,7 @@ static int parse(int argc, char **argv, const char **ret_file, json_t *resources
 		else if (opt >= OPT_KEY)
 			rc = take_key(resources, (size_t)(opt - OPT_KEY));
 		else
-			rc = oci_usage("update", "unknown option or missing value");
+			rc = oci_unknown(argv);
 	}
 	if (rc == 0 && argc - optind != 1)
 		rc = oci_usage("update", "expected one id");

@@ -25,6 +25,7 @@ static const struct option options[] = {
 	{ "debug", no_argument, NULL, OPT_DEBUG },
 	{ "best-effort", no_argument, NULL, OPT_BEST_EFFORT },
 	{ "rootless", required_argument, NULL, OPT_IGNORED },
+	{ "criu", required_argument, NULL, OPT_IGNORED },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -61,7 +62,7 @@ static bool take(struct globals *g, int opt)
 	case OPT_MANAGER:
 		g->systemd_cgroup = strcmp(optarg, "systemd") == 0;
 		return strcmp(optarg, "systemd") == 0 || strcmp(optarg, "cgroupfs") == 0;
-	case OPT_IGNORED: /* who the caller is we see ourselves */
+	case OPT_IGNORED: /* who the caller is we see ourselves, and nothing is checkpointed */
 		return true;
 	default:
 		return false;

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -68,6 +69,7 @@ static int print_help(FILE *to)
 			  "      --ceiling FILE        as run and create have it\n"
 			  "      --fabric NAME         as run and create have it\n"
 			  "      --rootless BOOL       accepted; vrun sees for itself\n"
+			  "      --criu PATH           accepted; vrun makes no checkpoints\n"
 			  "      --debug               say more\n");
 	(void)fprintf(to, "\n  --help, --version\n\n\"vrun COMMAND --help\" shows a command's options; vrun(1) is the manual.\n");
 	return fflush(to) == 0 ? 0 : EXIT_VRUN;
@@ -99,7 +101,7 @@ static const struct command *find(const char *name)
 	return NULL;
 }
 
-static int unknown(const char *word)
+static int unknown_word(const char *word)
 {
 	const char *names[N_COMMANDS + 1];
 	const char *near;
@@ -116,6 +118,20 @@ static int unknown(const char *word)
 	else
 		log_error("\"%s\" is neither a command nor a bundle directory (see \"vrun --help\")", quoted);
 	return EXIT_VRUN;
+}
+
+static bool is_checkpoint(const char *word)
+{
+	return strcmp(word, "checkpoint") == 0 || strcmp(word, "restore") == 0;
+}
+
+static int unknown(const char *word)
+{
+	if (is_checkpoint(word)) {
+		log_error("%s: vrun makes no checkpoints: virtual sockets are its supervisor's, and CRIU does not know those (stop the container and start it again)", word);
+		return EXIT_FAILURE;
+	}
+	return unknown_word(word);
 }
 
 /* "vrun BUNDLE" is "vrun run BUNDLE". */
@@ -166,9 +182,9 @@ int main(int argc, char **argv)
 		rc = globals_start_log();
 		return rc ? rc : c->run(argc - at, argv + at);
 	}
-	if (argv[1][0] == '-')
+	if (argv[1][0] == '-' && !(at > 0 && at < argc && is_checkpoint(argv[at])))
 		return run_bundle(argc, argv);
 	if (stat(argv[1], &st) == 0 && S_ISDIR(st.st_mode))
 		return run_bundle(argc, argv);
-	return unknown(argv[1]);
+	return unknown(at > 0 && at < argc ? argv[at] : argv[1]);
 }

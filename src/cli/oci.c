@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/fd.h"
@@ -104,6 +105,40 @@ int oci_usage(const char *command, const char *fmt, ...)
 	return EXIT_OCI;
 }
 
+const char *oci_refusal(const char *option)
+{
+	static const struct {
+		const char *name, *why;
+	} refused[] = {
+		{ "no-pivot", "a program can leave a root that was only changed to: vrun always exchanges it" },
+		{ "keep", "vrun run removes what it has made; vrun create and vrun start keep it" },
+		{ "regex", "each container has to be named" },
+		{ "cgroup", "what is put in has the container's cgroup and limits" },
+		{ "kernel-memory", "Linux has no such limit any more; --memory counts the kernel's, too" },
+		{ "kernel-memory-tcp", "Linux has no such limit any more; --memory counts the kernel's, too" },
+		{ "l3-cache-schema", "vrun does not have linux.intelRdt" },
+		{ "mem-bw-schema", "vrun does not have linux.intelRdt" },
+	};
+	size_t n;
+
+	if (!option || strncmp(option, "--", 2) != 0)
+		return NULL;
+	n = strcspn(option + 2, "=");
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+		if (strlen(refused[i].name) == n && strncmp(option + 2, refused[i].name, n) == 0)
+			return refused[i].why;
+	return NULL;
+}
+
+int oci_unknown(char **argv)
+{
+	const char *option = argv[optind - 1], *why = oci_refusal(option);
+
+	if (why)
+		return oci_usage(argv[0], "%.*s is not taken: %s", (int)strcspn(option, "="), option, why);
+	return oci_usage(argv[0], "unknown option or missing value");
+}
+
 int oci_parse_plain(int argc, char **argv, const char *what, int min, int max)
 {
 	static const struct option options[] = {
@@ -118,7 +153,7 @@ int oci_parse_plain(int argc, char **argv, const char *what, int min, int max)
 		if (opt == 'h')
 			return OCI_HELP;
 		if (opt != 'r')
-			return oci_usage(argv[0], "unknown option or missing value");
+			return oci_unknown(argv);
 		globals.root = optarg;
 	}
 	if (argc - optind < min || argc - optind > max)

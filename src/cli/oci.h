@@ -47,6 +47,10 @@ json_t *oci_describe(const struct state_record *r, enum state_status status);
 int oci_help(const char *text);
 /* Logs; returns EXIT_OCI. */
 int oci_fail(const struct err *e);
+/* What getopt_long(3) did not take: an option that another runtime has is refused with the reason. */
+int oci_unknown(char **argv);
+/* The reason, or NULL. */
+const char *oci_refusal(const char *option);
 int oci_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Prints a JSON value with indentation and a newline, and drops it; the exit code. */

@@ -409,3 +409,73 @@ count_lines() # WORD COUNT
 	assert_lacks "$features" '"remount"'
 	run -0 "$VRUN" run "$T/b"
 }
+
+@test "vrun run takes a bundle and an id as other runtimes do" {
+	local id
+
+	make_bundle "$T/b" '.process.args = ["sh", "-c", "echo hello; exit 7"]' \
+		".hooks = {poststop: [{path: \"/bin/sh\", args: [\"sh\", \"-c\", \"echo \$HOOK >$T/tmp/hook\"], env: [\"HOOK=ran\"]}]}"
+	new_id
+	run "$VRUN" run --bundle "$T/b" --pid-file "$T/pid" --no-new-keyring --no-subreaper "$REPLY"
+	assert_status 7
+	assert_output hello
+	assert_equal "$(<"$T/tmp/hook")" ran
+	rm "$T/tmp/hook"
+	assert_matches "$(<"$T/pid")" '^[0-9]+$'
+	run "$VRUN" run -b "$T/b"
+	assert_status 125
+	assert_contains "$output" "one id"
+	run "$VRUN" run -b "$T/b" --id a b
+	assert_status 125
+	run "$VRUN" run --console-socket "$T/console" -b "$T/b" a
+	assert_status 125
+	assert_contains "$output" "process.terminal is not set"
+
+	edit_bundle "$T/b" '.process.terminal = true | .process.args = ["sh", "-c", "test -t 0 && tty"] | del(.hooks)'
+	spawn console "$ENGINE" console "$T/console"
+	wait_path "$T/console"
+	new_id
+	id=$REPLY
+	run -0 "$VRUN" run --detach --console-socket "$T/console" --bundle "$T/b" "$id" </dev/null
+	assert_output "$id"
+	wait_exit "${PID[console]}"
+	assert_contains "$(<"$T/console.out")" /dev/
+	run "$VRUN" run --detach --bundle "$T/b" "$id" </dev/null
+	assert_status 125
+	assert_contains "$output" "--console-socket"
+	wait_until no_container
+	rm -rf "$ROOT"
+	assert_nothing_left
+}
+
+@test "what other runtimes have and vrun has not is refused with the reason" {
+	local line command
+
+	while read -r line; do
+		# shellcheck disable=SC2086 # words
+		run "$VRUN" $line x
+		assert_not_equal "$status" 0 "vrun $line"
+		assert_matches "$output" "^vrun: ${line%% *}: --[a-z3-]+ is not taken: [^(]+ \(see"
+	done <<-END
+		create --no-pivot
+		run --no-pivot
+		run --keep
+		kill --regex
+		delete --regex
+		exec --cgroup=/a
+		update --kernel-memory=5
+		update --kernel-memory-tcp=5
+		update --l3-cache-schema=a
+		update --mem-bw-schema=a
+	END
+	for command in checkpoint restore; do
+		run "$VRUN" --systemd-cgroup "$command" x
+		assert_status 1
+		assert_contains "$output" "makes no checkpoints"
+	done
+	run -0 "$VRUN" --criu /usr/sbin/criu spec --rootless --bundle "$T"
+	assert_equal "$(jq -r '.process.args[0]' "$T/config.json")" sh
+	run "$VRUN" spec --bundle "$T"
+	assert_not_equal "$status" 0
+	assert_contains "$output" "File exists"
+}
