@@ -5,6 +5,7 @@
 #include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -46,6 +47,42 @@ static const struct {
 	{ "user", CLONE_NEWUSER }, { "mnt", CLONE_NEWNS },   { "pid", CLONE_NEWPID },	    { "net", CLONE_NEWNET },
 	{ "ipc", CLONE_NEWIPC },   { "uts", CLONE_NEWUTS },  { "cgroup", CLONE_NEWCGROUP }, { "time", CLONE_NEWTIME },
 };
+
+/* The first process that has `pid` for its parent; 0: none that can be seen. */
+static pid_t first_child(pid_t pid)
+{
+	AUTO_FREE char *text = NULL;
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	return fd_read_file(AT_FDCWD, path, 65536, &text, NULL, NULL) < 0 ? 0 : (pid_t)strtol(text, NULL, 10);
+}
+
+/*
+ * Whom namespaces are taken from. vrun's init lets nobody look into it, its
+ * own user neither; the app that it has started is in all the same ones. While
+ * it still is the child, the pidfd that was opened before is its.
+ */
+static pid_t enterable(pid_t pid, int *target)
+{
+	char path[48];
+	struct stat st;
+	pid_t child;
+	int fd;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)pid);
+	if (stat(path, &st) == 0 || errno != EACCES)
+		return pid;
+	child = first_child(pid);
+	fd = child > 0 ? sys_pidfd_open(child, 0) : -1;
+	if (fd < 0 || first_child(pid) != child) {
+		fd_close(&fd);
+		return pid;
+	}
+	fd_close(target);
+	*target = fd;
+	return child;
+}
 
 /* Those that are not ours already: joining the own user namespace is refused. */
 static int namespaces_of(pid_t pid, int *ret_flags, struct err *e)
@@ -165,11 +202,11 @@ static _Noreturn void first(struct launch *l, const struct monitor *m, int flags
 
 /* --- outside ------------------------------------------------------------------------- */
 
-static int begin(struct monitor *m, const struct exec_target *t, int target, struct err *e)
+static int begin(struct monitor *m, const struct exec_target *t, pid_t whose, int target, struct err *e)
 {
 	struct launch *l = m->l;
 	struct clone_args args = { .flags = CLONE_PIDFD, .exit_signal = SIGCHLD, .pidfd = (uint64_t)(uintptr_t)&m->pidfd };
-	int pair[2], flags, rc = namespaces_of(t->record->pid, &flags, e);
+	int pair[2], flags, rc = namespaces_of(whose, &flags, e);
 	long pid;
 
 	/* What was looked at by its number was still the container's. */
@@ -214,7 +251,7 @@ static int enter_cgroup(const struct monitor *m, const struct exec_target *t, st
 	return rc;
 }
 
-static int prepare(struct monitor *m, const struct exec_target *t, struct err *e)
+static int prepare(struct monitor *m, const struct exec_target *t, pid_t whose, struct err *e)
 {
 	struct launch *l = m->l;
 	char path[48];
@@ -222,7 +259,7 @@ static int prepare(struct monitor *m, const struct exec_target *t, struct err *e
 
 	if (l->supervised) {
 		rc = supervisor_connect(&m->supervisor, t->state_fd, t->record->supervisor, e);
-		(void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)t->record->pid);
+		(void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)whose);
 		m->network = rc == 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 		if (rc == 0 && m->network < 0)
 			rc = err_sys(e, "network namespace of the container");
@@ -294,16 +331,18 @@ int exec_run(struct launch *l, const struct exec_target *t, int *ret_exit_code, 
 {
 	AUTO_FD int target = state_open_process(t->record);
 	struct monitor m;
+	pid_t whose;
 	int rc;
 
 	monitor_init(&m, l);
 	*ret_exit_code = EXIT_EXEC;
 	if (target < 0)
 		return err_set(e, ESRCH, "container %s does not run", t->record->id);
-	rc = prepare(&m, t, e);
+	whose = enterable(t->record->pid, &target);
+	rc = prepare(&m, t, whose, e);
 	l->bundle->process.user = t->user;
 	if (rc == 0)
-		rc = begin(&m, t, target, e);
+		rc = begin(&m, t, whose, target, e);
 	if (rc == 0) {
 		rc = set_up(&m, t, e);
 		if (rc == 0)
