@@ -25,7 +25,7 @@ struct attempt {
 	struct gate_watch watch;
 	struct race *race;
 	int fd; /* owned; -1: none */
-	bool over;
+	bool watched, over;
 	struct addr addr;
 };
 
@@ -47,6 +47,13 @@ struct race {
 	struct attempt attempts[GATE_CANDIDATES_MAX];
 };
 
+static void unwatch(struct gate *g, struct attempt *t)
+{
+	if (t->watched)
+		gate_watch_remove(g, t->fd);
+	t->watched = false;
+}
+
 static void race_end(struct gate *g, struct gate_job *job)
 {
 	struct race *c = (struct race *)((char *)job - offsetof(struct race, job));
@@ -58,8 +65,7 @@ static void race_end(struct gate *g, struct gate_job *job)
 	for (unsigned i = 0; i < c->tried; i++) {
 		struct attempt *t = &c->attempts[i];
 
-		if (t->fd >= 0 && !t->over)
-			gate_watch_remove(g, t->fd);
+		unwatch(g, t);
 		fd_close(&t->fd);
 	}
 	free(c);
@@ -72,8 +78,7 @@ static void finish(struct gate *g, struct race *c, enum gateway_kind kind, struc
 	struct gateway_answer a = { .kind = (uint8_t)kind, .id = c->job.id, .port = c->r.port, .n = 1,
 				    .addresses = { t->addr } };
 
-	if (!t->over)
-		gate_watch_remove(g, t->fd);
+	unwatch(g, t);
 	t->over = true;
 	gate_tell(g, &a, fd_take(&t->fd));
 	race_end(g, &c->job);
@@ -138,7 +143,7 @@ static void settled(struct gate *g, struct attempt *t, int how)
 		finish(g, c, c->r.nonblock && !c->racing ? GATEWAY_CONNECTING : GATEWAY_CONNECTED, t);
 		return;
 	}
-	gate_watch_remove(g, t->fd);
+	unwatch(g, t);
 	t->over = true;
 	if (how > 0)
 		fd_close(&t->fd);
@@ -156,8 +161,17 @@ static void ready(struct gate *g, struct gate_watch *w, uint32_t events)
 		settled(g, t, how);
 }
 
+static bool failed(struct race *c, struct attempt *t, int rc)
+{
+	fd_close(&t->fd);
+	t->over = true;
+	if (!c->error)
+		c->error = -rc;
+	return false;
+}
+
 /* Starts the next one. False when it cannot even be started. */
-static bool start(struct gate *g, struct race *c)
+static bool start(const struct gate *g, struct race *c)
 {
 	struct attempt *t = &c->attempts[c->tried];
 	int rc;
@@ -168,16 +182,17 @@ static bool start(struct gate *g, struct race *c)
 	if (rc >= 0) {
 		t->fd = rc;
 		rc = gate_socket_connect(t->fd, c->r.v6, &t->addr, c->r.port);
-		if (rc == 0 || rc == -EINPROGRESS)
-			rc = gate_watch_add(g, t->fd, EPOLLOUT, &t->watch);
 	}
-	if (rc == 0)
-		return true;
-	fd_close(&t->fd);
-	t->over = true;
-	if (!c->error)
-		c->error = -rc;
-	return false;
+	return rc == 0 || rc == -EINPROGRESS || failed(c, t, rc);
+}
+
+/* It is under way. */
+static bool watch(struct gate *g, struct race *c, struct attempt *t)
+{
+	int rc = gate_watch_add(g, t->fd, EPOLLOUT, &t->watch);
+
+	t->watched = rc == 0;
+	return t->watched || failed(c, t, rc);
 }
 
 static bool any_left(const struct race *c)
@@ -214,11 +229,12 @@ static void go_on(struct gate *g, struct race *c)
 			finish(g, c, c->r.nonblock && !c->racing ? GATEWAY_CONNECTING : GATEWAY_CONNECTED, t);
 			return;
 		}
+		if (how == 0 && !watch(g, c, t))
+			continue;
 		if (how == 0) {
 			gate_timer_set(g, &c->next, ATTEMPT_DELAY_MS);
 			break;
 		}
-		gate_watch_remove(g, t->fd);
 		t->over = true;
 	}
 	if (!any_left(c)) {

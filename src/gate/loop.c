@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
 #include <time.h>
 
 #include "gate/gate.h"
@@ -66,16 +67,21 @@ static int timeout(const struct gate *g)
 	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
 }
 
-/* One event at a time: what a later one of a batch means may have been freed by an earlier. */
+/*
+ * One event at a time: what a later one of a batch means may have been freed by an
+ * earlier. The supervisor is waited for beside epoll, as it waits for us (sup/loop.h).
+ */
 int gate_turn(struct gate *g)
 {
+	struct pollfd p[2] = { { .fd = g->sock, .events = POLLIN }, { .fd = g->ep, .events = POLLIN } };
 	struct epoll_event ev;
 	struct gate_timer *t;
-	int n = epoll_wait(g->ep, &ev, 1, timeout(g));
 
-	if (n < 0)
+	if (poll(p, 2, timeout(g)) < 0)
 		return errno == EINTR ? 0 : -errno;
-	if (n > 0) {
+	if (p[0].revents)
+		g->requests.ready(g, &g->requests, (uint32_t)p[0].revents);
+	if (p[1].revents && epoll_wait(g->ep, &ev, 1, 0) > 0) {
 		struct gate_watch *w = ev.data.ptr;
 
 		w->ready(g, w, ev.events);

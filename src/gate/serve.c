@@ -162,10 +162,9 @@ static void hear(struct gate *g, struct gate_watch *w, uint32_t events)
 
 int gate_serve(struct gate *g, struct err *e)
 {
-	int rc;
+	int rc = 0;
 
 	g->requests.ready = hear;
-	rc = gate_watch_add(g, g->sock, EPOLLIN, &g->requests);
 	while (rc == 0 && !g->over)
 		rc = gate_turn(g);
 	for (size_t i = 0; i < GATE_JOB_BUCKETS; i++)

@@ -38,9 +38,12 @@ int gate_lock(int fd, const struct addr *peer, uint16_t port)
 	const unsigned short end = (unsigned short)(3 + 2 + 2 * words);
 	struct sock_filter v[LOCK_MAX];
 	struct sock_fprog prog = { .filter = v };
+	static bool forbidden; /* our rights do not change */
 	unsigned short n = 0;
 	int on = 1;
 
+	if (forbidden)
+		return 0;
 #define MUST_BE(k) add(v, &n, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), 0, (uint8_t)(end - n)))
 	add(v, &n, (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)AT_VERSION));
 	add(v, &n, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4));
@@ -59,8 +62,10 @@ int gate_lock(int fd, const struct addr *peer, uint16_t port)
 	prog.len = n;
 	/* Since 2025 kernels want CAP_NET_ADMIN for filters of TCP sockets. What would be locked against
 	 * has no connect(2) there: Landlock is older than that. */
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog) < 0)
-		return errno == EPERM ? 0 : -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog) < 0) {
+		forbidden = errno == EPERM;
+		return forbidden ? 0 : -errno;
+	}
 	return setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on) < 0 ? -errno : 0;
 }
 

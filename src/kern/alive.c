@@ -46,6 +46,8 @@ void alive_remove(const struct alive *a, int fd)
 	(void)epoll_ctl(a->ep, EPOLL_CTL_DEL, fd, NULL);
 }
 
+#define LINE 256 /* none is as long */
+
 /* One line without its end; those that are none of ours are passed over. */
 static bool parse(const char *line, struct alive_entry *ret)
 {
@@ -57,14 +59,14 @@ static bool parse(const char *line, struct alive_entry *ret)
 int alive_read(int info, void (*each)(void *ctx, const struct alive_entry *e), void *ctx)
 {
 	char buf[16384];
-	size_t len = 0;
+	size_t len = 0, room = sizeof buf - 1;
+	off_t pos = 0;
 	ssize_t n;
 
-	if (lseek(info, 0, SEEK_SET) < 0)
-		return -errno;
-	while ((n = read(info, buf + len, sizeof buf - 1 - len)) > 0) {
+	while ((n = pread(info, buf + len, room, pos)) > 0) {
 		char *line = buf, *end;
 
+		pos += n;
 		len += (size_t)n;
 		buf[len] = '\0';
 		for (; (end = strchr(line, '\n')); line = end + 1) {
@@ -78,6 +80,9 @@ int alive_read(int info, void (*each)(void *ctx, const struct alive_entry *e), v
 		memmove(buf, line, len);
 		if (len == sizeof buf - 1)
 			return -EPROTO;
+		if ((size_t)n + LINE < room)
+			return 0; /* seq_file(5) fills what it is given as far as whole lines go */
+		room = sizeof buf - 1 - len;
 	}
 	return n < 0 ? -errno : 0;
 }

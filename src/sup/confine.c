@@ -37,6 +37,7 @@ static const uint16_t supervisor_calls[] = {
 	/* policies, /proc, the audit stream */
 	__NR_openat, __NR_openat2, __NR_read, __NR_preadv2, __NR_write, __NR_writev, __NR_ftruncate, __NR_lseek, __NR_getdents64, __NR_fstat,
 	__NR_statx, __NR_newfstatat, __NR_readlinkat, __NR_close, __NR_close_range, __NR_fcntl, __NR_unlinkat,
+	__NR_pread64,
 	/* libc */
 	__NR_brk, __NR_mmap, __NR_munmap, __NR_mremap, __NR_madvise, __NR_futex, __NR_getrandom,
 	__NR_clock_gettime, __NR_gettimeofday, __NR_getpid, __NR_gettid, __NR_geteuid, __NR_exit,

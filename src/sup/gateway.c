@@ -256,7 +256,7 @@ int gateway_init(struct gateway *g, struct sup *s, int fd)
 	TAILQ_INIT(&g->unsent);
 	if (fd < 0)
 		return 0;
-	rc = loop_add(&s->loop, fd, EPOLLIN, &g->watch);
+	rc = loop_add_direct(&s->loop, fd, &g->watch); /* its answers wake on the CPU where it is */
 	if (rc == 0)
 		g->fd = fd;
 	else

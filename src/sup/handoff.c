@@ -64,15 +64,20 @@ static bool is_buffer(const struct gateway_option_kind *k)
 	return k->level == SOL_SOCKET && (k->name == SO_RCVBUF || k->name == SO_SNDBUF);
 }
 
-/* A buffer grows by itself until it is set; and what is read is twice what was set (socket(7)). */
-static bool adjust_buffer(int fd, struct gateway_option *o)
+/* A buffer grows by itself until it is set. */
+static int buffers_set(int fd)
 {
-	int locks = 0, size;
+	int locks = 0;
 	socklen_t len = sizeof locks;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &len) < 0 ||
-	    !(locks & (o->name == SO_SNDBUF ? SNDBUF_LOCK : RCVBUF_LOCK)))
-		return false;
+	return getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &len) < 0 ? 0 : locks;
+}
+
+/* What is read is twice what was set (socket(7)). */
+static bool adjust_buffer(struct gateway_option *o)
+{
+	int size;
+
 	memcpy(&size, o->value, sizeof size);
 	size /= 2;
 	memcpy(o->value, &size, sizeof size);
@@ -94,8 +99,10 @@ static const struct handoff_defaults *defaults(struct sup *s)
 }
 
 /* Of two families one is not the socket's; and some are no matter of a connection. */
-static bool is_left_out(const struct gateway_option_kind *k, bool v6)
+static bool is_left_out(const struct gateway_option_kind *k, bool v6, int locks)
 {
+	if (is_buffer(k))
+		return !(locks & (k->name == SO_SNDBUF ? SNDBUF_LOCK : RCVBUF_LOCK));
 	return (k->level == IPPROTO_IPV6 && (!v6 || k->name == IPV6_V6ONLY)) ||
 	       (k->level == SOL_SOCKET && k->name == SO_BUF_LOCK);
 }
@@ -103,15 +110,16 @@ static bool is_left_out(const struct gateway_option_kind *k, bool v6)
 static unsigned read_options(struct sup *s, int fd, bool v6, struct gateway_option *ret)
 {
 	const struct handoff_defaults *d = defaults(s);
+	int locks = buffers_set(fd);
 	unsigned n = 0;
 
 	for (unsigned i = 0; d && i < gateway_n_option_kinds && n < GATEWAY_OPTIONS_MAX; i++) {
 		const struct gateway_option_kind *k = &gateway_option_kinds[i];
 		struct gateway_option *o = &ret[n];
 
-		if (is_left_out(k, v6) || !get_option(fd, k, o))
+		if (is_left_out(k, v6, locks) || !get_option(fd, k, o))
 			continue;
-		if (is_buffer(k) ? adjust_buffer(fd, o) : memcmp(o, &d->v[i], sizeof *o) != 0)
+		if (is_buffer(k) ? adjust_buffer(o) : memcmp(o, &d->v[i], sizeof *o) != 0)
 			n += gateway_option_allowed(o);
 	}
 	return n;

@@ -3,9 +3,9 @@
  * The one loop: epoll(7) with what to call. Everything that waits is a watch in it.
  *
  * Some descriptors are waited for directly, in ppoll(2): the kernel wakes one
- * who waits for a seccomp listener on the CPU of the call, but not through
- * epoll, which is woken wherever a CPU is idle, and that takes twenty times as
- * long.
+ * who waits for a seccomp listener or a socket of a gateway's on the CPU of the
+ * call, but not through epoll, which is woken wherever a CPU is idle, and that takes
+ * twenty times as long.
  */
 #ifndef VRUN_SUP_LOOP_H
 #define VRUN_SUP_LOOP_H
@@ -24,7 +24,7 @@ struct watch {
 };
 
 #define LOOP_BATCH 32
-#define LOOP_DIRECT 16 /* more than that are waited for through epoll as well */
+#define LOOP_DIRECT 32 /* more than that are waited for through epoll as well */
 
 /*
  * Embedded in whatever has to be done later. Zeroed: not set. There may be one for each of

@@ -35,15 +35,17 @@ struct replacement {
 /* Of a descriptor, which a duplicate does not share: from fdinfo. */
 static int is_cloexec(const struct call *c, int number, bool *ret)
 {
-	AUTO_FREE char *text = NULL;
+	char path[64], text[256]; /* it begins with them */
 	const char *at;
-	char path[64];
-	int rc;
+	AUTO_FD int fd = -1;
+	ssize_t n;
 
 	(void)snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)c->tid, number);
-	rc = fd_read_file(AT_FDCWD, path, 4096, &text, NULL, NULL);
-	if (rc < 0)
-		return rc;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
 	at = strstr(text, "flags:");
 	if (!at)
 		return -EPROTO;
