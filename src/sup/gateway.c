@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/gateway.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,8 @@ struct gateway_job {
 	TAILQ_ENTRY(gateway_job) link;    /* those whose request has not been sent first */
 	LIST_ENTRY(gateway_job) by_id;
 	uint32_t id;
+	uint8_t kind; /* of the request */
+	bool v6;
 	gateway_done *done; /* NULL: no answer comes, and its id is not its own */
 	void *ctx;
 	struct gateway_request *unsent; /* owned; NULL: it was sent */
@@ -93,7 +96,7 @@ static bool put(struct gateway *g, const struct gateway_request *req, gateway_do
 		return false;
 	}
 	*copy = *req;
-	*j = (struct gateway_job){ .id = req->id, .done = done, .ctx = ctx, .unsent = copy };
+	*j = (struct gateway_job){ .id = req->id, .kind = req->kind, .v6 = req->v6, .done = done, .ctx = ctx, .unsent = copy };
 	if (done)
 		LIST_INSERT_HEAD(&g->buckets[j->id % GATEWAY_BUCKETS], j, by_id);
 	TAILQ_INSERT_TAIL(&g->unsent, j, link);
@@ -140,10 +143,16 @@ static bool more_comes(const struct gateway_answer *a)
 	return a->kind == GATEWAY_RACING || a->kind == GATEWAY_PUBLISHED || a->kind == GATEWAY_ARRIVED;
 }
 
-/* What comes is checked as far as whoever uses it relies on it. */
+#define ERROR_MAX 4095 /* what a call can return */
+
+/*
+ * A gateway has read what came from the outside, and may be in somebody else's hands: then its
+ * own domain's connections are, but nothing of the supervisor's. What comes is checked as far as
+ * whoever uses it relies on it.
+ */
 static bool is_good(const struct gateway_answer *a)
 {
-	return a->kind >= GATEWAY_CONNECTING && a->kind <= GATEWAY_ARRIVED &&
+	return a->kind >= GATEWAY_CONNECTING && a->kind <= GATEWAY_ARRIVED && a->error >= 0 && a->error <= ERROR_MAX &&
 	       a->n <= (a->kind == GATEWAY_RECORDS ? GATEWAY_RECORDS_MAX : GATEWAY_ADDRESSES_MAX);
 }
 
@@ -152,19 +161,60 @@ static size_t size_of(const struct gateway_answer *a)
 	return sizeof *a + (a->kind == GATEWAY_RECORDS ? a->n : 0);
 }
 
-static void tell(struct gateway *g, const struct gateway_answer *a, int fd)
+/* The kinds that a request can be answered with. With others more would seem to come, or an end be missed. */
+static bool belongs(const struct gateway_job *j, const struct gateway_answer *a)
+{
+	switch (a->kind) {
+	case GATEWAY_FAILED:
+	case GATEWAY_DENIED:
+		return true;
+	case GATEWAY_CONNECTING:
+	case GATEWAY_RACING:
+		return j->kind == GATEWAY_CONNECT;
+	case GATEWAY_CONNECTED:
+		return j->kind == GATEWAY_CONNECT || j->kind == GATEWAY_FLOW;
+	case GATEWAY_RESOLVED:
+		return j->kind == GATEWAY_RESOLVE;
+	case GATEWAY_RECORDS:
+		return j->kind == GATEWAY_QUERY;
+	default:
+		return j->kind == GATEWAY_PUBLISH;
+	}
+}
+
+static int get_int(int fd, int option)
+{
+	int v = -1;
+	socklen_t len = sizeof v;
+
+	return getsockopt(fd, SOL_SOCKET, option, &v, &len) < 0 ? -1 : v;
+}
+
+/* An app gets nothing but the TCP socket that it asked for: no directory, and nothing else that is a descriptor. */
+static bool fd_belongs(const struct gateway_job *j, int fd)
+{
+	if (j->kind == GATEWAY_CONNECT)
+		return get_int(fd, SO_PROTOCOL) == IPPROTO_TCP && get_int(fd, SO_DOMAIN) == (j->v6 ? AF_INET6 : AF_INET);
+	if (j->kind == GATEWAY_FLOW)
+		return get_int(fd, SO_DOMAIN) == AF_UNIX && get_int(fd, SO_TYPE) == SOCK_SEQPACKET;
+	return j->kind == GATEWAY_PUBLISH && get_int(fd, SO_PROTOCOL) == IPPROTO_TCP;
+}
+
+/* Takes fd. False: no gateway says that. */
+static bool tell(struct gateway *g, const struct gateway_answer *a, int fd)
 {
 	struct gateway_job *j = find(g, a->id);
 	gateway_done *done = j ? j->done : NULL;
 	void *ctx = j ? j->ctx : NULL;
 
-	if (!j) {
+	if (!j || !belongs(j, a) || (fd >= 0 && !fd_belongs(j, fd))) {
 		fd_close(&fd);
-		return;
+		return !j;
 	}
 	if (!more_comes(a))
 		job_free(g, j);
 	done(ctx, a, fd);
+	return true;
 }
 
 /* All that waited hear that they wait in vain, and so does who asks from within. */
@@ -183,7 +233,7 @@ static void lost(struct loop_alarm *alarm)
 		const struct gateway_answer a = { .kind = GATEWAY_FAILED, .id = j->id, .error = ENETUNREACH };
 
 		if (j->done)
-			tell(g, &a, -1);
+			(void)tell(g, &a, -1);
 		else
 			job_free(g, j);
 	}
@@ -220,7 +270,7 @@ static ssize_t receive(const struct gateway *g, struct message *m, int *ret_fd)
 	*ret_fd = -1;
 	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(ret_fd, CMSG_DATA(h), sizeof *ret_fd);
-	return n;
+	return msg.msg_flags & MSG_TRUNC ? 0 : n;
 }
 
 static void spoke(struct watch *w, uint32_t events)
@@ -239,7 +289,10 @@ static void spoke(struct watch *w, uint32_t events)
 			gone(g);
 			return;
 		}
-		tell(g, &m.a, fd);
+		if (!tell(g, &m.a, fd)) {
+			gone(g);
+			return;
+		}
 	}
 	if (g->fd >= 0 && (events & EPOLLOUT))
 		send_rest(g);

@@ -15,6 +15,7 @@
 #include "sup/transport.h"
 
 #define LATE_MS 5 /* of an app that waits, until its socket enters limbo */
+#define BEGIN_MS 100 /* of one that does not, until it is told that it takes time, whatever the gateway does */
 #define GRACE_MS 20 /* for a call that brings the host's socket, when a server speaks first */
 
 /* What a wait has as its error at its deadline tells which kind it is. */
@@ -382,11 +383,15 @@ static int64_t state_of(struct target *t, bool begin)
 		return -error;
 	if (!o)
 		return t->row->status == VSK_CONNECTED ? 0 : -ECONNABORTED;
-	if (o->first && o->racing) {
+	if (o->first && (o->racing || o->late)) {
 		int rc = enter_limbo(o, t);
 
-		o->first = rc < 0;
-		return rc < 0 ? rc : -EINPROGRESS;
+		o->first = false;
+		if (rc == 0)
+			return -EINPROGRESS;
+		outgoing_drop(o);
+		vsk_reset(&t->row->domain->sup->table, t->row);
+		return rc;
 	}
 	if (o->late && o->port == 0)
 		(void)enter_limbo(o, t);
@@ -482,8 +487,8 @@ int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_a
 	fill(&r, c, o, t);
 	if (o->relay || (!nonblock && socket_timeout(t->fd, SO_SNDTIMEO) >= 0))
 		rc = enter_limbo(o, t);
-	else if (!nonblock)
-		loop_set_alarm(&c->sup->loop, &o->lateness, LATE_MS);
+	else
+		loop_set_alarm(&c->sup->loop, &o->lateness, nonblock ? BEGIN_MS : LATE_MS);
 	if (rc == 0) {
 		o->request = gateway_ask(&c->domain->gateway, &r, answered, o);
 		rc = o->request ? 0 : -ENOMEM;

@@ -19,7 +19,7 @@ struct outgoing {
 	uint32_t request;          /* at the gateway; 0: it has answered */
 	uint32_t generation;       /* of the policy that it was decided by */
 	bool first;                /* connect() waits to hear how it goes on; its socket is as it was */
-	bool late;                 /* it has waited for LATE_MS */
+	bool late;                 /* it has waited for LATE_MS or BEGIN_MS */
 	bool racing;               /* the gateway says that it takes time */
 	bool connecting;           /* far is, still */
 	bool relay;                /* the host's socket cannot take the place, or is not to */

@@ -8,14 +8,19 @@
  *   crowd storm ADDRESS PORT COUNT COUNT threads that connect, exchange a byte and close, over and over;
  *                                  says "storm" when each has; ends when each has failed
  *
+ *   crowd dial ADDRESS PORT        one connect() that does not wait and one that does for a second, and what
+ *                                  comes of them; then whether the supervisor still serves
+ *
  * "open" and "send" say "N open" when all are there, and "N answered" after a byte each was sent over all of
  * them and came back. For each line of input "open" then tells how it is with them: "N alive, N ended" and what a
  * new connection gets.
  *
  * Whatever takes longer than its patience is said to hang.
  */
+#define _GNU_SOURCE 1
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -28,6 +33,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -301,6 +307,72 @@ static int storm(void)
 	return 0;
 }
 
+/* --- one at a time ---------------------------------------------------------------------------- */
+
+/* What connect() or SO_ERROR said, and whether what is there now is a connection. */
+static void tell_of(const char *how, int fd, int e)
+{
+	struct timeval patience = { .tv_sec = 2 };
+	struct stat st;
+	char c = 0;
+
+	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+		printf("%s: the descriptor is no socket\n", how);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	if (e)
+		printf("%s: %s\n", how, e == -1 ? "waits" : strerrorname_np(e));
+	else if (fcntl(fd, F_SETFL, 0) == 0 && send(fd, "x", 1, MSG_NOSIGNAL) == 1 && recv(fd, &c, 1, 0) == 1 && c == 'x')
+		printf("%s: connected\n", how);
+	else
+		printf("%s: connected to nobody\n", how);
+	close(fd);
+}
+
+static void dial_nonblocking(void)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = place(&sa), size = sizeof(int);
+	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	int e = connect(fd, (struct sockaddr *)&sa, len) < 0 ? errno : 0;
+
+	if (e == EINPROGRESS) {
+		if (poll(&p, 1, 2000) == 0)
+			e = -1;
+		else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size) < 0)
+			e = errno;
+	}
+	tell_of("nonblocking", fd, e);
+}
+
+static void dial_blocking(void)
+{
+	struct timeval patience = { .tv_sec = 1 };
+	struct sockaddr_storage sa;
+	socklen_t len = place(&sa);
+	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), e;
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	e = connect(fd, (struct sockaddr *)&sa, len) < 0 ? errno : 0;
+	tell_of("blocking", fd, e == EINPROGRESS ? -1 : e);
+}
+
+static int dial(void)
+{
+	struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = htons(4000), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int l, c;
+
+	dial_nonblocking();
+	dial_blocking();
+	l = socket(AF_INET, SOCK_STREAM, 0);
+	c = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(l, (struct sockaddr *)&own, sizeof own) < 0 || listen(l, 1) < 0 ||
+	    connect(c, (struct sockaddr *)&own, sizeof own) < 0 || accept(l, NULL, NULL) < 0)
+		die("the domain itself");
+	printf("served\n");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit l;
@@ -315,10 +387,14 @@ int main(int argc, char **argv)
 		port = atoi(argv[2]);
 		serve(argc > 3 ? atoi(argv[3]) : 1024);
 	}
-	if (argc != 5)
+	if (argc < 4)
 		return 2;
 	address = argv[2];
 	port = atoi(argv[3]);
+	if (argc == 4 && strcmp(argv[1], "dial") == 0)
+		return dial();
+	if (argc != 5)
+		return 2;
 	count = atoi(argv[4]);
 	fds = calloc((size_t)count, sizeof *fds);
 	if (!fds)
