@@ -109,6 +109,15 @@ $MANY answered, 0 from another port"
 	assert_nothing_left
 }
 
+@test "batches of datagrams go out and come back whole" {
+	run -0 sandbox '{"allow": "connect", "proto": "udp", "to": "192.0.2.1:7000"}' \
+		./crowd batch 192.0.2.1 7000 1000 </dev/null
+	assert_output "1000 connected
+1000 with addresses
+10 of 10 segments"
+	assert_nothing_left
+}
+
 # A server in a sandbox, and its clients on the machine: come_in BACKLOG COUNT
 come_in()
 {

@@ -5,6 +5,8 @@
  *   crowd serve PORT [BACKLOG]     echoes at PORT of every address, TCP and UDP; says "ready"
  *   crowd open ADDRESS PORT COUNT  COUNT TCP connections that stay open, from eight threads at a time
  *   crowd send ADDRESS PORT COUNT  COUNT UDP sockets, each of which has its datagram answered
+ *   crowd batch ADDRESS PORT COUNT COUNT datagrams by sendmmsg(2) and recvmmsg(2), on a socket that is connected, on one
+ *                                  that is not, and by UDP_SEGMENT
  *   crowd storm ADDRESS PORT COUNT COUNT threads that connect, exchange a byte and close, over and over;
  *                                  says "storm" when each has; ends when each has failed
  *
@@ -266,6 +268,122 @@ static int send_all(void)
 	return 0;
 }
 
+/* --- batches ---------------------------------------------------------------------------------- */
+
+#define BATCH 32
+#define SIZE 1400
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+static unsigned char out[BATCH][SIZE], in[BATCH][SIZE + 2];
+
+/* What is to come back for number i of a batch; the server adds two bytes. */
+static size_t fill(int batch, int i)
+{
+	size_t len = 4 + (size_t)(batch * BATCH + i) * 37 % (SIZE - 4);
+
+	memset(out[i], (unsigned char)(batch + i), len);
+	memcpy(out[i], &i, sizeof i);
+	return len;
+}
+
+static size_t lengths[BATCH];
+
+/* The echoes of n datagrams, in any order; how many are right. */
+static int take_back(int fd, int n)
+{
+	struct mmsghdr m[BATCH] = { 0 };
+	struct iovec v[BATCH];
+	int right = 0;
+
+	for (int i = 0; i < BATCH; i++) {
+		v[i] = (struct iovec){ in[i], sizeof in[i] };
+		m[i].msg_hdr = (struct msghdr){ .msg_iov = &v[i], .msg_iovlen = 1 };
+	}
+	for (int left = n; left > 0;) {
+		int got = recvmmsg(fd, m, (unsigned)left, MSG_WAITFORONE, NULL), which;
+
+		if (got <= 0)
+			return right;
+		for (int i = 0; i < got; i++) {
+			memcpy(&which, in[i], sizeof which);
+			right += which >= 0 && which < n && m[i].msg_len == lengths[which] + 2 &&
+				 memcmp(in[i], out[which], lengths[which]) == 0;
+		}
+		left -= got;
+	}
+	return right;
+}
+
+static int in_batches(int fd, int has_address)
+{
+	struct mmsghdr m[BATCH] = { 0 };
+	struct iovec v[BATCH][2];
+	struct sockaddr_storage sa;
+	socklen_t len = place(&sa);
+	int right = 0;
+
+	for (int done = 0; done < count; done += BATCH) {
+		int n = count - done < BATCH ? count - done : BATCH;
+
+		for (int i = 0; i < n; i++) {
+			lengths[i] = fill(done / BATCH, i);
+			v[i][0] = (struct iovec){ out[i], 3 };
+			v[i][1] = (struct iovec){ out[i] + 3, lengths[i] - 3 };
+			m[i].msg_hdr = (struct msghdr){ .msg_iov = v[i], .msg_iovlen = 2 };
+			if (has_address) {
+				m[i].msg_hdr.msg_name = &sa;
+				m[i].msg_hdr.msg_namelen = len;
+			}
+		}
+		if (sendmmsg(fd, m, (unsigned)n, 0) != n)
+			die("sendmmsg");
+		right += take_back(fd, n);
+	}
+	return right;
+}
+
+static int by_segments(int fd)
+{
+	char ctl[CMSG_SPACE(sizeof(uint16_t))] = { 0 };
+	static unsigned char all[10 * 1000];
+	struct iovec v = { all, sizeof all };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof ctl };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+	uint16_t size = 1000;
+
+	h->cmsg_level = IPPROTO_UDP;
+	h->cmsg_type = UDP_SEGMENT;
+	h->cmsg_len = CMSG_LEN(sizeof size);
+	memcpy(CMSG_DATA(h), &size, sizeof size);
+	for (int i = 0; i < 10; i++) {
+		(void)fill(0, i);
+		lengths[i] = size;
+		memset(out[i] + 4, i, size - 4U);
+		memcpy(all + i * 1000, out[i], size);
+	}
+	if (sendmsg(fd, &m, 0) != sizeof all)
+		die("sendmsg");
+	return take_back(fd, 10);
+}
+
+static int batches(void)
+{
+	struct timeval patience = { .tv_sec = 10 };
+	struct sockaddr_storage sa;
+	int fd = connected(SOCK_DGRAM), other;
+
+	(void)place(&sa);
+	other = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	setsockopt(other, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	printf("%d connected\n", in_batches(fd, 0));
+	printf("%d with addresses\n", in_batches(other, 1));
+	printf("%d of 10 segments\n", by_segments(fd));
+	return 0;
+}
+
 /* --- many at a time ------------------------------------------------------------------------- */
 
 static atomic_int have_been;
@@ -403,5 +521,7 @@ int main(int argc, char **argv)
 		return open_all();
 	if (strcmp(argv[1], "send") == 0)
 		return send_all();
+	if (strcmp(argv[1], "batch") == 0)
+		return batches();
 	return strcmp(argv[1], "storm") == 0 ? storm() : 2;
 }
