@@ -28,8 +28,10 @@ void accept_park(struct sup *s, struct vsk *listener, int *fd)
 {
 	struct vsk_parked *p = malloc(sizeof *p);
 
-	if (!p)
+	if (!p || listener->n_parked == UINT16_MAX) {
+		free(p);
 		return; /* the client sees a reset */
+	}
 	p->fd = fd_take(fd);
 	TAILQ_INSERT_TAIL(&listener->parked, p, link);
 	listener->n_parked++;

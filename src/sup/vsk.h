@@ -87,8 +87,8 @@ struct vsk {
 	bool cut : 1;        /* such a one that was shut down for a policy */
 	int32_t linger;                  /* seconds of SO_LINGER, of TCP: not the kernel's matter (options.c) */
 	uint32_t backlog, n_arrivals;    /* listening */
-	uint32_t n_parked;
-	uint32_t n_tokens;               /* in its queue, of the supervisor's own; no more than are parked */
+	uint16_t n_parked;
+	uint16_t n_tokens;               /* in its queue, of the supervisor's own; no more than are parked */
 	uint32_t generation;             /* of the policy */
 	uint32_t surveyed;               /* by which survey (survey.h) it was seen last */
 	uint32_t changed;                /* during, or after, which one it was made or got its status */
