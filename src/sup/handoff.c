@@ -129,6 +129,7 @@ static unsigned read_options(struct sup *s, int fd, bool v6, struct gateway_opti
 static unsigned read_wire_options(struct call *c, int fd, struct gateway_option *ret)
 {
 	AUTO_FD int fresh = -1;
+	int locks = buffers_set(fd);
 	unsigned n = 0;
 
 	if (transport_wire.create(c->sup, c->domain, false, false, &fresh) < 0)
@@ -137,10 +138,10 @@ static unsigned read_wire_options(struct call *c, int fd, struct gateway_option 
 		const struct gateway_option_kind *k = &gateway_option_kinds[i];
 		struct gateway_option *o = &ret[n], first;
 
-		if (k->level != SOL_SOCKET || is_left_out(k, false) || !get_option(fd, k, o) ||
+		if (k->level != SOL_SOCKET || is_left_out(k, false, locks) || !get_option(fd, k, o) ||
 		    !get_option(fresh, k, &first) || memcmp(o, &first, sizeof first) == 0)
 			continue;
-		if (!is_buffer(k) || adjust_buffer(fd, o))
+		if (!is_buffer(k) || adjust_buffer(o))
 			n += gateway_option_allowed(o);
 	}
 	return n;
