@@ -351,7 +351,7 @@ static bool may_speak(int fd)
 	       (who.uid == geteuid() || who.uid == 0);
 }
 
-int agent_adopt(struct agent *a, int fd)
+int agent_adopt(struct agent *a, int fd, bool launcher)
 {
 	struct agent_peer *p = calloc(1, sizeof *p);
 	int rc;
@@ -362,6 +362,7 @@ int agent_adopt(struct agent *a, int fd)
 	}
 	p->agent = a;
 	p->fd = fd;
+	p->launcher = launcher;
 	p->watch = (struct watch){ peer_ready };
 	LIST_INSERT_HEAD(&a->peers, p, link);
 	a->n_peers++;
@@ -380,7 +381,7 @@ static void agent_ready(struct watch *w, uint32_t events)
 	if (fd < 0)
 		return;
 	if (a->n_peers < AGENT_PEERS_MAX && may_speak(fd))
-		(void)agent_adopt(a, fd);
+		(void)agent_adopt(a, fd, false);
 	else
 		(void)close(fd);
 }

@@ -50,8 +50,9 @@ void agent_init(struct agent *a, struct sup *s, int fd, const char *path, const 
  * supervisor's own user and root are heard.
  */
 int agent_listen(struct agent *a, struct err *e);
-/* Takes a connection that was made otherwise, closed on failure. 0 or -errno. */
-int agent_adopt(struct agent *a, int fd);
+/* Takes a connection that was made otherwise, closed on failure. `launcher`: of vrun's launcher, for which
+ * the supervisor stops listening before it hangs up, when it was the last. 0 or -errno. */
+int agent_adopt(struct agent *a, int fd, bool launcher);
 void agent_fini(struct agent *a);
 
 #endif

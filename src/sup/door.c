@@ -11,7 +11,7 @@ static void knocked(struct watch *w, uint32_t events)
 
 	(void)events;
 	if (n == 1)
-		(void)agent_adopt(d->agent, fd);
+		(void)agent_adopt(d->agent, fd, false);
 	else if (n == -EPIPE)
 		door_fini(d);
 }

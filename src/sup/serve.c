@@ -30,7 +30,7 @@ static int take_launchers(const struct serve_params *p, struct sup *s, struct ag
 	}
 	a->spaces[0] = p->spaces[0];
 	a->spaces[1] = p->spaces[1];
-	rc = p->launcher >= 0 ? agent_adopt(a, p->launcher) : door_init(d, a, p->door);
+	rc = p->launcher >= 0 ? agent_adopt(a, p->launcher, true) : door_init(d, a, p->door);
 	if (rc < 0)
 		agent_fini(a);
 	return rc < 0 ? err_num(e, -rc, "connection of the launcher") : 0;
