@@ -260,7 +260,7 @@ listens()
 	run_detached -- sleep 1000
 	id=$REPLY
 	cd /
-	run -0 --separate-stderr "$VRUN" exec "$id" sh -c 'pwd; cat file; id -u; grep -cx "Seccomp:.2" /proc/self/status; ls -d /home/* /root/* /run/* 2>/dev/null; :'
+	run -0 --separate-stderr "$VRUN" exec "$id" sh -c 'pwd; cat file; id -u; grep -cx "Seccomp:.2" /proc/self/status; ls -d /root/* /run/user/* 2>/dev/null; :'
 	assert_output "$T/w"$'\n'"here"$'\n'"$(id -u)"$'\n1'
 	run -0 --separate-stderr "$VRUN" exec --cwd /tmp -e A=b "$id" sh -c 'pwd; echo $A'
 	assert_output "/tmp"$'\n'"b"
