@@ -173,7 +173,7 @@ need_wires()
 
 @test "sockets of a domain with wires that lead outside behave as on any Linux, handed over and relayed" {
 	need_wires
-	TRANSPORT=wire
+	export TRANSPORT=wire # for sandbox()
 	run sandbox "$TO_ALL" env OUTSIDE_WIRES=1 ./outside ask 192.0.2.1 7000 198.51.100.66
 	assert_contains "$output" " 0 failed"
 	run sandbox "$TO_ALL" env OUTSIDE_WIRES=1 ./outside ask 2001:db8::1 7000
