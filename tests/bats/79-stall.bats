@@ -23,7 +23,7 @@ assert_not_stalled() # KIND
 		assert_status 0
 		assert_contains "$output" ", 0 failed" "$transport"
 	done
-	cd "$T"
+	cd "$T" || return 1
 	assert_nothing_left
 }
 

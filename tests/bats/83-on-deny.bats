@@ -56,7 +56,7 @@ knock()
 		for n in 1 2 3; do exec 3<>/dev/tcp/192.0.2.1/25; done 2>/dev/null
 		exec 3<>/dev/tcp/192.0.2.1/80
 		echo done; read -r _'
-	wait_until grep -q done "$T/app.out"
+	wait_until grep -q "done" "$T/app.out"
 	run -0 "$VRUN" log "$MARK-app"
 	# Four processes, of which each did it once, and one that did it three times.
 	assert_equal "$(grep -c 'denied: connect to 192.0.2.1:25/tcp (rule no-mail): mail leaves through the \\x1b\[31mrelay$' <<<"$output")" 5

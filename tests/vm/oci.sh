@@ -56,8 +56,7 @@ vrun events --stats one >/tmp/out 2>&1 && grep -q '"limit":33554432' /tmp/out
 ok $? "events"
 vrun exec one /bin/busybox cat /proc/self/cgroup >/tmp/out 2>&1 && grep -qx '0::/' /tmp/out
 ok $? "exec is in the container's cgroup namespace"
-vrun exec one /bin/busybox sh -c 'busybox head -c 64m /dev/zero | busybox tail >/dev/null' >/tmp/out 2>&1
-[ $? != 0 ]
+! vrun exec one /bin/busybox sh -c 'busybox head -c 64m /dev/zero | busybox tail >/dev/null' >/tmp/out 2>&1
 ok $? "and under its limits"
 vrun kill one KILL >/tmp/out 2>&1
 i=0
