@@ -46,6 +46,9 @@ void accept_show(struct sup *s, struct vsk *listener)
 	       listener->n_arrivals + listener->n_tokens <= listener->backlog &&
 	       transport_of(listener)->send_token(s, listener))
 		listener->n_tokens++;
+	/* Nobody else would tell those who poll. */
+	if (listener->n_parked && listener->n_tokens == 0)
+		sup_tokens_late(s, listener->cookie);
 }
 
 static int unpark(struct vsk *listener, int flags)

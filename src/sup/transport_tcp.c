@@ -13,8 +13,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "sup/sup.h"
@@ -232,6 +235,45 @@ static int accept_next(struct sup *s, int fd, struct vsk *listener, int flags, s
 	return got;
 }
 
+/* One that is under way. Closed before it is there it would never come. */
+struct token {
+	struct watch watch;
+	struct sup *sup;
+	uint64_t listener; /* its cookie */
+	int fd;
+};
+
+static void token_came(struct watch *watch, uint32_t events)
+{
+	struct token *t = (struct token *)((char *)watch - offsetof(struct token, watch));
+
+	if (events & (EPOLLERR | EPOLLHUP))
+		sup_tokens_late(t->sup, t->listener);
+	loop_remove(&t->sup->loop, t->fd, &t->watch);
+	(void)close(t->fd);
+	free(t);
+}
+
+/* As a rule the kernel has done it all by now; under load it puts packets off. */
+static bool await_token(struct sup *s, const struct vsk *listener, int *fd)
+{
+	struct pollfd p = { .fd = *fd, .events = POLLOUT };
+	struct token *t;
+
+	if (poll(&p, 1, 0) > 0)
+		return !(p.revents & (POLLERR | POLLHUP));
+	t = malloc(sizeof *t);
+	if (!t)
+		return false;
+	*t = (struct token){ { token_came }, s, listener->cookie, *fd };
+	if (loop_add(&s->loop, t->fd, EPOLLOUT, &t->watch) < 0) {
+		free(t);
+		return false;
+	}
+	(void)fd_take(fd);
+	return true;
+}
+
 static bool send_token(struct sup *s, struct vsk *listener)
 {
 	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -240,7 +282,7 @@ static bool send_token(struct sup *s, struct vsk *listener)
 	if (fd < 0 || set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) < 0 || bind_to(fd, &s->fabric.own, 0) < 0)
 		return false;
 	rc = begin(s, fd, listener->at, listener->local_port);
-	return rc == 0 || rc == -EINPROGRESS;
+	return rc == 0 || (rc == -EINPROGRESS && await_token(s, listener, &fd));
 }
 
 /* --- collecting ------------------------------------------------------------------ */

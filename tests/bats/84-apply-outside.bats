@@ -74,7 +74,9 @@ setup()
 		    else:
 		        flows.append((what, (tcp if kind == "tcp" else udp)(what)))
 		print("ready", flush=True)
-		while open("go").readline():
+		# Its own writer, too: the end of another one would be the end of all.
+		go = os.fdopen(os.open("go", os.O_RDWR | os.O_CLOEXEC), "r")
+		while go.readline():
 		    print("alive", *(what for what, s in flows if alive(s)), flush=True)
 	END
 	cat >visitor.py <<-'END'

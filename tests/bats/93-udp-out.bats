@@ -194,20 +194,23 @@ def tell():
         print("got", flush=True)
     except ConnectionRefusedError:
         print("refused", flush=True)
+go = open("go")
 tell()
 for i in range(3):
-    open("go").readline()
+    go.readline()
     tell()' </dev/null
+	exec 9<>go # one writer for all of it: the end of one would be a line to the next read
 	wait_until grep -q got "$T/app.out"
 	run -0 on_host "$VRUN" policy apply "$MARK-app" "$T/less.json"
-	echo >go
+	echo >&9
 	wait_until grep -q refused "$T/app.out"
-	echo >go
+	echo >&9
 	wait_until lines_of_app 3
 	# What cut it off was the policy.
 	run -0 on_host "$VRUN" policy apply "$MARK-app" "$T/p.json"
-	echo >go
+	echo >&9
 	wait_exit "${PID[app]}"
+	exec 9>&-
 	assert_equal "$(<"$T/app.out")" $'got\nrefused\nrefused\ngot'
 	internet_stop
 	assert_nothing_left
