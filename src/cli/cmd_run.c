@@ -220,18 +220,40 @@ static int take_flag(struct run_args *a, int opt)
 	}
 }
 
-static int take_option(struct run_args *a, int opt)
+/* The options that are kept as they were given; else NULL. */
+static const char **place_of(struct run_args *a, int opt)
 {
 	switch (opt) {
 	case 'p':
-		a->policy = optarg;
-		break;
+		return &a->policy;
 	case OPT_ATTEMPTS:
-		a->attempts = optarg;
-		break;
+		return &a->attempts;
 	case OPT_CEILING:
-		a->ceiling = optarg;
-		break;
+		return &a->ceiling;
+	case OPT_RECORD:
+		return &a->launch.record_dir;
+	case OPT_OUTPUT:
+		return &a->launch.output;
+	case OPT_CONSOLE:
+		return &a->launch.console_socket;
+	case OPT_ROOT:
+		return &a->state_root;
+	case OPT_PID_FILE:
+		return &a->pid_file;
+	default:
+		return NULL;
+	}
+}
+
+static int take_option(struct run_args *a, int opt)
+{
+	const char **place = place_of(a, opt);
+
+	if (place) {
+		*place = optarg;
+		return 0;
+	}
+	switch (opt) {
 	case 'd':
 		a->detach = a->launch.detached = true;
 		break;
@@ -239,30 +261,15 @@ static int take_option(struct run_args *a, int opt)
 		return parse_fabric(a, optarg);
 	case OPT_PUBLISH:
 		return add_publish(a, optarg);
-	case OPT_RECORD:
-		a->launch.record_dir = optarg;
-		break;
 	case OPT_RECORD_MAX:
 		return parse_record_max(a, optarg);
-	case OPT_OUTPUT:
-		a->launch.output = optarg;
-		break;
 	case OPT_ID:
 		return parse_id(a, optarg);
 	case 'b':
 		a->bundle = optarg;
 		a->engine = true;
 		break;
-	case OPT_CONSOLE:
-		a->launch.console_socket = optarg;
-		break;
 	case OPT_IGNORED:
-		break;
-	case OPT_ROOT:
-		a->state_root = optarg;
-		break;
-	case OPT_PID_FILE:
-		a->pid_file = optarg;
 		break;
 	case OPT_PRESERVE:
 		return parse_preserve(a, optarg);

@@ -14,7 +14,7 @@
 int policy_run_options(struct policy_run *r, int argc, char **argv, const char *own)
 {
 	bool values = own[1] == ':';
-	const char letters[] = { 'h', values ? own[0] : '\0', ':', '\0' };
+	char letters[] = "h\0:"; /* "h", or "h", its own one and a colon */
 	const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "root", required_argument, NULL, 'r' },
@@ -26,6 +26,8 @@ int policy_run_options(struct policy_run *r, int argc, char **argv, const char *
 	struct err e = { 0 };
 	int opt, rc = 0;
 
+	if (values)
+		letters[1] = own[0];
 	*r = (struct policy_run){ .whom = { .root = globals.root } };
 	while (rc == 0 && (opt = getopt_long(argc, argv, letters, options, NULL)) != -1) {
 		if (opt == 'h')
