@@ -236,7 +236,7 @@ static void ask(struct publish *p)
 static struct publish *add(struct domain *d, const struct policy_rule *rule)
 {
 	struct publishes *all = &d->published;
-	struct publish **v = realloc(all->v, (all->n + 1) * sizeof *v), *p = calloc(1, sizeof *p);
+	struct publish **v = reallocarray(all->v, all->n + 1, sizeof(void *)), *p = calloc(1, sizeof *p);
 
 	if (v)
 		all->v = v;
