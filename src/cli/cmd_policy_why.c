@@ -214,9 +214,9 @@ static const char *consequence(const struct answer *a)
 		return "NXDOMAIN";
 	if (a->v.allow || (a->at.a.kind != ATTEMPT_CONNECT && a->at.a.kind != ATTEMPT_LISTEN))
 		return NULL;
-	return own || (a->other && !a->other->allow) ?
-		       policy_on_deny_name(policy_verdict_on_deny(own ? a->own : a->other, own)) :
-		       NULL;
+	if (own)
+		return policy_on_deny_name(policy_verdict_on_deny(a->own, true));
+	return a->other && !a->other->allow ? policy_on_deny_name(policy_verdict_on_deny(a->other, false)) : NULL;
 }
 
 static void print_consequence(const struct answer *a)

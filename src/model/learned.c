@@ -228,7 +228,7 @@ struct counting {
 };
 
 /* Something that the base allows: by which of its rules. */
-static void count(void *ctx, const struct proposal_part *t, const struct policy_rule *rule)
+static void count_kept(void *ctx, const struct proposal_part *t, const struct policy_rule *rule)
 {
 	const struct counting *c = ctx;
 	struct base_use *use = rule ? &c->use[rule - c->base->rules] : NULL;
@@ -256,7 +256,7 @@ static int write_over(struct learned *l, const struct json_doc *base, const char
 	} else {
 		struct counting counting = { l, &p, b.use };
 
-		(void)proposal_drop_allowed(&l->rules, &p, count, &counting);
+		(void)proposal_drop_allowed(&l->rules, &p, count_kept, &counting);
 		rc = proposal_merge(&l->rules, e);
 	}
 	if (rc == 0)

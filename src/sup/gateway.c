@@ -270,7 +270,7 @@ static ssize_t receive(const struct gateway *g, struct message *m, int *ret_fd)
 	*ret_fd = -1;
 	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(ret_fd, CMSG_DATA(h), sizeof *ret_fd);
-	return msg.msg_flags & MSG_TRUNC ? 0 : n;
+	return (msg.msg_flags & MSG_TRUNC) ? 0 : n;
 }
 
 static void spoke(struct watch *w, uint32_t events)
