@@ -218,6 +218,14 @@ static int status_code(const siginfo_t *si)
 	return si->si_code == CLD_EXITED ? si->si_status : 128 + si->si_status;
 }
 
+static void supervisor_gone(struct monitor *m)
+{
+	if (!m->supervisor_gone)
+		log_error("the supervisor has ended: so does the sandbox");
+	m->supervisor_gone = true;
+	m->exit_code = EXIT_OWN;
+}
+
 /* The record goes before the process: while it is there its pid is not given to anybody else. The keeper
  * goes last, since until then we may be killed; with nothing else to clean up its end, which takes
  * longest, runs beside ours. */
@@ -240,7 +248,9 @@ void monitor_reap(struct monitor *m)
 		;
 	if (m->exit_code < 0)
 		m->exit_code = status_code(&si);
-	supervisor_farewell(&m->supervisor, m->l);
+	/* Its end reaches the app before it reaches us: calls fail, and the app may have ended of that. */
+	if (supervisor_farewell(&m->supervisor, m->l) == -EPIPE && m->handed_over)
+		supervisor_gone(m);
 }
 
 /* Somebody killed the keeper: without one the app might outlive us. */
@@ -266,11 +276,11 @@ static void hear_supervisor(struct monitor *m)
 	m->supervisor_spoke = true;
 	if (recv(m->supervisor.sock, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0 && m->handed_over)
 		return;
+	m->exit_code = EXIT_OWN;
 	if (!m->handed_over && supervisor_complaint(&m->supervisor, &e) < 0)
 		log_err(&e);
 	else
-		log_error("the supervisor has ended: so does the sandbox");
-	m->exit_code = EXIT_OWN;
+		supervisor_gone(m);
 	(void)sys_pidfd_send_signal(m->pidfd, SIGKILL);
 }
 

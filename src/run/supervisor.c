@@ -393,14 +393,15 @@ int supervisor_hand_over(struct supervisor *s, const struct launch *l, pid_t pid
 	return rc;
 }
 
-void supervisor_farewell(const struct supervisor *s, const struct launch *l)
+int supervisor_farewell(const struct supervisor *s, const struct launch *l)
 {
 	json_t *last = NULL, *summary, *attempts;
 	AUTO_FREE char *text = NULL;
 	struct json_doc doc;
+	int rc = s->sock < 0 ? 0 : receive_line(s->sock, END_MS, &last, NULL);
 
-	if (s->sock < 0 || receive_line(s->sock, END_MS, &last, NULL) < 0)
-		return;
+	if (s->sock < 0 || rc < 0)
+		return rc == -EPIPE ? rc : 0;
 	summary = json_object_get(last, "summary");
 	attempts = json_object_get(last, "attempts");
 	if (attempts && l->opt->attempts)
@@ -408,9 +409,10 @@ void supervisor_farewell(const struct supervisor *s, const struct launch *l)
 	text = summary ? json_dumps(summary, JSON_COMPACT) : NULL;
 	json_decref(last);
 	if (!text || !l->opt->denials || json_doc_parse(&doc, "summary", text, strlen(text), NULL) < 0)
-		return;
+		return 0;
 	l->opt->denials(&doc);
 	json_doc_fini(&doc);
+	return 0;
 }
 
 /* Says that we leave, and waits until it has seen that; if we were its last it stops listening first. */

@@ -59,8 +59,8 @@ void supervisor_disconnect(struct supervisor *s);
 int supervisor_complaint(const struct supervisor *s, struct err *e);
 
 /* The container has ended, all its processes with it: waits a moment for what there is to tell of
- * its denials, and hands that to launch_options.denials. */
-void supervisor_farewell(const struct supervisor *s, const struct launch *l);
+ * its denials, and hands that to launch_options.denials. -EPIPE: the supervisor went without a word. */
+int supervisor_farewell(const struct supervisor *s, const struct launch *l);
 
 /* Ends the connection, waits for the end of a supervisor that nobody else uses, removes its socket. */
 void supervisor_fini(struct supervisor *s, int state_fd);
