@@ -32,10 +32,11 @@ int confine_factory(bool foreign, struct err *e);
 /*
  * For a supervisor that is confined already: no listen(2), and no connect(2) with
  * an address of CONFINE_ADDRESS_MIN bytes, the least that TCP takes. Shorter ones
- * dissolve (AF_UNSPEC), or are the names of wires and of netlink.
+ * dissolve (AF_UNSPEC), or are the names of wires and of netlink. What is at the number
+ * `bell` (-1: none) may be connected, and stays there.
  */
 #define CONFINE_ADDRESS_MIN 16
-int confine_guarded(struct err *e);
+int confine_guarded(int bell, struct err *e);
 
 /* The same as confine_supervisor() for the guard, which connects sockets and has no rights at all. */
 int confine_guard(struct err *e);

@@ -63,7 +63,7 @@ static bool knows(const struct call *c, int ep, int number)
 struct search {
 	struct registrations *to;
 	ino_t ino;
-	int ep;
+	int ep, bell;
 	int rc;
 };
 
@@ -73,8 +73,8 @@ static void found(void *ctx, const struct alive_entry *e)
 
 	if (e->ino != s->ino || s->rc < 0)
 		return;
-	if (s->to->n == EPOLLS_FOUND) {
-		s->rc = -E2BIG;
+	if (s->to->n == EPOLLS_FOUND || e->fd == s->bell) {
+		s->rc = e->fd == s->bell ? -EBUSY : -E2BIG;
 		return;
 	}
 	s->to->v[s->to->n++] = (struct registration){ .ep = fcntl(s->ep, F_DUPFD_CLOEXEC, 0),
@@ -103,7 +103,7 @@ static int collect_from(struct call *c, int number, struct search *s)
 int epolls_collect(struct call *c, ino_t ino, struct registrations *ret)
 {
 	struct epolls *e = &c->domain->epolls;
-	struct search s = { .to = ret, .ino = ino };
+	struct search s = { .to = ret, .ino = ino, .bell = guard_bell(&c->sup->guard) };
 	int rc = 0;
 
 	ret->n = 0;

@@ -36,7 +36,8 @@ struct registrations {
 	} v[EPOLLS_FOUND];
 };
 
-/* Those of the caller's socket, which is at args[0] and has that inode. 0 or -errno; -E2BIG. */
+/* Those of the caller's socket, which is at args[0] and has that inode. 0 or -errno; -E2BIG; -EBUSY: one is under the
+ * only number that cannot be had here (guard_bell()). */
 int epolls_collect(struct call *c, ino_t ino, struct registrations *ret);
 /* Makes them anew for the file behind `fd`. 0 or -errno of the first that failed. */
 int epolls_carry(const struct registrations *r, int fd);

@@ -15,7 +15,7 @@
 
 void guard_init(struct guard *g)
 {
-	*g = (struct guard){ .sock = -1 };
+	*g = (struct guard){ .sock = -1, .bell = -1 };
 }
 
 void guard_fini(struct guard *g)
@@ -121,7 +121,23 @@ int guard_start(struct guard *g, uint64_t f_cookie, struct err *e)
 		return err_sys(e, "the guard's process");
 	}
 	g->sock = pair[0];
+	g->f_cookie = f_cookie;
 	return 0;
+}
+
+#define BELL_AT 1021 /* few apps have a socket of that number (epolls.c) */
+
+/* Where the limit of descriptors is lower there is none. */
+static int make_bell(const struct guard *g)
+{
+	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd >= 0 && is_ours(fd, g->f_cookie) ? fcntl(fd, F_DUPFD_CLOEXEC, BELL_AT) : -1;
+}
+
+int guard_bell(const struct guard *g)
+{
+	return g->on ? g->bell : -1;
 }
 
 int guard_on(struct guard *g, struct err *e)
@@ -132,9 +148,12 @@ int guard_on(struct guard *g, struct err *e)
 		return 0;
 	if (g->sock < 0)
 		return err_set(e, ENOTSUP, "its supervisor was started without a guard, and serves nobody who is let outside");
-	rc = confine_guarded(e);
+	g->bell = make_bell(g);
+	rc = confine_guarded(g->bell, e);
 	if (rc == 0)
 		g->on = true;
+	else
+		fd_close(&g->bell);
 	return rc;
 }
 

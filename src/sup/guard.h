@@ -20,6 +20,8 @@
 
 struct guard {
 	int sock; /* owned; -1: there is none */
+	int bell; /* guard_bell() */
+	uint64_t f_cookie;
 	bool on;
 };
 
@@ -30,6 +32,13 @@ void guard_fini(struct guard *g);
 
 /* From now on the guard does it. -ENOTSUP: there is none. */
 int guard_on(struct guard *g, struct err *e);
+
+/*
+ * A TCP socket of F, non-blocking and not bound, that a guarded supervisor may connect by itself: listeners are
+ * rung with it, for each connection that comes from outside, and the way to the guard and back would cost as much
+ * as that. Its number is another socket's never: the filter forbids to close or replace it. -1: there is none.
+ */
+int guard_bell(const struct guard *g);
 
 /* connect(2) and listen(2) of a socket that is no TCP socket, or one of F. 0 or -errno. */
 int guard_connect(const struct guard *g, int fd, const void *sa, socklen_t len);

@@ -112,6 +112,7 @@ struct sup {
 	struct loop loop;
 	struct factory factory;
 	struct guard guard;
+	bool bell_bound; /* guard_bell() is, to where tokens come from */
 	struct resolver resolver;
 	struct flows flows;
 	struct limbo limbo;

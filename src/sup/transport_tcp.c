@@ -274,12 +274,45 @@ static bool await_token(struct sup *s, const struct vsk *listener, int *fd)
 	return true;
 }
 
+/* What comes from the supervisor itself. Reset when it is closed: what is left of thousands that were not would
+ * keep their ports for a minute. */
+static int bind_own(struct sup *s, int fd)
+{
+	const struct linger now = { .l_onoff = 1 };
+	int rc = s->fabric.free_bind ? 0 : set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
+
+	if (rc == 0)
+		rc = setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now) < 0 ? -errno : 0;
+	return rc == 0 ? bind_to(fd, &s->fabric.own, 0) : rc;
+}
+
+/* A connection that is made and reset: it stays in the listener's queue. One socket does for all of them. */
+static bool ring(struct sup *s, const struct vsk *listener)
+{
+	const struct sockaddr_in6 at = place(listener->at, listener->local_port);
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
+	int fd = guard_bell(&s->guard);
+	bool made;
+
+	if (fd < 0)
+		return false;
+	if (!s->bell_bound && bind_own(s, fd) < 0)
+		return false;
+	s->bell_bound = true;
+	made = connect(fd, (const struct sockaddr *)&at, sizeof at) == 0 || (errno == EINPROGRESS && is_made(fd));
+	(void)connect(fd, &none, sizeof none.sa_family);
+	return made;
+}
+
 static bool send_token(struct sup *s, struct vsk *listener)
 {
-	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	AUTO_FD int fd = -1;
 	int rc;
 
-	if (fd < 0 || set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) < 0 || bind_to(fd, &s->fabric.own, 0) < 0)
+	if (ring(s, listener))
+		return true;
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind_own(s, fd) < 0)
 		return false;
 	rc = begin(s, fd, listener->at, listener->local_port);
 	return rc == 0 || (rc == -EINPROGRESS && await_token(s, listener, &fd));

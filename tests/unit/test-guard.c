@@ -2,6 +2,7 @@
 /* The guard connects and listens for a supervisor that may not, and only in its namespace. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -12,6 +13,7 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include "base/kernel.h"
 #include "sup/guard.h"
 #include "tap.h"
 
@@ -56,6 +58,28 @@ static bool new_network(void)
 	return fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &lo) == 0 && close(fd) == 0;
 }
 
+/* The one socket that it may connect, and that never is another one. */
+static void ring(const struct guard *g, int at, const struct sockaddr_in6 *here)
+{
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
+	int bell = guard_bell(g), got;
+
+	TAP_INT(bell > 0, 1, "there is a bell");
+	for (int i = 0; i < 2; i++) {
+		TAP_INT(own_errno(connect(bell, (const struct sockaddr *)here, sizeof *here)), EINPROGRESS, "it is rung");
+		TAP_INT(connect(bell, &none, sizeof none.sa_family), 0, "and let go");
+		got = accept(at, NULL, NULL);
+		TAP_INT(got >= 0, 1, "the listener has heard it");
+		close(got);
+	}
+	TAP_INT(own_errno(close(bell)), EPERM, "its number is not given up");
+	TAP_INT(own_errno(dup3(at, bell, O_CLOEXEC)), EPERM, "and taken by nobody else");
+	TAP_INT(own_errno(sys_close_range((unsigned)bell - 1, (unsigned)bell + 1, 0)), EPERM, "nor with its neighbours");
+	TAP_INT(own_errno(sys_close_range(0, ~0U, 0)), EPERM, "nor with all");
+	TAP_INT(own_errno(sys_close_range((unsigned)bell + 1, ~0U, 0)), 0, "which others are");
+	TAP_INT(own_errno(listen(bell, 1)), EACCES, "it does not listen");
+}
+
 int main(void)
 {
 	uint16_t outer_port = 0, port = 0;
@@ -90,6 +114,7 @@ int main(void)
 	TAP_INT(own_errno(connect(outer, (struct sockaddr *)&there, sizeof there)), EACCES, "nor a host's socket");
 	TAP_INT(own_errno(connect(outer4, (struct sockaddr *)&there4, sizeof there4)), EACCES, "nor one of IPv4");
 	TAP_INT(own_errno(listen(inner, 1)), EACCES, "nor listen");
+	ring(&g, inner_listener, &here);
 	TAP_INT(own_errno((int)sendto(outer, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&there, sizeof there)), EACCES,
 		"nor connect by sending");
 	TAP_INT(own_errno(setsockopt(outer, IPPROTO_IPV6, IPV6_RTHDR, "", 0)), EACCES, "nor lead packets elsewhere");
