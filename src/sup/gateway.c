@@ -10,7 +10,7 @@
 #include "base/fd.h"
 #include "sup/sup.h"
 
-#define BATCH 32 /* answers in one turn */
+#define BATCH 16 /* answers in one turn */
 
 struct gateway_job {
 	TAILQ_ENTRY(gateway_job) link;    /* those whose request has not been sent first */
@@ -253,47 +253,79 @@ struct message {
 	uint8_t more[GATEWAY_RECORDS_MAX];
 };
 
-static ssize_t receive(const struct gateway *g, struct message *m, int *ret_fd)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} ctl = { 0 };
-	struct iovec iov = { m, sizeof *m };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = ctl.buf,
-			      .msg_controllen = sizeof ctl.buf };
-	ssize_t n = recvmsg(g->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+/* There is room for one descriptor and no more: the kernel lets others go. */
+struct control {
+	struct cmsghdr head;
+	int fd;
+};
 
-	*ret_fd = -1;
-	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(h), sizeof *ret_fd);
-	return (msg.msg_flags & MSG_TRUNC) ? 0 : n;
+struct messages {
+	struct mmsghdr heads[BATCH];
+	struct iovec iov[BATCH];
+	struct control control[BATCH];
+	struct message m[BATCH];
+	int fds[BATCH]; /* -1: none */
+};
+
+static int take_fd(struct msghdr *h)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(h);
+	int fd = -1;
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd))
+		memcpy(&fd, CMSG_DATA(c), sizeof fd);
+	return fd;
+}
+
+/* How many there are; 0: the gateway is gone. -errno. */
+static int receive(const struct gateway *g, struct messages *all)
+{
+	int n;
+
+	for (size_t i = 0; i < BATCH; i++) {
+		all->iov[i] = (struct iovec){ &all->m[i], sizeof all->m[i] };
+		all->heads[i].msg_hdr = (struct msghdr){ .msg_iov = &all->iov[i],
+							 .msg_iovlen = 1,
+							 .msg_control = &all->control[i],
+							 .msg_controllen = CMSG_LEN(sizeof(int)) };
+	}
+	n = recvmmsg(g->fd, all->heads, BATCH, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, NULL);
+	if (n < 0)
+		return -errno;
+	for (int i = 0; i < n; i++)
+		all->fds[i] = take_fd(&all->heads[i].msg_hdr);
+	return n;
+}
+
+static bool is_whole(const struct mmsghdr *h, const struct gateway_answer *a)
+{
+	return !(h->msg_hdr.msg_flags & MSG_TRUNC) && h->msg_len >= sizeof *a && is_good(a) && h->msg_len == size_of(a);
+}
+
+/* What it says is said by the time that it is found to be none. */
+static void hear(struct gateway *g)
+{
+	static struct messages all; /* too large for a stack, and there is one thread */
+	int n = receive(g, &all);
+
+	if (n == -EAGAIN || n == -EINTR)
+		return;
+	for (int i = 0; i < n; i++) {
+		if (g->fd >= 0 && (!is_whole(&all.heads[i], &all.m[i].a) || !tell(g, &all.m[i].a, fd_take(&all.fds[i]))))
+			gone(g);
+		if (g->fd < 0)
+			fd_close(&all.fds[i]);
+	}
+	if (n <= 0 && g->fd >= 0)
+		gone(g);
 }
 
 static void spoke(struct watch *w, uint32_t events)
 {
 	struct gateway *g = (struct gateway *)((char *)w - offsetof(struct gateway, watch));
 
-	for (int i = 0; i < BATCH && g->fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)); i++) {
-		struct message m;
-		int fd;
-		ssize_t n = receive(g, &m, &fd);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			break;
-		if (n < (ssize_t)sizeof m.a || !is_good(&m.a) || (size_t)n != size_of(&m.a)) {
-			fd_close(&fd);
-			gone(g);
-			return;
-		}
-		if (!tell(g, &m.a, fd)) {
-			gone(g);
-			return;
-		}
-	}
+	if (g->fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		hear(g);
 	if (g->fd >= 0 && (events & EPOLLOUT))
 		send_rest(g);
 }

@@ -69,6 +69,11 @@ served" "a gateway that is $how, ${rate:+relayed} (${stderr-})"
 	both connected flood
 }
 
+@test "descriptors that nobody asked for do not fill the supervisor's table" {
+	ulimit -n 2000
+	both connected pairs
+}
+
 @test "one that says what no gateway says is no gateway any more" {
 	both ENETUNREACH resolved published arrived request half more negative large end
 }

@@ -98,6 +98,25 @@ static void flood(void)
 	honest();
 }
 
+/* Two descriptors with each, more than the supervisor may have. */
+static void pairs(void)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+	} ctl = { .align = { CMSG_LEN(2 * sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	const int fds[2] = { GATEWAY_SOCK, GATEWAY_SOCK };
+	struct gateway_answer a = { .kind = GATEWAY_FAILED, .id = r.id + 1 };
+	struct iovec iov = { &a, sizeof a };
+	const struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf };
+
+	memcpy(CMSG_DATA(&ctl.align), fds, sizeof fds);
+	for (int i = 0; i < 5000; i++)
+		if (sendmsg(GATEWAY_SOCK, &m, MSG_NOSIGNAL) < 0)
+			exit(1);
+	honest();
+}
+
 static const struct {
 	const char *name;
 	void (*answer)(void);
@@ -107,6 +126,7 @@ static const struct {
 	{ "unconnected", unconnected }, { "resolved", resolved }, { "published", published }, { "arrived", arrived },
 	{ "request", request }, { "half", half }, { "more", more }, { "negative", negative }, { "large", large },
 	{ "refused", refused }, { "racing", racing }, { "others", others }, { "flood", flood },
+	{ "pairs", pairs },
 };
 
 int main(void)
