@@ -73,14 +73,30 @@ static bool get_addr(int fd, int (*get)(int, struct sockaddr *, socklen_t *), st
 	       addr_from_sockaddr((struct sockaddr *)&sa, len, ret, ret_port) == 0;
 }
 
-static void take(struct gate *g, struct published *p, int *fd)
+static bool is_wildcard(const struct addr *a)
+{
+	static const struct addr any6;
+	const struct addr any4 = addr_v4(0, 0, 0, 0);
+
+	return addr_equal(a, &any6) || addr_equal(a, &any4);
+}
+
+/* Where they came to; the kernel is asked only where that is not known. */
+static bool get_own(const struct published *p, int fd, struct addr *ret)
+{
+	uint16_t own;
+
+	*ret = p->addr;
+	return !is_wildcard(&p->addr) || get_addr(fd, getsockname, ret, &own);
+}
+
+static void take(struct gate *g, struct published *p, int *fd, const struct sockaddr_storage *from, socklen_t len)
 {
 	struct gateway_answer a = { .kind = GATEWAY_ARRIVED, .id = p->job.id, .n = 2 };
-	uint16_t own;
 	bool in;
 
-	if (!get_addr(*fd, getpeername, &a.addresses[0], &a.port) ||
-	    !get_addr(*fd, getsockname, &a.addresses[1], &own))
+	if (addr_from_sockaddr((const struct sockaddr *)from, len, &a.addresses[0], &a.port) < 0 ||
+	    !get_own(p, *fd, &a.addresses[1]))
 		return; /* it has left again */
 	in = gate_publishes(g, &p->addr, p->port, p->local_port) &&
 	     gate_lets_in(g, &a.addresses[0], &a.addresses[1], p->local_port) &&
@@ -96,10 +112,12 @@ static void arrived(struct gate *g, struct gate_watch *w, uint32_t events)
 
 	(void)events;
 	for (int i = 0; i < BATCH && !g->over; i++) {
-		AUTO_FD int fd = accept4(p->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct sockaddr_storage from;
+		socklen_t len = sizeof from;
+		AUTO_FD int fd = accept4(p->fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
-			take(g, p, &fd);
+			take(g, p, &fd, &from, len);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			gate_watch_change(g, p->fd, 0, &p->arrivals);
 			gate_timer_set(g, &p->pause, PAUSE_MS);

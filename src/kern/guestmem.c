@@ -42,3 +42,14 @@ int guestmem_write(pid_t tid, uint64_t address, const void *buf, size_t len)
 		return -EFAULT;
 	return len ? finish(process_vm_writev(tid, &from, 1, &to, 1, 0), len) : 0;
 }
+
+int guestmem_write_two(pid_t tid, uint64_t address, const void *buf, size_t len, uint64_t address2, const void *buf2,
+		       size_t len2)
+{
+	const struct iovec from[] = { { (void *)(uintptr_t)buf, len }, { (void *)(uintptr_t)buf2, len2 } };
+	const struct iovec to[] = { { (void *)(uintptr_t)address, len }, { (void *)(uintptr_t)address2, len2 } };
+
+	if (len > GUESTMEM_MAX || len2 > GUESTMEM_MAX)
+		return -EFAULT;
+	return finish(process_vm_writev(tid, from, 2, to, 2, 0), len + len2);
+}

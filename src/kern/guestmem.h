@@ -26,5 +26,8 @@ int guestmem_read(pid_t tid, uint64_t address, void *buf, size_t len);
 size_t guestmem_count_readable(pid_t tid, const struct iovec *ranges, size_t n);
 /* A part may have been written when it fails. */
 int guestmem_write(pid_t tid, uint64_t address, const void *buf, size_t len);
+/* At two places, one after the other; of the first nothing may be to be written. */
+int guestmem_write_two(pid_t tid, uint64_t address, const void *buf, size_t len, uint64_t address2, const void *buf2,
+		       size_t len2);
 
 #endif

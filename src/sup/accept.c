@@ -8,7 +8,8 @@
  * listener have to see it, so a token, a connection of the supervisor's own,
  * takes its place in the kernel's queue, and it is given out when the token is
  * accepted: before that it may be on its way, and would show an app a connection
- * when all are taken. An app that polls, and does not expect to wait, would.
+ * when all are taken. An app that polls, and does not expect to wait, would. While
+ * one thread alone accepts from the listener, one token stands for all that are parked.
  *
  * What is parked beyond the tokens (there is no room, or an accept waits already) is given
  * out without.
@@ -24,7 +25,7 @@
 #include "sup/transport.h"
 #include "sup/wire_options.h"
 
-void accept_park(struct sup *s, struct vsk *listener, int *fd)
+void accept_park(struct sup *s, struct vsk *listener, uint64_t cookie, int *fd)
 {
 	struct vsk_parked *p = malloc(sizeof *p);
 
@@ -33,16 +34,28 @@ void accept_park(struct sup *s, struct vsk *listener, int *fd)
 		return; /* the client sees a reset */
 	}
 	p->fd = fd_take(fd);
+	p->cookie = cookie;
+	p->looked = false;
 	TAILQ_INSERT_TAIL(&listener->parked, p, link);
 	listener->n_parked++;
 	if (s->n_arrived >= ARRIVED_MAX) /* more than are remembered */
-		accept_show(s, listener);
+		accept_show(s, listener, false);
 	sup_arrived(s, listener->cookie);
 }
 
-void accept_show(struct sup *s, struct vsk *listener)
+/* One wakes a thread that comes back as long as it sees one, and costs as much as a connection. */
+static unsigned tokens_wanted(const struct vsk *listener, bool each)
 {
-	while (listener->n_tokens < listener->n_parked &&
+	if (listener->n_parked == 0)
+		return 0;
+	if (each) /* one more: those that are there have woken who they could */
+		return listener->n_parked + 1U;
+	return listener->acceptor && !listener->several ? 1 : listener->n_parked;
+}
+
+void accept_show(struct sup *s, struct vsk *listener, bool each)
+{
+	while (listener->n_tokens < tokens_wanted(listener, each) &&
 	       listener->n_arrivals + listener->n_tokens <= listener->backlog &&
 	       transport_of(listener)->send_token(s, listener))
 		listener->n_tokens++;
@@ -51,11 +64,12 @@ void accept_show(struct sup *s, struct vsk *listener)
 		sup_tokens_late(s, listener->cookie);
 }
 
-static int unpark(struct vsk *listener, int flags)
+static int unpark(struct vsk *listener, int flags, uint64_t *ret_cookie)
 {
 	struct vsk_parked *p = TAILQ_FIRST(&listener->parked);
 	int fd = p->fd;
 
+	*ret_cookie = p->cookie;
 	(void)fcntl(fd, F_SETFL, (flags & SOCK_NONBLOCK) ? O_NONBLOCK : 0); /* nobody has it yet */
 	TAILQ_REMOVE(&listener->parked, p, link);
 	listener->n_parked--;
@@ -88,7 +102,7 @@ static struct vsk *new_row(struct call *c, struct vsk *listener, const struct vs
 }
 
 /* From the kernel's queue, or what a token there stands for. */
-static int next_fd(struct call *c, struct target *t, int flags, struct vsk_arrival *who)
+static int next_fd(struct call *c, struct target *t, int flags, struct vsk_arrival *who, uint64_t *ret_cookie)
 {
 	struct vsk *v = t->row;
 
@@ -97,53 +111,63 @@ static int next_fd(struct call *c, struct target *t, int flags, struct vsk_arriv
 
 		if (fd == -EAGAIN && v->n_parked)
 			sup_tokens_late(c->sup, v->cookie);
-		if (fd < 0 || !who->token)
+		if (fd < 0)
 			return fd;
+		if (!who->token) {
+			socklen_t len = sizeof *ret_cookie;
+
+			(void)getsockopt(fd, SOL_SOCKET, SO_COOKIE, ret_cookie, &len); /* of a socket, it does not fail */
+			return fd;
+		}
 		(void)close(fd);
 		if (v->n_tokens == 0)
 			continue; /* that was given up, and came after all */
 		v->n_tokens--;
-		break;
+		if (v->n_tokens < v->n_parked)
+			break;
 	}
 	who->token = true;
-	return unpark(v, flags);
+	return unpark(v, flags, ret_cookie);
 }
 
 /* The next connection of a virtual listener, or -errno; -EAGAIN: none. */
 static int take(struct call *c, struct target *t, int flags, struct vsk **ret)
 {
 	struct vsk_arrival who = { 0 };
-	uint64_t cookie;
-	socklen_t len = sizeof cookie;
-	AUTO_FD int fd = next_fd(c, t, flags, &who);
+	uint64_t cookie = 0;
+	AUTO_FD int fd = next_fd(c, t, flags, &who, &cookie);
 
 	if (fd < 0)
 		return fd;
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
-		return -errno;
 	*ret = who.token ? vsk_find(&c->sup->table, cookie) : new_row(c, t->row, &who, cookie);
 	if (who.token && *ret && (*ret)->host)
 		publish_accepted(c->sup, t, fd);
 	return *ret ? fd_take(&fd) : -ENOMEM;
 }
 
+/* The length of the address is read before anything is taken, and whether somebody waits is asked between the two. */
 static int64_t accept_virtual(struct call *c, struct target *t, int flags)
 {
 	struct vsk *v = NULL;
-	AUTO_FD int fd = take(c, t, flags, &v);
+	AUTO_FD int fd = -1;
 	uint64_t cookie = t->cookie;
-	int rc;
+	int room = 0, rc;
 
+	if (c->args[1] && guestmem_read(c->tid, c->args[2], &room, sizeof room) < 0)
+		return -EFAULT;
+	if (!call_valid(c))
+		return CALL_ANSWERED;
+	fd = take(c, t, flags, &v);
 	if (fd < 0 || !v)
 		return fd < 0 ? fd : -ENOMEM;
-	rc = c->args[1] ? call_write_name(c, c->args[1], c->args[2], v, &v->remote, v->remote_port) : 0;
+	rc = c->args[1] ? call_put_name(c, c->args[1], c->args[2], room, v) : 0;
 	if (rc == -EFAULT || rc == -EINVAL) {
 		vsk_free(&c->sup->table, v); /* lost, as it would be with the kernel */
 	} else {
 		if (rc == 0)
 			rc = notify_reply_fd(&c->listener->notify, c->id, fd, flags & SOCK_CLOEXEC);
 		if (rc < 0)
-			accept_park(c->sup, t->row, &fd);
+			accept_park(c->sup, t->row, v->cookie, &fd);
 	}
 	sup_retry(c->sup, cookie);
 	return rc >= 0 || rc == -ENOENT ? CALL_ANSWERED : rc;
@@ -159,6 +183,8 @@ static int64_t accept_other(struct call *c, struct target *t, int flags)
 
 	if (t->family != AF_UNIX)
 		return -EOPNOTSUPP;
+	if (!call_valid(c))
+		return CALL_ANSWERED;
 	if (!socket_readable(t->fd))
 		return -EAGAIN;
 	fd = accept4(t->fd, (struct sockaddr *)&sa, &len, flags | SOCK_CLOEXEC);
@@ -176,10 +202,20 @@ static int flags_of(const struct call *c)
 	return c->trap == TRAP_ACCEPT4 ? (int)c->args[3] : 0;
 }
 
+static void note_acceptor(struct vsk *v, pid_t tid)
+{
+	uint16_t who = (uint16_t)tid ? (uint16_t)tid : 1;
+
+	v->several = v->several || (v->acceptor && v->acceptor != who);
+	v->acceptor = who;
+}
+
 static int64_t try_accept(struct call *c, struct target *t)
 {
 	if (t->row && t->row->status != VSK_LISTENING)
 		return -EINVAL;
+	if (t->row)
+		note_acceptor(t->row, c->tid);
 	return t->row ? accept_virtual(c, t, flags_of(c)) : accept_other(c, t, flags_of(c));
 }
 
@@ -192,15 +228,14 @@ static int64_t retry(struct wait *w)
 	return try_accept(&w->call, &t);
 }
 
-/* Without asking the kernel for its queue. */
+/* Without asking the kernel. */
 static bool is_empty(const struct target *t)
 {
 	const struct vsk *v = t->row;
 
 	if (!v || v->status != VSK_LISTENING || v->n_arrivals || v->n_parked)
 		return false;
-	/* TCP's may have been shut down, which is not trapped. */
-	return v->wire || !(v->reuse_port || v->n_tokens || v->unsure || !socket_listens(t->fd));
+	return v->wire || !(v->reuse_port || v->n_tokens || v->unsure);
 }
 
 /*
@@ -220,18 +255,13 @@ int64_t handle_accept(struct call *c)
 {
 	AUTO_TARGET struct target t = { .fd = -1 };
 	int64_t rc = call_target(c, &t);
-	int room;
 
 	if (rc < 0)
 		return rc;
 	if (flags_of(c) & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
 		return -EINVAL;
-	if (c->args[1] && guestmem_read(c->tid, c->args[2], &room, sizeof room) < 0)
-		return -EFAULT; /* before a connection would be lost for it */
-	if (is_empty(&t))
-		rc = -EAGAIN; /* it only waits, and may be long gone: whoever ends the wait finds out */
-	else
-		rc = call_valid(c) ? try_accept(c, &t) : CALL_ANSWERED;
+	/* One that only waits may be long gone: whoever ends the wait finds out. */
+	rc = is_empty(&t) ? -EAGAIN : try_accept(c, &t);
 	if (rc != -EAGAIN || socket_nonblocking(t.fd))
 		return rc;
 	return call_wait(c, &t.fd, t.cookie, events_of(&t), socket_timeout(t.fd, SO_RCVTIMEO), EAGAIN, retry) == 0 ?

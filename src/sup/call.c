@@ -13,6 +13,15 @@
 #include "sup/datagram.h"
 #include "sup/transport.h"
 
+/* Reset, say: the kernel lists it no more, while the app still has it. */
+static bool is_over(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof info;
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
 /* A row that was collected while its socket was unconnected, or never was there. */
 static int64_t row_anew(struct call *c, struct target *t)
 {
@@ -36,9 +45,8 @@ static int64_t row_anew(struct call *c, struct target *t)
 	}
 	if (m.domain != c->domain->number)
 		return -EPERM;
-	/* Only sockets lose their rows that were never bound, or have lost their connection: reset, say, the
-	 * kernel lists them no more, while the app still has them. */
-	if (getsockname(t->fd, (struct sockaddr *)&at, &len) < 0 || (at.sin6_port != 0 && !socket_over(t->fd)))
+	/* Only sockets lose their rows that were never bound, or have lost their connection. */
+	if (getsockname(t->fd, (struct sockaddr *)&at, &len) < 0 || (at.sin6_port != 0 && !is_over(t->fd)))
 		return -EPERM;
 	over = at.sin6_port != 0;
 	t->row = vsk_new(&c->sup->table, c->domain, t->cookie, m.v6);
@@ -88,9 +96,20 @@ int call_read_address(struct call *c, unsigned arg, struct sockaddr_storage *ret
 	return guestmem_read(c->tid, c->args[arg], ret, (size_t)len) < 0 ? -EFAULT : 0;
 }
 
+static int put_address(struct call *c, uint64_t at, uint64_t len_at, int room, const void *sa, size_t len)
+{
+	int full = (int)len;
+
+	if (room < 0)
+		return -EINVAL;
+	return guestmem_write_two(c->tid, at, sa, room < full ? (size_t)room : len, len_at, &full, sizeof full) < 0 ?
+		       -EFAULT :
+		       0;
+}
+
 int call_write_address(struct call *c, uint64_t at, uint64_t len_at, const void *sa, size_t len)
 {
-	int room, full = (int)len;
+	int room;
 
 	if (guestmem_read(c->tid, len_at, &room, sizeof room) < 0)
 		return -EFAULT;
@@ -98,24 +117,33 @@ int call_write_address(struct call *c, uint64_t at, uint64_t len_at, const void 
 		return -EINVAL;
 	if (!call_valid(c))
 		return -ENOENT;
-	if (guestmem_write(c->tid, at, sa, room < full ? (size_t)room : len) < 0 ||
-	    guestmem_write(c->tid, len_at, &full, sizeof full) < 0)
-		return -EFAULT;
-	return 0;
+	return put_address(c, at, len_at, room, sa, len);
+}
+
+static socklen_t name_of(const struct vsk *v, const struct addr *a, uint16_t port, struct sockaddr_storage *ret)
+{
+	const struct addr any = addr_v4(0, 0, 0, 0);
+	socklen_t len = addr_to_sockaddr(a, port, v->v6 ? AF_INET6 : AF_INET, ret);
+
+	/* not bound yet: the wildcard of the other family */
+	return len ? len : addr_to_sockaddr(&any, port, AF_INET, ret);
 }
 
 int call_write_name(struct call *c, uint64_t at, uint64_t len_at, const struct vsk *v,
 		    const struct addr *a, uint16_t port)
 {
 	struct sockaddr_storage sa;
-	socklen_t len = addr_to_sockaddr(a, port, v->v6 ? AF_INET6 : AF_INET, &sa);
+	socklen_t len = name_of(v, a, port, &sa);
 
-	if (len == 0) { /* not bound yet: the wildcard of the other family */
-		struct addr any = addr_v4(0, 0, 0, 0);
-
-		len = addr_to_sockaddr(&any, port, AF_INET, &sa);
-	}
 	return call_write_address(c, at, len_at, &sa, len);
+}
+
+int call_put_name(struct call *c, uint64_t at, uint64_t len_at, int room, const struct vsk *v)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = name_of(v, &v->remote, v->remote_port, &sa);
+
+	return put_address(c, at, len_at, room, &sa, len);
 }
 
 void sup_audit(struct domain *d, struct audit_record *r)
@@ -185,22 +213,6 @@ bool socket_ended(int fd)
 	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
 
 	return poll(&p, 1, 0) == 1;
-}
-
-bool socket_listens(int fd)
-{
-	int yes = 0;
-	socklen_t len = sizeof yes;
-
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) == 0 && yes;
-}
-
-bool socket_over(int fd)
-{
-	struct tcp_info info = { 0 };
-	socklen_t len = sizeof info;
-
-	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
 }
 
 bool socket_nonblocking(int fd)

@@ -10,6 +10,8 @@
 #include "sup/transport.h"
 
 #define UNDER_WAY 512 /* connections that a gateway may have sent before it hears to wait */
+#define SEEN_MS 20    /* that a listener is taken for open without asking the kernel again */
+#define LOOK_MS 20    /* between looks at those who wait to be accepted */
 
 /* --- who comes ------------------------------------------------------------------------------- */
 
@@ -44,8 +46,56 @@ static bool is_listening(struct sup *s, const struct vsk *v)
 	return !t->is_there || t->is_there(s, v);
 }
 
+static void saw(struct publish *p, const struct vsk *v)
+{
+	p->seen = v->cookie;
+	p->seen_at = loop_now();
+}
+
+/* The kernel's answer takes as long as all else that is to be done for a connection. */
+static bool seems_listening(struct publish *p, const struct vsk *v)
+{
+	if (p->seen == v->cookie && loop_now() - p->seen_at < SEEN_MS)
+		return true;
+	if (!is_listening(p->domain->sup, v))
+		return false;
+	saw(p, v);
+	return true;
+}
+
+/*
+ * Nothing tells when an app closes a listener; those who came in would wait for ever. And where the thread that
+ * accepts has something else to do, another one that sleeps may not have been woken.
+ */
+static void look_after(struct sup *s, struct vsk *listener)
+{
+	struct vsk_parked *first = TAILQ_FIRST(&listener->parked);
+
+	if (!is_listening(s, listener))
+		vsk_free(&s->table, listener);
+	else if (first->looked)
+		accept_show(s, listener, true);
+	else
+		first->looked = true;
+}
+
+static void look(struct loop_alarm *a)
+{
+	struct publish *p = (struct publish *)((char *)a - offsetof(struct publish, look));
+	struct vsk *v = LIST_FIRST(&p->domain->rows), *next;
+
+	for (; v; v = next) {
+		next = LIST_NEXT(v, in_domain);
+		if (v->status != VSK_LISTENING || v->local_port != p->local_port || v->n_parked == 0)
+			continue;
+		look_after(p->domain->sup, v);
+		if (!a->due)
+			loop_set_alarm(&p->domain->sup->loop, a, LOOK_MS);
+	}
+}
+
 /* The listener that a connection to the port from an address of that family reaches, and at which of ours. */
-static struct vsk *find_listener(const struct publish *p, bool v4, const struct addr **ret_local)
+static struct vsk *find_listener(struct publish *p, bool v4, const struct addr **ret_local)
 {
 	struct domain *d = p->domain;
 	struct sup *s = d->sup;
@@ -56,7 +106,7 @@ static struct vsk *find_listener(const struct publish *p, bool v4, const struct 
 		if (addr_is_v4(&d->virtual[i]) != v4)
 			continue;
 		/* The app may have closed it: nothing tells. */
-		while ((v = vsk_find_listener(&s->table, d, &d->virtual[i], p->local_port)) && !is_listening(s, v))
+		while ((v = vsk_find_listener(&s->table, d, &d->virtual[i], p->local_port)) && !seems_listening(p, v))
 			vsk_free(&s->table, v);
 		*ret_local = &d->virtual[i];
 		if (v)
@@ -81,10 +131,13 @@ void publish_taken(const struct vsk *listener)
 {
 	struct domain *d = listener->domain;
 
-	for (size_t i = 0; i < d->published.n && listener->n_parked <= listener->backlog / 2; i++) {
+	for (size_t i = 0; i < d->published.n; i++) {
 		struct publish *p = d->published.v[i];
 
-		if (!p->held || p->local_port != listener->local_port)
+		if (p->local_port != listener->local_port)
+			continue;
+		saw(p, listener);
+		if (!p->held || listener->n_parked > listener->backlog / 2)
 			continue;
 		p->held = false;
 		gateway_note(&d->gateway, GATEWAY_OPEN, p->id);
@@ -143,7 +196,9 @@ static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 	vsk_set_status(&s->table, v, VSK_CONNECTED);
 	set_options(p, *fd);
 	(void)alive_add(&s->handed, *fd, v->cookie);
-	accept_park(s, listener, fd);
+	accept_park(s, listener, v->cookie, fd);
+	if (!p->look.due)
+		loop_set_alarm(&s->loop, &p->look, LOOK_MS);
 	hold_if_full(p, listener);
 }
 
@@ -248,7 +303,8 @@ static struct publish *add(struct domain *d, const struct policy_rule *rule)
 			       .addr = rule->publish_addr,
 			       .asked = rule->publish_port,
 			       .port = rule->publish_port,
-			       .local_port = rule->endpoints[0].ports.v[0].lo };
+			       .local_port = rule->endpoints[0].ports.v[0].lo,
+			       .look = { .ring = look } };
 	v[all->n++] = p;
 	return p;
 }
@@ -276,6 +332,7 @@ int publish_begin(struct domain *d, void (*done)(struct domain *d, const struct 
 
 static void publish_free(struct publish *p)
 {
+	loop_clear_alarm(&p->look);
 	free(p->options);
 	free(p);
 }

@@ -31,6 +31,9 @@ struct publish {
 	uint16_t port, local_port; /* of the machine, as it was taken; of the domain */
 	uint32_t id;               /* of the gateway's job */
 	uint64_t listener;         /* its cookie; whose listen() opened it */
+	uint64_t seen;             /* the cookie of a listener that was there at seen_at, milliseconds */
+	int64_t seen_at;
+	struct loop_alarm look;    /* somebody waits to be accepted by listeners that may be closed */
 	bool taken, open;
 	bool listens;       /* the gateway does, and said so */
 	bool held;          /* connections wait at the gateway: the app does not accept them as fast */

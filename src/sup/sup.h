@@ -205,6 +205,9 @@ int call_write_address(struct call *c, uint64_t at, uint64_t len_at, const void 
 int call_write_name(struct call *c, uint64_t at, uint64_t len_at, const struct vsk *v,
 		    const struct addr *a, uint16_t port);
 
+/* The same of the row's peer, without asking anything: `room` is the length that was read before call_valid(). */
+int call_put_name(struct call *c, uint64_t at, uint64_t len_at, int room, const struct vsk *v);
+
 /* The call still waits for its answer. To be asked after reading and before acting. */
 bool call_valid(const struct call *c);
 void call_reply(struct call *c, int64_t result, uint64_t cookie);
@@ -218,11 +221,11 @@ void call_reply_data(struct call *c, int64_t result, uint64_t at, const void *da
 int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t timeout, int timeout_error,
 	      int64_t (*retry)(struct wait *w));
 
-/* Keeps a connection, which has a row, for the listener's next accept. Takes the descriptor. Those who poll the
+/* Keeps a connection, which has a row of that cookie, for the listener's next accept. Takes the descriptor. Those who poll the
  * listener see it before the loop waits again. */
-void accept_park(struct sup *s, struct vsk *listener, int *fd);
-/* Now. */
-void accept_show(struct sup *s, struct vsk *listener);
+void accept_park(struct sup *s, struct vsk *listener, uint64_t cookie, int *fd);
+/* Now. `each`: everybody who polls is to be woken once more, though only one thread has ever accepted there. */
+void accept_show(struct sup *s, struct vsk *listener, bool each);
 /* The listener has tokens that the kernel has not shown yet; after a while they are taken for lost. */
 void sup_tokens_late(struct sup *s, uint64_t cookie);
 
@@ -270,7 +273,5 @@ int64_t socket_timeout(int fd, int option);
 bool socket_nonblocking(int fd);
 bool socket_readable(int fd); /* has something to accept, or an error */
 bool socket_ended(int fd);    /* its peer sends no more */
-bool socket_listens(int fd);
-bool socket_over(int fd);     /* of TCP: has no connection, or none any more */
 
 #endif

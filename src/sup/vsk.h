@@ -48,6 +48,8 @@ struct vsk_arrival {
 struct vsk_parked {
 	TAILQ_ENTRY(vsk_parked) link;
 	int fd; /* owned */
+	uint64_t cookie; /* its row's */
+	bool looked;     /* it was the first one when somebody looked */
 };
 
 struct vsk {
@@ -82,14 +84,15 @@ struct vsk {
 	bool doomed : 1;     /* while a policy is put in force: it is to be cut */
 	bool client : 1;     /* a connected wire: keeps its port from other clients */
 	bool reuse_addr : 1, reuse_port : 1; /* when it was bound */
-	bool bound : 1;      /* by bind or listen, for good: its socket in F keeps the place */
-	bool bound_port : 1; /* at a port that bind was told */
+	bool bound_port : 1; /* bind gave it its port */
 	bool host : 1;       /* a socket of the host's (handoff.h) */
 	bool cut : 1;        /* such a one that was shut down for a policy */
+	bool several : 1;    /* a listener from which more than one thread accepts */
+	uint16_t acceptor;               /* the last one, by its number's end; 0: none yet */
 	int32_t linger;                  /* seconds of SO_LINGER, of TCP: not the kernel's matter (options.c) */
 	uint32_t backlog, n_arrivals;    /* listening */
 	uint16_t n_parked;
-	uint16_t n_tokens;               /* in its queue, of the supervisor's own; no more than are parked */
+	uint16_t n_tokens;               /* in its queue, of the supervisor's own; one more than are parked at most */
 	uint32_t generation;             /* of the policy */
 	uint32_t surveyed;               /* by which survey (survey.h) it was seen last */
 	uint32_t changed;                /* during, or after, which one it was made or got its status */

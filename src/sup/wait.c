@@ -152,7 +152,7 @@ void wait_hand_over(struct sup *s)
 				hand_over(s, cookies[i]);
 			listener = vsk_find(&s->table, cookies[i]);
 			if (listener && listener->status == VSK_LISTENING)
-				accept_show(s, listener);
+				accept_show(s, listener, false);
 		}
 	}
 }

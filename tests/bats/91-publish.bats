@@ -276,3 +276,84 @@ print("done")' "${at#*:}"
 		assert_equal "$status" 0 "$how: $(<"$T/web.err")"
 	done
 }
+
+# A python3 program in the sandbox, which says "ready" when it listens at port 80.
+serve_program() # FILE
+{
+	jq -n --argjson rules "[$LOCAL]" '{version: 1, domain: "web", net: {address: ["10.88.0.10"], rules: $rules}}' >"$T/web.json"
+	spawn web on_host "$VRUN" run -T --id "$MARK-web" -p "$T/web.json" -- python3 "$1" </dev/null
+	if ! wait_until grep -q ready "$T/web.out"; then
+		fail "no server:" "$(<"$T/web.err")"
+		return 1
+	fi
+	at=$(published)
+}
+
+@test "who waits to be accepted is let go when the app closes its listener" {
+	cat >closes.py <<'PYTHON'
+import select, socket
+s = socket.create_server(("0.0.0.0", 80))
+print("ready", flush=True)
+p = select.poll()
+p.register(s, select.POLLIN)
+p.poll()
+s.close()
+print("closed", flush=True)
+select.poll().poll()
+PYTHON
+	serve_program closes.py
+	run -0 on_host timeout 15 python3 -c '
+import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+try:
+    print(s.recv(1))
+except ConnectionResetError:
+    print("reset")' "${at#*:}"
+	assert_matches "$output" "^(b''|reset)\$"
+	end_server
+}
+
+@test "a worker that sleeps is woken while the one that accepts is busy" {
+	mkfifo go
+	cat >workers.py <<'PYTHON'
+import os, select, socket
+s = socket.create_server(("0.0.0.0", 80), backlog=16)
+go = os.open("go", os.O_RDWR)
+done, tell = os.pipe()
+print("ready", flush=True)
+s.accept()[0].close() # from now on one process is known to accept
+s.setblocking(False)
+busy = os.fork()
+e = select.epoll()
+e.register(s, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+print("waits", flush=True)
+while True:
+    e.poll()
+    os.read(go, 1)
+    try:
+        c = s.accept()[0]
+    except BlockingIOError:
+        continue
+    if busy:
+        os.read(done, 1)
+    c.sendall(b"served")
+    os.write(tell, b"x")
+    c.close()
+PYTHON
+	serve_program workers.py
+	run -0 on_host timeout 30 python3 -c '
+import socket, subprocess, sys
+def visit():
+    return socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
+first = visit()
+first.recv(1)
+while open(sys.argv[2]).read().count("waits") < 2:
+    pass
+a, b = visit(), visit()
+while len(subprocess.run(sys.argv[3:], stdout=subprocess.PIPE, text=True).stdout.split("10.88.0.10:80 ")) < 3:
+    pass
+open("go", "w").write("xxxx")
+print(a.recv(100), b.recv(100))' "${at#*:}" "$T/web.out" "$VRUN" sockets "$MARK-web"
+	assert_output "b'served' b'served'"
+	end_server
+}
