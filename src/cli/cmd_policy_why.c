@@ -225,7 +225,7 @@ static void print_consequence(const struct answer *a)
 
 	if (a->unknown)
 		(void)printf("  the program is told that there is no such name%s\n",
-			     a->own->allow || a->own->reason == POLICY_BY_ADDRESS ? ": at that address no port is open to it" : "");
+			     a->own->allow || a->own->reason == POLICY_BY_ADDRESS || a->own->reason == POLICY_BY_HOST ? ": at that address no port is open to it" : "");
 	else if (what && strcmp(what, "kill") == 0)
 		(void)printf("  the program is killed\n");
 	else if (what && strcmp(what, "EACCES") != 0)

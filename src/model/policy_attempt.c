@@ -335,7 +335,8 @@ int attempt_is_unknown(const struct attempt *at, const struct fabric *f, const s
 	int rc = 0;
 
 	*ret = false;
-	if (a.peer.kind != PARTY_NAME && a.peer.kind != PARTY_HOST)
+	/* Who writes the machine's address asks nobody for its name. */
+	if (a.peer.kind != PARTY_NAME && (a.peer.kind != PARTY_HOST || a.peer.addr))
 		return 0;
 	a.peer.addr = NULL;
 	policy_decide_bounded(f->self, f->ceiling, &a, &v);

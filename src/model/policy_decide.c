@@ -156,6 +156,19 @@ static void say(struct policy_verdict *v, bool allow, enum policy_reason reason,
 	v->rule = entry ? entry->rule : NULL;
 }
 
+/* A rule for 127.0.0.1 is about the domain's own loopback; where a name leads to, it is the machine's. */
+static bool is_shut_host(const struct policy *p, const struct policy_attempt *a)
+{
+	struct policy_attempt host = { .kind = ATTEMPT_CONNECT, .proto = a->proto, .port = a->port,
+				       .peer = { .kind = PARTY_HOST } };
+	struct found f = { 0 };
+
+	if (a->peer.kind != PARTY_NAME || !a->peer.addr || addr_kind(a->peer.addr) != ADDR_LOOPBACK)
+		return false;
+	match_party(p, &host, &f);
+	return f.deny || !f.allow;
+}
+
 static void decide_connect(const struct policy *p, const struct policy_attempt *a,
 			   struct policy_verdict *v)
 {
@@ -175,6 +188,8 @@ static void decide_connect(const struct policy *p, const struct policy_attempt *
 	else if (a->peer.kind == PARTY_NAME && a->peer.addr &&
 		 addr_kind(a->peer.addr) != ADDR_PUBLIC && !f.addr_allow)
 		say(v, false, POLICY_BY_ADDRESS, f.allow);
+	else if (is_shut_host(p, a))
+		say(v, false, POLICY_BY_HOST, f.allow);
 	else
 		say(v, true, POLICY_BY_RULE, f.allow);
 	if (v->allow && f.addr_allow)

@@ -71,6 +71,7 @@ enum policy_reason {
 	POLICY_BY_OWN,          /* allowed: the domain's own, or the resolver */
 	POLICY_BY_DEFAULT,      /* denied: no rule allows it */
 	POLICY_BY_ADDRESS,      /* denied: the name is allowed, the address it has is not public */
+	POLICY_BY_HOST,         /* denied: name and address are allowed, but it is the machine's loopback */
 	POLICY_BY_NET_NONE,     /* denied: "net": "none" */
 	POLICY_BY_NET_LOOPBACK, /* denied: "net": "loopback" */
 	POLICY_BY_TRANSPORT,    /* denied: allowed by both sides, but one has wires and the other has not */
@@ -81,7 +82,7 @@ enum policy_reason {
 struct policy_verdict {
 	bool allow;
 	enum policy_reason reason;
-	const struct policy_rule *rule;      /* with BY_RULE; with BY_ADDRESS the name's rule; or NULL */
+	const struct policy_rule *rule;      /* with BY_RULE; with BY_ADDRESS and BY_HOST the name's rule; or NULL */
 	const struct policy_rule *addr_rule; /* the rule that allowed a name's address, or NULL */
 	const struct policy *policy;         /* whose decision this is */
 };

@@ -94,6 +94,7 @@ const char *policy_reason_name(enum policy_reason r)
 	static const char *const names[POLICY_REASONS] = {
 		[POLICY_BY_RULE] = "rule",         [POLICY_BY_OWN] = "own",
 		[POLICY_BY_DEFAULT] = "default",   [POLICY_BY_ADDRESS] = "address",
+		[POLICY_BY_HOST] = "host",
 		[POLICY_BY_NET_NONE] = "net-none", [POLICY_BY_NET_LOOPBACK] = "net-loopback",
 		[POLICY_BY_TRANSPORT] = "transport", [POLICY_BY_TLS] = "tls",
 	};
@@ -147,6 +148,13 @@ const char *policy_verdict_text(const struct policy_verdict *v, const struct pol
 			       policy_party_text(&a->peer, who, sizeof who), rule,
 			       addr_format(a->peer.addr, addr, sizeof addr),
 			       addr_kind_name(addr_kind(a->peer.addr)));
+		break;
+	case POLICY_BY_HOST:
+		(void)snprintf(buf, size,
+			       "denied: %s is allowed by %s, but it is %s, this machine's loopback, which needs a "
+			       "rule for host too",
+			       policy_party_text(&a->peer, who, sizeof who), rule,
+			       addr_format(a->peer.addr, addr, sizeof addr));
 		break;
 	case POLICY_BY_NET_NONE:
 	case POLICY_BY_NET_LOOPBACK:
@@ -214,6 +222,11 @@ static bool make_rule(struct made_rule *m, const struct policy_verdict *v,
 					.on_deny = POLICY_DENY_INHERIT };
 	m->rule.protos = resolve ? POLICY_TCP : (unsigned)a->proto;
 	m->ep.ports = (struct port_set){ &m->range, 1 };
+	if (v->reason == POLICY_BY_HOST) {
+		m->rule.op = POLICY_CONNECT;
+		m->ep.host.kind = HOST_OUTSIDE;
+		return true;
+	}
 	if (resolve && a->query) {
 		m->query = a->query;
 		m->rule.forward = &m->query;

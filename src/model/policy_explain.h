@@ -23,7 +23,7 @@ const char *policy_party_text(const struct policy_party *peer, char *buf, size_t
 const char *policy_verdict_text(const struct policy_verdict *v, const struct policy_attempt *a,
 				char *buf, size_t size);
 
-/* "rule", "own", "default", "address", "net-none", "net-loopback"; never NULL. */
+/* "rule", "own", "default", "address", "host", "net-none", "net-loopback"; never NULL. */
 const char *policy_reason_name(enum policy_reason r);
 
 enum policy_remedy {

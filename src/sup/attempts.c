@@ -95,7 +95,7 @@ static char *text_of(const struct policy_attempt *at, const struct policy_verdic
 	add(o, "attempt", policy_attempt_text(at, text, sizeof text));
 	if ((v->reason == POLICY_BY_RULE && !v->allow) || v->reason == POLICY_BY_TLS)
 		add(o, "why", policy_verdict_text(v, at, text, sizeof text)); /* no line allows it */
-	else if (v->reason != POLICY_BY_OWN)
+	else if (v->reason != POLICY_BY_OWN && at->peer.kind != PARTY_OWN) /* what is its own needs no rule */
 		add(o, "line", policy_attempt_rule(v, at, text, sizeof text));
 	out = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
@@ -201,6 +201,11 @@ void attempts_address(struct domain *d, const struct policy_attempt *at, const s
 
 	if (!d->attempts || at->peer.kind != PARTY_NAME || addr_kind(address) == ADDR_PUBLIC)
 		return;
+	policy_decide_bounded(&d->policy, domain_ceiling(d), &by_address, &v);
+	note(d->attempts, &by_address, &v, 0);
+	if (addr_kind(address) != ADDR_LOOPBACK)
+		return;
+	by_address.peer = (struct policy_party){ .kind = PARTY_HOST };
 	policy_decide_bounded(&d->policy, domain_ceiling(d), &by_address, &v);
 	note(d->attempts, &by_address, &v, 0);
 }

@@ -24,11 +24,12 @@ VRUN = os.environ.get("VRUN")
 SEED = int(os.environ.get("VRUN_SEED", "20240229"))
 NAMES = {"web.example.com": "192.0.2.10", "api.example.com": "192.0.2.11", "deep.er.example.com": "192.0.2.12",
          "example.com": "192.0.2.13", "intranet.example.com": "10.20.0.1", "metadata.example.org": "169.254.169.254",
-         "www.example.org": "203.0.113.5"}
-ADDRESSES = ["192.0.2.10", "192.0.2.14", "203.0.113.5", "10.20.0.1", "169.254.169.254"]
+         "www.example.org": "203.0.113.5", "local.example.com": "127.0.0.1"}
+ADDRESSES = ["192.0.2.10", "192.0.2.14", "203.0.113.5", "10.20.0.1", "169.254.169.254", "198.18.0.2"]
+MACHINE = ["host", "198.18.0.2", "local.example.com"]
 TCP, UDP = [80, 443, 8080], [7]
 HOSTS = ["*", "web.example.com", "api.example.com", "*.example.com", "*.er.example.com", "example.com", "*.example.org",
-         "192.0.2.0/24", "192.0.2.10", "10.20.0.1", "10.0.0.0/8", "169.254.169.254", "203.0.113.0/24", "0.0.0.0/0", "host"]
+         "192.0.2.0/24", "192.0.2.10", "10.20.0.1", "10.0.0.0/8", "169.254.169.254", "203.0.113.0/24", "0.0.0.0/0", "127.0.0.0/8", "host"]
 RANGES = ["*", "80", "443", "1-443", "7", "80,8080", "7,443"]
 ERRORS = ["EACCES", "EHOSTUNREACH", "ECONNREFUSED"]
 FROMS = ["host", "198.51.100.1", "198.51.100.53", "198.51.100.0/24", "*", "0.0.0.0/0"]
@@ -105,7 +106,7 @@ def attempt():
             print("resolve -", host, 0, result(lambda: socket.getaddrinfo(host, 1, socket.AF_INET) and "0"))
         for port in TCP:
             print("connect tcp", host, port, result(lambda: tcp(host, port)))
-        for port in UDP if host != "host" else []:
+        for port in UDP if host not in MACHINE else []:
             print("connect udp", host, port, result(lambda: udp(host, port)))
     print("end", flush=True)
     sys.stdin.readline()
@@ -139,7 +140,7 @@ def fits(said, kind, host, happened):
     if not said["allow"]:
         return happened == said["onDeny"]
     # Nobody listens on the machine itself.
-    return happened == ("ECONNREFUSED" if host == "host" and kind == "connect" else "0")
+    return happened == ("ECONNREFUSED" if host in MACHINE and kind == "connect" else "0")
 
 
 def compare(run, files):

@@ -83,6 +83,24 @@ static bool port_matches(unsigned set, unsigned port)
 	return (port >= v[0] && port <= v[1]) || (port >= v[2] && port <= v[3]);
 }
 
+static bool leads_to_loopback(const struct try *t)
+{
+	return t->party == PARTY_NAME && t->at && strncmp(t->at->text, "127.", 4) == 0;
+}
+
+static bool host_is_open(const struct rule *v, unsigned n, const struct try *t)
+{
+	struct try host = { .kind = ATTEMPT_CONNECT, .party = PARTY_HOST, .proto = t->proto, .port = t->port };
+	bool denied = false, allowed = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (v[i].connect && (v[i].protos & t->proto) && port_matches(v[i].port, t->port) &&
+		    host_matches(v[i].host, &host, v[i].allow) && (!v[i].allow || strcmp(v[i].host, "*") != 0))
+			*(v[i].allow ? &allowed : &denied) = true;
+	}
+	return allowed && !denied;
+}
+
 static void naive_connect(const struct rule *v, unsigned n, const struct try *t, bool *allow,
 			  enum policy_reason *reason)
 {
@@ -106,6 +124,9 @@ static void naive_connect(const struct rule *v, unsigned n, const struct try *t,
 	if (*allow && t->party == PARTY_NAME && t->at && !t->at->public && !address) {
 		*allow = false;
 		*reason = POLICY_BY_ADDRESS;
+	} else if (*allow && leads_to_loopback(t) && !host_is_open(v, n, t)) {
+		*allow = false;
+		*reason = POLICY_BY_HOST;
 	}
 }
 
@@ -201,8 +222,10 @@ static bool check_advice(const struct rule *v, unsigned n, const struct policy_a
 	policy_decide(&p, a, &now);
 	policy_fini(&p);
 	n_flipped++;
-	/* A name that is not allowed may have an address that is not, too: two lines, one at a time. */
-	return now.allow != was->allow || (was->reason == POLICY_BY_DEFAULT && now.reason == POLICY_BY_ADDRESS);
+	/* A name that is not allowed may have an address that is not, and that be the machine's: a line at a time. */
+	return now.allow != was->allow ||
+	       (was->reason == POLICY_BY_DEFAULT && (now.reason == POLICY_BY_ADDRESS || now.reason == POLICY_BY_HOST)) ||
+	       (was->reason == POLICY_BY_ADDRESS && now.reason == POLICY_BY_HOST);
 }
 
 static bool check_try(const struct rule *v, unsigned n, const struct policy *p, const struct policy *q,

@@ -394,6 +394,29 @@ static void test_decide(void)
 	policy_fini(&p);
 }
 
+/* A rule for 127.0.0.1 is about the domain's own; the machine's is host. */
+static void test_machine(void)
+{
+	static const char text[] =
+		RULES("{\"allow\":\"connect\",\"to\":[\"a.example:*\",\"127.0.0.0/8:*\",\"[::1]:*\"]},"
+		      "{\"allow\":\"connect\",\"to\":\"host:80-90\"},"
+		      "{\"deny\":\"connect\",\"to\":\"host:85\"}");
+	static const struct try t[] = {
+		{ "connect", PARTY_NAME, "a.example", "127.0.0.1", 443, false, POLICY_BY_HOST },
+		{ "connect", PARTY_NAME, "a.example", "::1", 443, false, POLICY_BY_HOST },
+		{ "connect", PARTY_NAME, "a.example", "127.0.0.1", 80, true, POLICY_BY_RULE },
+		{ "connect", PARTY_NAME, "a.example", "127.0.0.1", 85, false, POLICY_BY_HOST },
+		{ "connect", PARTY_NAME, "a.example", "192.0.2.1", 443, true, POLICY_BY_RULE },
+		{ "connect", PARTY_OWN, "web", "127.0.0.1", 443, true, POLICY_BY_RULE },
+	};
+	struct policy p;
+
+	if (!TAP_OK(load(&p, text) == 0, "a policy about loopback loads"))
+		return;
+	decide_all(&p, t, sizeof t / sizeof *t);
+	policy_fini(&p);
+}
+
 static void test_any(void)
 {
 	static const struct try t[] = {
@@ -678,6 +701,7 @@ int main(void)
 	test_refused();
 	test_warnings();
 	test_decide();
+	test_machine();
 	test_any();
 	test_ids();
 	test_specific();

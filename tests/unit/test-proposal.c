@@ -293,7 +293,7 @@ static unsigned allow_all(const struct policy *p, const char *text)
 		for (unsigned i = 0; i < n; i++) {
 			policy_decide(&q, &v[i].a, &now);
 			/* A name that is allowed now may have an address that needs a rule, too. */
-			bad += !now.allow && now.reason != POLICY_BY_ADDRESS;
+			bad += !now.allow && now.reason != POLICY_BY_ADDRESS && now.reason != POLICY_BY_HOST;
 		}
 		bad += count_broader(p, &q, v, n);
 		policy_fini(&q);
