@@ -348,6 +348,8 @@ spawn() # NAME COMMAND...
 	local name=$1
 
 	shift
+	# Here, not in the background: what another one of this name said is not read as this one's.
+	: >"$T/$name.out" 2>"$T/$name.err"
 	"$@" >"$T/$name.out" 2>"$T/$name.err" 3>&- 4>&- &
 	PID[$name]=$!
 }
