@@ -25,15 +25,15 @@ pack() # ARG...
 }
 
 # The program of a bundle, run by bubblewrap as config.json says and without vrun: whatever is
-# missing in the bundle is missing here. The root is a copy, since bubblewrap has no overlay. Only
-# with `run` or `spawn`: it replaces the shell that it is called in.
+# missing in the bundle is missing here. The root is a copy, since bubblewrap has no overlay: directories
+# of its own, and links to the files. Only with `run` or `spawn`: it replaces the shell that it is called in.
 elsewhere() # BUNDLE [ARG...]   ARGs instead of the bundle's own
 {
 	local bundle=$1 copy args=()
 
 	shift
 	copy=$(mktemp -d "$T/elsewhere.XXXXXX")
-	cp -a --reflink=auto "$bundle/rootfs" "$copy"
+	cp -al "$bundle/rootfs" "$copy"
 	mapfile -d '' args < <(jq -j --arg bundle "$bundle" '
 		def nul: map(., "\u0000") | join("");
 		["--chdir", .process.cwd, "--uid", (.process.user.uid | tostring),
