@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -57,6 +59,20 @@ static bool is_hidden(const char *path)
 
 	for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
 		if (strcmp(path, hidden[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The running system once more, in somebody's chroot: overlayfs takes no proc, and sysfs is the machine's. */
+static bool is_of_kernel(int fd)
+{
+	static const unsigned long magics[] = { PROC_SUPER_MAGIC,   SYSFS_MAGIC,   CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
+						DEBUGFS_MAGIC,	    TRACEFS_MAGIC, SECURITYFS_MAGIC,   BPF_FS_MAGIC,
+						DEVPTS_SUPER_MAGIC, AUTOFS_SUPER_MAGIC };
+	struct statfs s;
+
+	for (size_t i = 0; fstatfs(fd, &s) == 0 && i < sizeof magics / sizeof *magics; i++)
+		if ((unsigned long)s.f_type == magics[i])
 			return true;
 	return false;
 }
@@ -191,13 +207,13 @@ static int show_entries(const struct places *m, const char *path, int target, st
 static int show_dir(const struct places *m, const char *path, const struct stat *st, int parent,
 		    const char *name, struct err *e)
 {
-	AUTO_FD int target = -1, fd = -1;
+	AUTO_FD int target = -1, fd = -1, source = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	int rc;
 
 	if (mkdirat(parent, name, 0755) < 0)
 		return err_sys(e, "showing %s", path);
 	/* What the caller cannot list stays empty, as it would look to the app anyway. */
-	if (is_hidden(path) || access(path, R_OK | X_OK) < 0)
+	if (is_hidden(path) || access(path, R_OK | X_OK) < 0 || is_of_kernel(source))
 		return 0;
 	target = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (target < 0)

@@ -581,6 +581,16 @@ home_in_tmp()
 	[[ -z $(home_in_tmp) ]] || assert_equal "$(vrun run -T -- ls -A "/tmp/$(home_in_tmp)" </dev/null)" ""
 }
 
+# bats test_tags=identity:root
+@test "where somebody has the running system mounted once more, a command sees an empty directory" {
+	stand
+	# shellcheck disable=SC2016 # the other shell's
+	run -0 unshare -m --propagation private sh -c 'mount -t tmpfs none /srv && mkdir -p /srv/jail/proc /srv/jail/sys /srv/jail/etc &&
+		mount -t proc none /srv/jail/proc && mount -t sysfs none /srv/jail/sys && echo seen >/srv/jail/etc/file &&
+		exec "$VRUN" run -T -- sh -c "ls -A /srv/jail /srv/jail/proc /srv/jail/sys; cat /srv/jail/etc/file"'
+	assert_output "$(printf '%s\n' /srv/jail: etc proc sys '' /srv/jail/proc: '' /srv/jail/sys: seen)"
+}
+
 @test "--ro and --rw show more, an explicit path beats the directory, a deeper one a shallower" {
 	stand
 	mkdir -p "$T/more/inner" deep
