@@ -87,7 +87,7 @@ static int write_policy(const struct learn_args *a, const struct json_doc *base,
 {
 	static char names[] = "{ \"allow\": \"connect\", \"to\": \"*:*\", \"proto\": [\"tcp\", \"udp\"] }";
 	static char rest[] = "{ \"allow\": \"connect\", \"to\": [\"0.0.0.0/0:*\", \"[::/0]:*\", \"host:*\"], \"proto\": [\"tcp\", \"udp\"] }";
-	static char in[] = "{ \"allow\": \"listen\", \"at\": \":*\", \"from\": [\"*\", \"host\"], \"proto\": [\"tcp\", \"udp\"] }";
+	static char in[] = "{ \"allow\": \"listen\", \"at\": \":*\", \"from\": \"*\", \"proto\": [\"tcp\", \"udp\"] }";
 	/* A run cannot get a way out later. Nothing has this name (RFC 6761). */
 	static char out[] = "{ \"allow\": \"connect\", \"to\": \"way-out.invalid:1\", \"proto\": [\"tcp\", \"udp\"] }";
 	char *const lines[] = { names, rest, in }, *const way_out[] = { out };

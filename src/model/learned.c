@@ -63,13 +63,15 @@ static int take(struct learned *l, const json_t *attempts, const json_t *o, stru
 	}
 	if (!*decision || count < 1)
 		return err_set(e, EINVAL, "attempts: not what a run writes");
+	/* Its port is a guess, which is not needed when the port is known. */
+	if (strcmp(what, "resolve") == 0 && strcmp(decision, "allow") == 0 && is_connected(attempts, string_of(o, "peer")))
+		return 0;
 	l->attempts += (uint64_t)count;
 	if (l->asked && strcmp(decision, "deny") == 0) {
 		if (strcmp(what, "resolve") != 0) /* that is only the way to where one was asked about */
 			refuse(l, o);
 		return 0;
 	}
-	/* Its port is a guess, which is not needed when the port is known. */
 	if (strcmp(what, "resolve") == 0 && is_connected(attempts, string_of(o, "peer")))
 		return 0;
 	if (strcmp(what, "resolve") == 0)
@@ -240,6 +242,32 @@ static void count_kept(void *ctx, const struct proposal_part *t, const struct po
 		use->connected += t->seen;
 }
 
+/*
+ * A look-up stands there as a rule for the port that is assumed. Where the base lets the name be
+ * looked up for another port, that one is not to be learned.
+ */
+static void drop_looked_up(struct learned *l, const struct policy *base, struct counting *c)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->rules.n; i++) {
+		const struct proposal_part *t = &l->rules.v[i];
+		const char *name = t->listen ? NULL : t->host.name;
+		struct policy_attempt a = { .kind = ATTEMPT_RESOLVE, .proto = POLICY_TCP,
+					    .peer = { .kind = t->host.kind == HOST_DOMAIN ? PARTY_DOMAIN : PARTY_NAME,
+						      .names = &name, .n_names = 1 } };
+		struct policy_verdict v = { .allow = false };
+
+		if (name && json_object_get(l->looked_up, name))
+			policy_decide(base, &a, &v);
+		if (v.allow)
+			count_kept(c, t, v.rule);
+		else
+			l->rules.v[kept++] = *t;
+	}
+	l->rules.n = kept;
+}
+
 static int write_over(struct learned *l, const struct json_doc *base, const char *comment, char **ret_text,
 		      struct err *e)
 {
@@ -256,6 +284,7 @@ static int write_over(struct learned *l, const struct json_doc *base, const char
 	} else {
 		struct counting counting = { l, &p, b.use };
 
+		drop_looked_up(l, &p, &counting);
 		(void)proposal_drop_allowed(&l->rules, &p, count_kept, &counting);
 		rc = proposal_merge(&l->rules, e);
 	}

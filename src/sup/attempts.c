@@ -191,6 +191,12 @@ void attempts_note(const struct audit_record *r)
 	note_other(r);
 }
 
+void attempts_looked_up(struct domain *d, const struct policy_attempt *at, const struct policy_verdict *v)
+{
+	if (d->attempts)
+		note(d->attempts, at, v, 0);
+}
+
 void attempts_address(struct domain *d, const struct policy_attempt *at, const struct addr *address)
 {
 	struct policy_attempt by_address = { .kind = ATTEMPT_CONNECT,

@@ -15,6 +15,7 @@ struct addr;
 struct audit_record;
 struct domain;
 struct policy_attempt;
+struct policy_verdict;
 
 #define ATTEMPTS_BYTES 98304 /* of all of them: the end of a domain is told in one message */
 #define ATTEMPTS_BUCKETS 256
@@ -39,6 +40,9 @@ void attempts_free(struct attempts *a); /* NULL is fine */
 
 /* Something was decided: what it is for the domain, and for the other one of the fabric. Either may not want to know. */
 void attempts_note(const struct audit_record *r);
+
+/* A name that a rule allows was looked up: only what is denied is on record. */
+void attempts_looked_up(struct domain *d, const struct policy_attempt *at, const struct policy_verdict *v);
 
 /*
  * A name was connected to at this address: one that is not public needs a rule

@@ -115,6 +115,8 @@ static bool unknown(struct domain *d, struct lookup *l, enum party_kind kind)
 	struct audit_record r = { .domain = d, .call = "resolve", .attempt = &a, .verdict = &v };
 	bool allow = decide(d, &a, &v);
 
+	if (allow && kind != PARTY_HOST)
+		attempts_looked_up(d, &a, &v);
 	if (allow && kind == PARTY_NAME)
 		return true;
 	if (allow && kind == PARTY_HOST) {

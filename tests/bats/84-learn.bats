@@ -146,6 +146,33 @@ rules() # FILE
 	assert_contains "$(rules db.json)" '"at":":5432","from":["web"]'
 }
 
+@test "with --allow-all what is its own needs no rule, and a name that was only looked up has one" {
+	cat >client.py <<-'EOF'
+		import socket
+		for name in "nobody.example", "nobody":
+		    try:
+		        socket.getaddrinfo(name, 80)
+		    except OSError:
+		        print(name)
+		for host in "127.0.0.1", "::1":
+		    try:
+		        socket.create_connection((host, 9), 20)
+		    except ConnectionRefusedError:
+		        print(host)
+	EOF
+	run -0 --separate-stderr "$VRUN" learn -o p.json --allow-all -T -- python3 client.py
+	assert_equal "$(jq -c '.net.rules[] | del(.comment)' p.json)" "$(printf '%s\n' \
+		'{"allow":"connect","to":"nobody:443"}' '{"allow":"connect","to":"nobody.example:443"}')"
+	run -0 --separate-stderr "$VRUN" run -T -p p.json -- python3 client.py
+	assert_equal "$output" "$(printf '%s\n' nobody.example nobody 127.0.0.1 ::1)"
+	# shellcheck disable=SC2154 # set by run
+	assert_lacks "$stderr" "denied"
+	# Where the base has the name at a port of its own, none is guessed.
+	echo '{"version": 1, "net": {"rules": [{"allow": "connect", "to": ["*.example:80", "nobody:80"]}]}}' >base.json
+	run -0 --separate-stderr "$VRUN" learn -o q.json --base base.json -T -- python3 client.py
+	assert_equal "$(<q.json)" "$(<base.json)"
+}
+
 @test "what looks like a pattern is pointed out and not written" {
 	cat >app.sh <<-'EOF'
 		for n in 1 2 3; do getent hosts "m$n.example.com"; (exec 3<>"/dev/tcp/192.0.2.$n/80"); done
