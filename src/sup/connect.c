@@ -240,6 +240,14 @@ static int64_t wait_for(struct call *c, struct target *t, uint64_t cookie, uint3
 	return call_wait(c, &t->fd, cookie, events, socket_timeout(t->fd, SO_SNDTIMEO), EINPROGRESS, retry);
 }
 
+/* What leads out is TCP. A wire that cannot be replaced, since another process has it, too, say, is relayed. */
+static int64_t change_transport(struct call *c, struct target *t, const struct destination *to)
+{
+	int64_t rc = handoff_return(c, t, !t->row->wire);
+
+	return rc < 0 && rc != -ENOMEM && !to->domain && t->row->wire && call_valid(c) ? 0 : rc;
+}
+
 static int64_t connect_stream(struct call *c, struct target *t, const struct destination *to)
 {
 	bool wire = to->domain && c->domain->policy.transport == POLICY_TRANSPORT_WIRE;
@@ -251,8 +259,8 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 		rc = limit(c, &d);
 	if (rc == 0 && !to->domain && c->domain->gateway.fd < 0)
 		return -ENETUNREACH; /* allowed, but nothing leaves the fabric */
-	if (rc == 0 && t->row->wire != wire) /* what leads out is TCP */
-		rc = handoff_return(c, t, wire);
+	if (rc == 0 && t->row->wire != wire)
+		rc = change_transport(c, t, to);
 	if (rc == 0)
 		rc = bind_source(c, t, to);
 	if (rc != 0)

@@ -126,13 +126,13 @@ static unsigned read_options(struct sup *s, int fd, bool v6, struct gateway_opti
 }
 
 /* Those of a wire that its AF_UNIX socket has: what differs from a new one's. The others are in its row. */
-static unsigned read_wire_options(struct call *c, int fd, struct gateway_option *ret)
+static unsigned read_wire_options(struct sup *s, struct domain *d, int fd, struct gateway_option *ret)
 {
 	AUTO_FD int fresh = -1;
 	int locks = buffers_set(fd);
 	unsigned n = 0;
 
-	if (transport_wire.create(c->sup, c->domain, false, false, &fresh) < 0)
+	if (transport_wire.create(s, d, false, false, &fresh) < 0)
 		return 0;
 	for (unsigned i = 0; i < gateway_n_option_kinds && n < GATEWAY_OPTIONS_MAX; i++) {
 		const struct gateway_option_kind *k = &gateway_option_kinds[i];
@@ -147,25 +147,50 @@ static unsigned read_wire_options(struct call *c, int fd, struct gateway_option 
 	return n;
 }
 
+
+static void set_options(int fd, const struct gateway_option *o, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		(void)setsockopt(fd, o[i].level, o[i].name, o[i].value, o[i].len);
+}
+
+/* As a TCP socket would have them that was told the same. */
+static unsigned options_of_wire(struct sup *s, const struct target *t, struct gateway_option *ret)
+{
+	const struct vsk *v = t->row;
+	AUTO_FD int fd = -1;
+	unsigned n;
+
+	if (transport_tcp.create(s, v->domain, v->v6, false, &fd) < 0)
+		return 0;
+	n = read_wire_options(s, v->domain, t->fd, ret);
+	set_options(fd, ret, n);
+	wire_give_options(v, fd);
+	return read_options(s, fd, v->v6, ret);
+}
+
 unsigned handoff_options(struct sup *s, const struct target *t, struct gateway_option *ret)
 {
-	return t->row->wire ? 0 : read_options(s, t->fd, t->row->v6, ret);
+	return t->row->wire ? options_of_wire(s, t, ret) : read_options(s, t->fd, t->row->v6, ret);
 }
 
 /* --- rows --------------------------------------------------------------------------------- */
 
 /*
- * A row for what took the place of the socket of `old`, which goes: first, or the
+ * A row for what took the place of the socket of `old`, which goes where nobody has that any more: first, or the
  * new one could drive it out of a full table.
  */
-static void new_row(struct call *c, struct target *t, struct vsk *old)
+static void new_row(struct call *c, struct target *t, struct vsk *old, bool left)
 {
 	struct vsk_table *table = &c->sup->table;
 	const struct vsk was = *old;
 	socklen_t len = sizeof t->cookie;
 	struct vsk *v = NULL;
 
-	vsk_free(table, old);
+	if (left)
+		old->dissolved = true;
+	else
+		vsk_free(table, old);
 	if (getsockopt(t->fd, SOL_SOCKET, SO_COOKIE, &t->cookie, &len) == 0)
 		v = vsk_new(table, c->domain, t->cookie, was.v6);
 	if (v) {
@@ -188,13 +213,13 @@ int handoff_place(struct call *c, struct target *t, int *fd, enum vsk_status sta
 	struct vsk *old = t->row;
 	struct sockaddr_in6 sa = { 0 }; /* the port is at the same place in an IPv4 address */
 	socklen_t len = sizeof sa;
-	int rc = replace_socket(c, t, fd);
+	int rc = replace_socket(c, t, fd, false);
 
 	if (rc < 0) {
 		t->row = old;
 		return rc;
 	}
-	new_row(c, t, old);
+	new_row(c, t, old, false);
 	if (!t->row)
 		return rc; /* without a row nothing can be done with it but to use it */
 	if (getsockname(t->fd, (struct sockaddr *)&sa, &len) == 0)
@@ -203,12 +228,6 @@ int handoff_place(struct call *c, struct target *t, int *fd, enum vsk_status sta
 	vsk_set_status(&c->sup->table, t->row, status);
 	(void)alive_add(&c->sup->handed, t->fd, t->cookie);
 	return rc;
-}
-
-static void set_options(int fd, const struct gateway_option *o, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		(void)setsockopt(fd, o[i].level, o[i].name, o[i].value, o[i].len);
 }
 
 /* For the buffers of a wire others sizes are good. */
@@ -234,7 +253,7 @@ static void begin_anew(struct call *c, struct vsk *v, bool wire)
 	vsk_set_status(&c->sup->table, v, VSK_UNCONNECTED);
 }
 
-int handoff_return(struct call *c, struct target *t, bool wire)
+static int return_to_f(struct call *c, struct target *t, bool wire, bool leave)
 {
 	const struct transport *kind = wire ? &transport_wire : &transport_tcp;
 	struct gateway_option options[GATEWAY_OPTIONS_MAX];
@@ -242,7 +261,7 @@ int handoff_return(struct call *c, struct target *t, bool wire)
 	const struct addr local = old->local;
 	/* Bound by the app, and to go out from there. */
 	uint16_t port = old->wire && old->bound_port ? old->local_port : 0;
-	unsigned n = old->wire ? read_wire_options(c, t->fd, options) : read_options(c->sup, t->fd, old->v6, options);
+	unsigned n = old->wire ? read_wire_options(c->sup, c->domain, t->fd, options) : read_options(c->sup, t->fd, old->v6, options);
 	AUTO_FD int fd = -1;
 	int rc = handoff_init(c->sup); /* a wire may be the first that goes out */
 
@@ -254,12 +273,12 @@ int handoff_return(struct call *c, struct target *t, bool wire)
 		set_options(fd, options, n);
 	if (old->wire)
 		wire_give_options(old, fd);
-	rc = replace_socket(c, t, &fd);
+	rc = replace_socket(c, t, &fd, leave);
 	if (rc < 0) {
 		t->row = old;
 		return rc;
 	}
-	new_row(c, t, old);
+	new_row(c, t, old, rc > 0 && leave);
 	if (!t->row)
 		return -ENOMEM;
 	begin_anew(c, t->row, wire);
@@ -269,4 +288,15 @@ int handoff_return(struct call *c, struct target *t, bool wire)
 	}
 	rc = t->row->v6only ? kind->set_v6only(t->fd, t->row, true) : 0;
 	return rc == 0 && port ? bind_stream(c, t, &local, port) : rc;
+}
+
+int handoff_return(struct call *c, struct target *t, bool wire)
+{
+	return return_to_f(c, t, wire, false);
+}
+
+int handoff_discard(struct call *c, struct target *t, bool wire)
+{
+	(void)shutdown(t->fd, SHUT_RDWR);
+	return return_to_f(c, t, wire, true);
 }

@@ -27,7 +27,11 @@ int handoff_place(struct call *c, struct target *t, int *fd, enum vsk_status sta
 /* A new socket of F in place of the host's; `wire`: or of a wire, else in place of a wire. */
 int handoff_return(struct call *c, struct target *t, bool wire);
 
-/* Options of an unconnected socket of F that are not as on a new one; at most GATEWAY_OPTIONS_MAX. */
+/* The same for one whose connection is to be taken away, whoever else has it: it ends for all of them, and only the
+ * calling process has a socket that can be connected again. */
+int handoff_discard(struct call *c, struct target *t, bool wire);
+
+/* Options of an unconnected socket of F, or of a wire, that are not as on a new one; at most GATEWAY_OPTIONS_MAX. */
 unsigned handoff_options(struct sup *s, const struct target *t, struct gateway_option *ret);
 
 #endif

@@ -53,6 +53,7 @@ void outgoing_drop(struct outgoing *o)
 		relay_free(o->pipe);
 	fd_close(&o->near);
 	fd_close(&o->far);
+	fd_close(&o->plug.fd);
 	free(o);
 }
 
@@ -62,8 +63,15 @@ static int enter_limbo(struct outgoing *o, struct target *t)
 {
 	struct sockaddr_in6 sa = { .sin6_family = AF_INET6 };
 	socklen_t len = sizeof sa;
-	int rc = limbo_enter(&o->sup->limbo, t->fd);
+	int rc;
 
+	if (t->row->wire) {
+		rc = plug_enter(&o->plug, &o->sup->guard, t->fd);
+		if (rc == 0)
+			o->port = t->row->local_port;
+		return rc;
+	}
+	rc = limbo_enter(&o->sup->limbo, t->fd);
 	if (rc < 0)
 		return rc;
 	if (getsockname(t->fd, (struct sockaddr *)&sa, &len) < 0)
@@ -115,11 +123,11 @@ static void fail(struct outgoing *o, int error)
 
 	if (v)
 		v->error = (int16_t)error;
-	outgoing_drop(o);
+	outgoing_drop(o); /* a wire hangs up */
 	sup_retry(s, cookie);
 	/* Nobody has heard it: those who poll the socket are to ask. */
 	v = vsk_find(&s->table, cookie);
-	if (v && v->error && port)
+	if (v && v->error && port && !v->wire)
 		limbo_fail(&s->limbo, &s->diag, &at, port, cookie);
 }
 
@@ -183,7 +191,7 @@ static void denied(struct outgoing *o, const struct gateway_answer *a)
 static void join(struct outgoing *o, struct vsk *v)
 {
 	struct sup *s = o->sup;
-	int near = limbo_join(&o->sup->limbo, &o->at, o->port);
+	int near = o->plug.fd >= 0 ? plug_open(&o->plug) : limbo_join(&o->sup->limbo, &o->at, o->port);
 
 	if (near < 0) { /* no descriptors: what is in limbo would stay there */
 		fail(o, near == -EMFILE ? ENFILE : -near);
@@ -366,7 +374,10 @@ void outgoing_settle(struct call *c, struct target *t)
 /* The kernel knows now that connect() has said so. */
 static int64_t tell_connected(struct target *t)
 {
-	(void)transport_host.connect_again(t->fd, t->row);
+	if (!t->row->wire)
+		(void)transport_host.connect_again(t->fd, t->row);
+	else if (t->row->out)
+		t->row->out->told = true;
 	return 0;
 }
 
@@ -458,6 +469,7 @@ static struct outgoing *outgoing_new(struct call *c, const struct target *t, con
 				.cookie = t->cookie,
 				.near = -1,
 				.far = -1,
+				.plug = { .fd = -1 },
 				.near_watch = { near_ready },
 				.far_watch = { far_ready },
 				.grace = { .ring = grace_over },
@@ -472,20 +484,35 @@ static struct outgoing *outgoing_new(struct call *c, const struct target *t, con
 	return o;
 }
 
+/* A wire cannot leave again, so it is put off where nobody has to hear of it before the end. */
+static bool enters_at_once(const struct outgoing *o, const struct target *t, bool nonblock)
+{
+	return (o->relay && (nonblock || !t->row->wire)) || (!nonblock && socket_timeout(t->fd, SO_SNDTIMEO) >= 0);
+}
+
+/* One whose connection failed, or was taken away. */
+static bool is_spent(const struct target *t)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof sa;
+
+	return t->row->wire && getpeername(t->fd, (struct sockaddr *)&sa, &len) == 0;
+}
+
 int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_attempt *attempt)
 {
 	struct gateway_request r;
-	struct outgoing *o = outgoing_new(c, t, attempt);
+	struct outgoing *o = is_spent(t) ? NULL : outgoing_new(c, t, attempt);
 	bool nonblock = socket_nonblocking(t->fd);
 	int64_t rc = 0;
 
 	if (!o)
-		return -ENOMEM;
+		return is_spent(t) ? -EMLINK : -ENOMEM;
 	outgoing_take_terms(o);
-	o->relay = o->relay || c->domain->relayed || handoff_init(c->sup) < 0;
+	o->relay = o->relay || t->row->wire || c->domain->relayed || handoff_init(c->sup) < 0;
 	o->first = nonblock && !o->relay;
 	fill(&r, c, o, t);
-	if (o->relay || (!nonblock && socket_timeout(t->fd, SO_SNDTIMEO) >= 0))
+	if (enters_at_once(o, t, nonblock))
 		rc = enter_limbo(o, t);
 	else
 		loop_set_alarm(&c->sup->loop, &o->lateness, nonblock ? BEGIN_MS : LATE_MS);
@@ -524,10 +551,12 @@ int64_t outgoing_again(struct call *c, struct target *t)
 		(void)enter_limbo(o, t);
 	if (o && o->near < 0 && !o->pipe)
 		return socket_nonblocking(t->fd) ? -EALREADY : wait_for(c, t, WAITS_FOR_END);
+	if (o && v->wire)
+		return o->told ? -EISCONN : tell_connected(t);
 	rc = transport_host.connect_again(t->fd, v);
 	if (rc == 0)
 		vsk_set_status(&c->sup->table, v, VSK_CONNECTED);
-	if (rc != -EINVAL || !v->host)
+	if ((rc != -EINVAL && !v->dissolved) || !v->host)
 		return rc;
 	rc = handoff_return(c, t, c->domain->policy.transport == POLICY_TRANSPORT_WIRE);
 	return rc < 0 ? rc : OUTGOING_ANEW;
@@ -536,7 +565,9 @@ int64_t outgoing_again(struct call *c, struct target *t)
 int64_t outgoing_disconnect(struct call *c, struct target *t)
 {
 	if (t->row->host)
-		return handoff_return(c, t, c->domain->policy.transport == POLICY_TRANSPORT_WIRE);
+		return handoff_discard(c, t, c->domain->policy.transport == POLICY_TRANSPORT_WIRE);
+	if (t->row->wire && t->row->out)
+		return -EAFNOSUPPORT; /* as of any wire that was connected */
 	if (t->row->out)
 		outgoing_drop(t->row->out);
 	t->row->error = 0;

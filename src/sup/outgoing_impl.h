@@ -4,6 +4,7 @@
 #define VRUN_SUP_OUTGOING_IMPL_H
 
 #include "sup/outgoing.h"
+#include "sup/plug.h"
 #include "sup/relay.h"
 #include "sup/sup.h"
 
@@ -25,6 +26,8 @@ struct outgoing {
 	bool relay;                /* the host's socket cannot take the place, or is not to */
 	struct in6_addr at;        /* the app's socket in limbo */
 	uint16_t port;             /* 0: it is not there */
+	struct plug plug;          /* the same of a wire, which has a port of the table's then */
+	bool told;                 /* connect() of a wire has said that it is connected */
 	int near, far;             /* owned; joined with the app's; the host's */
 	struct watch near_watch, far_watch;
 	bool near_watched, far_watched;

@@ -24,6 +24,7 @@ struct replacement {
 	int fd;          /* borrowed; the new one */
 	uint64_t cookie; /* of the old one */
 	ino_t ino;
+	bool leave;      /* others have it for good */
 	uint64_t number; /* among those that are watched for their end */
 	int places[PLACES_MAX];
 	unsigned n_places;
@@ -193,6 +194,8 @@ static int replace_aliases(struct replacement *r, int *ret_old)
 	(void)each_place(r, r->call->tid, replace_there, &rc);
 	if (rc < 0 || !still_there(r))
 		return 0;
+	if (r->leave)
+		return 1;
 	old = fetch_from_others(r);
 	if (old < 0)
 		return 1; /* under way in a message, or just a call of another thread that ends with it */
@@ -215,9 +218,10 @@ static int watch_old(const struct replacement *r, int fd)
 
 /* --- the whole of it ------------------------------------------------------------------------- */
 
-int replace_socket(struct call *c, struct target *t, int *fd)
+int replace_socket(struct call *c, struct target *t, int *fd, bool leave)
 {
-	struct replacement r = { .call = c, .fd = *fd, .cookie = t->cookie, .number = ++c->sup->n_replaced };
+	struct replacement r = { .call = c, .fd = *fd, .cookie = t->cookie, .number = ++c->sup->n_replaced,
+				 .leave = leave };
 	AUTO_REGISTRATIONS struct registrations regs = { 0 };
 	struct stat st;
 	int rc;

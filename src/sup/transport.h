@@ -78,6 +78,10 @@ extern const struct transport transport_host; /* not all of it: connect_again, l
  */
 int transport_progress(int fd, int family);
 
+struct guard;
+/* Connects a wire of an app's to one of the supervisor's, through which descriptors do not pass either. *ret_server is
+ * the caller's, non-blocking. 0 or -errno. */
+int transport_wire_meet(const struct guard *g, int client, int *ret_server);
 /* 0, or why this kernel cannot have wires, and what to do. */
 int transport_wire_check(struct sup *s, struct err *e);
 

@@ -196,11 +196,8 @@ static bool has_room(struct sup *s, struct vsk *listener)
 	return listener->n_arrivals <= listener->backlog;
 }
 
-/*
- * A listener on which one client of ours arrives at once. Descriptors do not pass.
- * *ret_server is the caller's.
- */
-static int meet(const struct guard *g, int client, int *ret_server)
+/* A listener on which one client of ours arrives at once. */
+int transport_wire_meet(const struct guard *g, int client, int *ret_server)
 {
 	struct vsk v = { 0 };
 	AUTO_FD int listener = -1;
@@ -222,7 +219,7 @@ static int meet(const struct guard *g, int client, int *ret_server)
 static int connect_resolver(struct sup *s, int fd, struct vsk *v)
 {
 	AUTO_FD int server = -1;
-	int rc = meet(&s->guard, fd, &server);
+	int rc = transport_wire_meet(&s->guard, fd, &server);
 
 	if (rc < 0)
 		return rc;
@@ -364,7 +361,7 @@ static int try_pair(const struct guard *g, bool *ret_closed)
 	socklen_t len = sizeof on;
 
 	if (rc == 0)
-		rc = meet(g, client, &server);
+		rc = transport_wire_meet(g, client, &server);
 	if (rc < 0)
 		return rc;
 	if (getsockopt(server, SOL_SOCKET, SO_PASSRIGHTS, &on, &len) < 0)

@@ -174,12 +174,12 @@ need_wires()
 @test "sockets of a domain with wires that lead outside behave as on any Linux, handed over and relayed" {
 	need_wires
 	export TRANSPORT=wire # for sandbox()
-	run sandbox "$TO_ALL" env OUTSIDE_WIRES=1 ./outside ask 192.0.2.1 7000 198.51.100.66
+	run sandbox "$TO_ALL" ./outside ask 192.0.2.1 7000 198.51.100.66
 	assert_contains "$output" " 0 failed"
-	run sandbox "$TO_ALL" env OUTSIDE_WIRES=1 ./outside ask 2001:db8::1 7000
+	run sandbox "$TO_ALL" ./outside ask 2001:db8::1 7000
 	assert_contains "$output" " 0 failed"
 	run sandbox "{\"allow\": \"connect\", \"to\": \"192.0.2.1:7000-7002\", \"rate\": \"100MB/s\"}, $TO_ALL" \
-		env OUTSIDE_NATIVE=1 OUTSIDE_WIRES=1 ./outside ask 192.0.2.1 7000 198.51.100.66
+		env OUTSIDE_NATIVE=1 ./outside ask 192.0.2.1 7000 198.51.100.66
 	assert_contains "$output" " 0 failed"
 	assert_nothing_left
 }

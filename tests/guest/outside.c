@@ -377,26 +377,59 @@ static void test_forked(void)
 	close(sv[1]);
 }
 
-/* A wire that another process has, too, leads nowhere: neither of them is left with half of it. */
-static void test_forked_wire(void)
+/* connect() with AF_UNSPEC ends a connection for all who have it. */
+static void test_forked_unspec(void)
 {
-	int fd = tcp(address, 0), pair[2], status;
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
+	int fd = tcp(address, 0), sv[2], status = 0;
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof peer;
 	char c;
-	pid_t pid;
+
+	IS(connect_to(fd, address, port), 0, "connect");
+	IS(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0, "socketpair");
+	pid_t pid = fork();
+	if (pid == 0) {
+		failed = 0;
+		close(sv[0]);
+		IS(read(sv[1], &c, 1), 1, "told");
+		OK(read(fd, &c, 1) <= 0, "what the child has is connected no more");
+		IS(connect_to(fd, address, port), 0, "the child connects it again");
+		echo(fd, fd, "in the child");
+		_exit(failed ? 1 : 0);
+	}
+	echo(fd, fd, "before");
+	IS(connect(fd, &none, sizeof none), 0, "AF_UNSPEC, with a child");
+	IS(getpeername(fd, (struct sockaddr *)&peer, &len), -ENOTCONN, "it is not connected");
+	IS(write(sv[0], "x", 1), 1, "go");
+	waitpid(pid, &status, 0);
+	IS(status, 0, "the child sees it");
+	close(fd);
+	close(sv[0]);
+	close(sv[1]);
+}
+
+/* Nobody listens there, and another process has the socket, too. */
+static void test_forked_refused(void)
+{
+	int fd = tcp(address, SOCK_NONBLOCK), pair[2], status;
+	long rc;
+	char c;
 
 	IS(pipe(pair), 0, "pipe");
-	pid = fork();
+	pid_t pid = fork();
 	if (pid == 0) {
 		close(pair[1]);
 		_exit(read(pair[0], &c, 1) != 0);
 	}
-	IS(connect_to(fd, address, port), -EMLINK, "a wire that a child has");
-	close(pair[1]);
-	waitpid(pid, &status, 0);
-	IS(connect_to(fd, address, port), 0, "and has no more");
-	echo(fd, fd, "echo");
+	rc = connect_to(fd, address, port + 2);
+	OK(rc == -EINPROGRESS, "begun");
+	OK(ready(fd, POLLIN, 5000) & (POLLERR | POLLHUP), "over");
+	IS(error_of(fd), ECONNREFUSED, "refused");
 	close(fd);
+	close(pair[1]);
 	close(pair[0]);
+	waitpid(pid, &status, 0);
 }
 
 static void send_fd(int sock, int fd)
@@ -572,10 +605,9 @@ int main(int argc, char **argv)
 	test_epoll(EPOLLIN | EPOLLOUT | EPOLLEXCLUSIVE, "epoll, one of many");
 	test_high_number();
 	test_aliases();
-	if (getenv("OUTSIDE_WIRES"))
-		test_forked_wire();
-	else
-		test_forked();
+	test_forked();
+	test_forked_refused();
+	test_forked_unspec();
 	if (!getenv("OUTSIDE_NATIVE")) /* to see that the others tell of Linux */
 		test_in_flight();
 	test_local_port();
