@@ -246,13 +246,14 @@ static void open_port(struct publish *p, uint64_t listener)
 
 static void taken(struct publish *p, uint16_t port)
 {
-	const struct vsk *v = p->late ? listens(p->domain, p->local_port) : NULL;
+	/* Of another policy's port, or where a runtime has not waited for us before it started the app. */
+	const struct vsk *v = listens(p->domain, p->local_port);
 
 	p->taken = true;
 	p->port = port;
 	if (!p->late)
 		settle(&p->domain->published, p->domain);
-	else if (v)
+	if (v)
 		open_port(p, v->cookie);
 }
 
