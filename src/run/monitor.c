@@ -249,7 +249,7 @@ void monitor_reap(struct monitor *m)
 	if (m->exit_code < 0)
 		m->exit_code = status_code(&si);
 	/* Its end reaches the app before it reaches us: calls fail, and the app may have ended of that. */
-	if (supervisor_farewell(&m->supervisor, m->l) == -EPIPE && m->handed_over)
+	if (m->handed_over && supervisor_farewell(&m->supervisor, m->l) == -EPIPE)
 		supervisor_gone(m);
 }
 
