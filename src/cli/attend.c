@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -13,6 +14,8 @@
 #include "cli/profile.h"
 #include "run/launch.h"
 #include "run/policy_apply.h"
+#include "run/records.h"
+#include "run/state.h"
 #include "run/supervisor.h"
 #include "sup/admit.h"
 #include "sup/agent.h"
@@ -202,26 +205,71 @@ static int connect_in(int door, int *ret, struct err *e)
 	return 0;
 }
 
+/*
+ * A directory of its own, since two containers may give their files the same name. What the container can write
+ * to its configuration says.
+ */
+static int place_records(const struct attend_params *p, const struct admit_state *s, struct launch *l,
+			 struct launch_options *opt, struct err *e)
+{
+	struct bundle *b = l->bundle;
+	const char *dir;
+	bool made;
+	int rc;
+
+	if (!p->record || !records_wanted(l))
+		return 0;
+	if (state_check_id(s->id, e) < 0)
+		return -e->num;
+	if (!s->bundle || bundle_load(b, s->bundle, e) < 0)
+		return s->bundle ? err_wrap(e, "container %s has records", s->id) :
+				   err_set(e, EINVAL, "container %s has records, and no bundle", s->id);
+	dir = arena_printf(&b->arena, "%s/%s", p->record, s->id);
+	l->root_dir = arena_printf(&b->arena, "%s%s%s", *b->root_path == '/' ? "" : s->bundle, *b->root_path == '/' ? "" : "/",
+				   b->root_path);
+	if (!dir || !l->root_dir)
+		return err_num(e, ENOMEM, "records of container %s", s->id);
+	made = mkdir(dir, 0700) == 0;
+	if (!made && errno != EEXIST)
+		return err_sys(e, "%s", dir);
+	opt->record_dir = dir;
+	opt->record_max = p->record_max;
+	rc = records_check(l, e);
+	if (rc < 0 && made)
+		(void)rmdir(dir);
+	return rc;
+}
+
+static int hand_over(const struct attend_params *p, pid_t pid, const struct launch *l, struct supervisor *sup,
+		     int listener, int network, struct err *e)
+{
+	int rc = records_check(l, e);
+
+	if (rc == 0)
+		rc = connect_in(p->door, &sup->sock, e);
+	if (rc == 0)
+		rc = gateway_spawn(sup, l, e);
+	return rc == 0 ? supervisor_hand_over(sup, l, pid, listener, network, e) : rc;
+}
+
 /* Takes the listener and the connection, whose runtime has nothing more to hear. */
 static int serve(const struct attend_params *p, const struct admit_state *s, const struct policy_applied *applied,
 		 int *listener, int *conn, struct err *e)
 {
 	struct bundle b = { .dir = s->bundle };
 	struct launch_options opt = { .id = s->id, .policy = applied, .foreign = true };
-	const struct launch l = { .bundle = &b, .opt = &opt };
+	struct launch l = { .bundle = &b, .opt = &opt };
 	struct supervisor sup;
 	AUTO_FD int network = -1;
-	int rc = network_of_process((pid_t)s->pid, &network, e);
+	int rc = network_of_process((pid_t)s->pid, &network, e); /* it may end soon */
 
 	supervisor_init(&sup);
+	if (rc == 0)
+		rc = place_records(p, s, &l, &opt, e);
 	if (policy_needs(&applied->policy) & POLICY_NEEDS_GATEWAY)
 		opt.relayed = !may_have_sockets(s, &applied->policy);
 	if (rc == 0)
-		rc = connect_in(p->door, &sup.sock, e);
-	if (rc == 0)
-		rc = gateway_spawn(&sup, &l, e);
-	if (rc == 0)
-		rc = supervisor_hand_over(&sup, &l, (pid_t)s->pid, *listener, network, e);
+		rc = hand_over(p, (pid_t)s->pid, &l, &sup, *listener, network, e);
 	fd_close(listener);
 	fd_close(conn);
 	if (rc == 0)
@@ -229,7 +277,7 @@ static int serve(const struct attend_params *p, const struct admit_state *s, con
 	fd_close(&sup.gateway);
 	supervisor_disconnect(&sup);
 	gateway_reap(&sup);
-	arena_fini(&b.arena);
+	bundle_fini(&b);
 	return rc;
 }
 

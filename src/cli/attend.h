@@ -8,10 +8,14 @@
 #ifndef VRUN_CLI_ATTEND_H
 #define VRUN_CLI_ATTEND_H
 
+#include <stdint.h>
+
 struct attend_params {
 	int door;            /* of the supervisor (sup/door.h) */
 	const char *policy;  /* file for every container, or NULL */
 	const char *ceiling; /* file, or NULL: the system's */
+	const char *record;  /* where each container's records get a directory, or NULL */
+	uint64_t record_max; /* bytes of a file; 0: as many as without saying */
 };
 
 /* The exit status of such a process. */

@@ -22,6 +22,7 @@
 #include "model/endpoint.h"
 #include "run/launch.h"
 #include "run/policy_apply.h"
+#include "run/records.h"
 #include "run/selfexe.h"
 
 static const char help[] =
@@ -32,6 +33,8 @@ static const char help[] =
 	"  -f, --config FILE          its configuration (default: config.json of the bundle)\n"
 	"  -p, --policy FILE          what the app may reach (default: the bundle's policy.json; none: nothing)\n"
 	"      --ceiling FILE         a policy that bounds the other one\n"
+	"      --record DIR           where \"record\" of rules writes its files, which are not there yet\n"
+	"      --record-max SIZE      bytes of each of them (default: 1GiB)\n"
 	"      --fabric NAME          share a network with the others that name it\n"
 	"      --console-socket PATH  send the terminal's controlling side to this Unix socket\n"
 	"      --pid-file FILE        write the pid of the container's first process\n"
@@ -47,13 +50,15 @@ struct create_args {
 	const char *bundle, *config, *policy, *ceiling;
 };
 
-enum { OPT_CEILING = 256, OPT_FABRIC, OPT_CONSOLE, OPT_PID_FILE, OPT_PRESERVE, OPT_INIT, OPT_IGNORED, OPT_ROOT };
+enum { OPT_CEILING = 256, OPT_RECORD, OPT_RECORD_MAX, OPT_FABRIC, OPT_CONSOLE, OPT_PID_FILE, OPT_PRESERVE, OPT_INIT, OPT_IGNORED, OPT_ROOT };
 
 static const struct option options[] = {
 	{ "bundle", required_argument, NULL, 'b' },
 	{ "config", required_argument, NULL, 'f' },
 	{ "policy", required_argument, NULL, 'p' },
 	{ "ceiling", required_argument, NULL, OPT_CEILING },
+	{ "record", required_argument, NULL, OPT_RECORD },
+	{ "record-max", required_argument, NULL, OPT_RECORD_MAX },
 	{ "fabric", required_argument, NULL, OPT_FABRIC },
 	{ "console-socket", required_argument, NULL, OPT_CONSOLE },
 	{ "pid-file", required_argument, NULL, OPT_PID_FILE },
@@ -82,6 +87,13 @@ static int take_option(struct create_args *a, int opt)
 		return 0;
 	case OPT_CEILING:
 		a->ceiling = optarg;
+		return 0;
+	case OPT_RECORD:
+		a->launch.record_dir = optarg;
+		return 0;
+	case OPT_RECORD_MAX:
+		if (num_parse_size(optarg, INT64_MAX, &a->launch.record_max) < 0 || a->launch.record_max == 0)
+			return oci_usage("create", "--record-max takes a size, like 100M");
 		return 0;
 	case OPT_FABRIC:
 		a->launch.fabric = optarg;
@@ -321,6 +333,8 @@ static int create_from(struct create_args *a, struct bundle *b, struct err *e)
 		return rc;
 	a->launch.policy = &policy;
 	rc = launch_plan(&l, b, &a->launch, e);
+	if (rc == 0)
+		rc = records_check(&l, e);
 	if (rc == 0)
 		rc = selfexe_protect(&l, globals.argv, e);
 	if (rc == 0)

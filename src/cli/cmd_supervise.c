@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "cli/attend.h"
 #include "cli/command.h"
 #include "cli/globals.h"
@@ -30,6 +31,8 @@ static const char help[] =
 	"      --listen PATH    where runtimes connect to\n"
 	"  -p, --policy POLICY  policy of every container (default: its bundle's policy.json)\n"
 	"      --ceiling FILE   a policy that bounds theirs (default: that of the system)\n"
+	"      --record DIR     where \"record\" of rules writes its files: in a directory for each container\n"
+	"      --record-max SIZE  bytes of each file (default: 1GiB)\n"
 	"      --fabric NAME    be the supervisor of that fabric: runs that name it join\n"
 	"      --root DIR       directory of the records, in which fabrics have their names\n"
 	"  -h, --help\n";
@@ -300,6 +303,29 @@ static int take_name(const char *path, const char *fabric, char **ret_name, stru
 	return 0;
 }
 
+/* Now, and not when the first container comes. */
+static int check_now(const char *policy, const char *record, struct err *e)
+{
+	struct policy_record_file files[POLICY_RECORDS_MAX];
+	const struct policy_rule *r = NULL;
+	AUTO_FD int dir = record ? open(record, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	struct policy p;
+	int rc;
+
+	if (record && dir < 0)
+		return err_sys(e, "--record %s", record);
+	rc = policy ? policy_load(&p, AT_FDCWD, policy, NULL, e) : 0;
+	if (rc < 0 || !policy)
+		return rc;
+	if (!record && policy_record_files(&p, NULL, files, &r) > 0) {
+		rc = err_set(e, ENOTSUP, "%s: rule %s records to the file %s, and there is no directory for it", policy, r->id,
+			     r->options.record_file);
+		(void)err_hint(e, "give one: --record DIR");
+	}
+	policy_fini(&p);
+	return rc;
+}
+
 int cmd_supervise(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -307,17 +333,19 @@ int cmd_supervise(int argc, char **argv)
 		{ "policy", required_argument, NULL, 'p' },
 		{ "fabric", required_argument, NULL, 'f' },
 		{ "ceiling", required_argument, NULL, 'c' },
+		{ "record", required_argument, NULL, 'd' },
+		{ "record-max", required_argument, NULL, 'm' },
 		{ "root", required_argument, NULL, 'r' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const struct sigaction on_end = { .sa_handler = end };
-	const char *path = NULL, *policy = globals.policy, *fabric = globals.fabric, *ceiling = globals.ceiling;
+	const char *path = NULL, *policy = globals.policy, *fabric = globals.fabric, *ceiling = globals.ceiling, *record = NULL;
+	uint64_t record_max = 0;
 	static struct front f;
 	AUTO_FREE char *name = NULL;
 	AUTO_FD int listener = -1;
 	int rc;
-	struct policy check;
 	struct err e = { 0 };
 	int opt;
 
@@ -327,18 +355,17 @@ int cmd_supervise(int argc, char **argv)
 			return fputs(help, stdout) >= 0 && fflush(stdout) == 0 ? 0 : EXIT_VRUN;
 		if (opt == '?')
 			return command_usage("supervise", "unknown option or missing value");
+		if (opt == 'm' && (num_parse_size(optarg, INT64_MAX, &record_max) < 0 || record_max == 0))
+			return command_usage("supervise", "--record-max takes a size, like 100M");
 		if (opt == 'r')
 			globals.root = optarg;
-		else
-			*(opt == 'l' ? &path : opt == 'f' ? &fabric : opt == 'c' ? &ceiling : &policy) = optarg;
+		else if (opt != 'm')
+			*(opt == 'l' ? &path : opt == 'f' ? &fabric : opt == 'c' ? &ceiling : opt == 'd' ? &record : &policy) = optarg;
 	}
 	if (!path || optind < argc)
 		return command_usage("supervise", "expected --listen PATH and nothing else");
-	if (policy) { /* now, and not when the first container comes */
-		if (policy_load(&check, AT_FDCWD, policy, NULL, &e) < 0)
-			return command_fail(&e);
-		policy_fini(&check);
-	}
+	if (check_now(policy, record, &e) < 0)
+		return command_fail(&e);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN); /* of a record that may not grow */
 	(void)sigaction(SIGINT, &on_end, NULL);
@@ -352,7 +379,8 @@ int cmd_supervise(int argc, char **argv)
 	}
 	if (rc < 0)
 		return command_fail(&e);
-	f.params = (struct attend_params){ .door = -1, .policy = policy, .ceiling = ceiling };
+	f.params = (struct attend_params){ .door = -1, .policy = policy, .ceiling = ceiling, .record = record,
+					    .record_max = record_max };
 	f.listener = fd_take(&listener);
 	rc = run(&f, path, name, &e);
 	return rc == 0 ? 0 : e.num ? command_fail(&e) : EXIT_VRUN;

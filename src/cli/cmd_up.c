@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +32,8 @@ static const char help[] =
 	"until all have ended, one has failed, or Ctrl-C.\n\n"
 	"      --timeout SECONDS   longest wait for one to get ready (default: 60)\n"
 	"      --stop SECONDS      time to end after SIGTERM, before SIGKILL (default: 10)\n"
+	"      --record DIR        where \"record\" of rules writes its files: in a directory for each bundle\n"
+	"      --record-max SIZE   bytes of each file (default: 1GiB)\n"
 	"      --root DIR          directory of the records\n"
 	"  -h, --help\n";
 
@@ -50,6 +53,7 @@ struct app {
 struct up {
 	struct upfile file;
 	const char *dir; /* of the file: what its paths are relative to */
+	const char *record, *record_max; /* as they were given; NULL: not */
 	char *root;
 	int root_fd, sigfd;
 	pid_t self;
@@ -71,13 +75,43 @@ static int64_t now_ms(void)
 
 /* --- one ------------------------------------------------------------------------------ */
 
-static _Noreturn void become_run(const struct up *u, const struct app *a, const char *bundle, const char *policy, const int *out)
+struct paths {
+	char *bundle, *policy, *record; /* owned; NULL: not given */
+};
+
+static void paths_free(struct paths *p)
 {
-	const char *argv[] = { "vrun", "--root", u->root, "run", "--fabric", u->file.fabric, "--id", a->id,
-			       policy ? "-p" : bundle, policy, policy ? bundle : NULL, NULL };
+	free(p->bundle);
+	free(p->policy);
+	free(p->record);
+}
+
+#define RUN_ARGS_MAX 16
+
+static void make_args(const struct up *u, const struct app *a, const struct paths *p, const char **argv)
+{
+	const char *const all[][2] = { { "vrun", "--root" },   { u->root, "run" },          { "--fabric", u->file.fabric },
+				       { "--id", a->id },      { p->policy ? "-p" : NULL, p->policy },
+				       { p->record ? "--record" : NULL, p->record },
+				       { u->record_max ? "--record-max" : NULL, u->record_max }, { p->bundle, NULL } };
+	size_t n = 0;
+
+	_Static_assert(2 * sizeof all / sizeof *all <= RUN_ARGS_MAX, "argv has room for all");
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		if (!all[i][0])
+			continue;
+		argv[n++] = all[i][0];
+		argv[n++] = all[i][1];
+	}
+}
+
+static _Noreturn void become_run(const struct up *u, const struct app *a, const struct paths *p, const int *out)
+{
+	const char *argv[RUN_ARGS_MAX] = { NULL };
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	sigset_t none;
 
+	make_args(u, a, p, argv);
 	/* Ctrl-C on the terminal is for us: they are stopped in order. */
 	(void)setpgid(0, 0);
 	/* And should we be killed, nobody else would stop it. */
@@ -101,19 +135,27 @@ static char *path_of(const struct up *u, const char *path)
 	return whole;
 }
 
-static int start(struct up *u, struct app *a, struct err *e)
+/* Where its records are to lie is made: two bundles may give theirs the same name. */
+static int find_paths(const struct up *u, const struct app *a, struct paths *p, struct err *e)
 {
-	AUTO_FREE char *bundle = path_of(u, a->b->bundle), *policy = a->b->policy ? path_of(u, a->b->policy) : NULL;
-	int ends[2] = { -1, -1 }, rc;
-
-	if (!bundle || (a->b->policy && !policy))
+	p->bundle = path_of(u, a->b->bundle);
+	p->policy = a->b->policy ? path_of(u, a->b->policy) : NULL;
+	if (u->record && asprintf(&p->record, "%s/%s", u->record, a->b->name) < 0)
+		p->record = NULL;
+	if (!p->bundle || (a->b->policy && !p->policy) || (u->record && !p->record))
 		return err_num(e, ENOMEM, "%s", a->b->name);
-	rc = up_output_open(&u->output, a->b->name, ends, e);
+	return p->record && mkdir(p->record, 0700) < 0 && errno != EEXIST ? err_sys(e, "%s", p->record) : 0;
+}
+
+static int start_with(struct up *u, struct app *a, const struct paths *p, struct err *e)
+{
+	int ends[2] = { -1, -1 }, rc = up_output_open(&u->output, a->b->name, ends, e);
+
 	if (rc < 0)
 		return rc;
 	a->pid = fork();
 	if (a->pid == 0)
-		become_run(u, a, bundle, policy, ends);
+		become_run(u, a, p, ends);
 	fd_close(&ends[0]);
 	fd_close(&ends[1]);
 	if (a->pid < 0)
@@ -122,6 +164,17 @@ static int start(struct up *u, struct app *a, struct err *e)
 	a->phase = STARTED;
 	a->since = now_ms();
 	return 0;
+}
+
+static int start(struct up *u, struct app *a, struct err *e)
+{
+	struct paths p = { .bundle = NULL };
+	int rc = find_paths(u, a, &p, e);
+
+	if (rc == 0)
+		rc = start_with(u, a, &p, e);
+	paths_free(&p);
+	return rc;
 }
 
 struct wanted {
@@ -334,6 +387,8 @@ int cmd_up(int argc, char **argv)
 		{ "timeout", required_argument, NULL, 't' },
 		{ "stop", required_argument, NULL, 's' },
 		{ "root", required_argument, NULL, 'r' },
+		{ "record", required_argument, NULL, 'd' },
+		{ "record-max", required_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -348,8 +403,10 @@ int cmd_up(int argc, char **argv)
 			return fputs(help, stdout) >= 0 && fflush(stdout) == 0 ? 0 : EXIT_VRUN;
 		if (opt == '?')
 			return command_usage("up", "unknown option or missing value");
-		if (opt == 'r') {
-			globals.root = optarg;
+		if (opt == 'm' && (num_parse_size(optarg, INT64_MAX, &n) < 0 || n == 0))
+			return command_usage("up", "--record-max takes a size, like 100M");
+		if (opt == 'r' || opt == 'd' || opt == 'm') {
+			*(opt == 'r' ? &globals.root : opt == 'd' ? &u.record : &u.record_max) = optarg;
 			continue;
 		}
 		if (num_parse_u64(optarg, 0, 86400, &n) < 0)

@@ -3,9 +3,11 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -19,21 +21,11 @@ static int files_of(const struct launch *l, struct policy_record_file *files, co
 	return p->supervised ? policy_record_files(&p->policy, p->has_ceiling ? &p->ceiling : NULL, files, ret_at) : 0;
 }
 
-int records_check(const struct launch *l, struct err *e)
+bool records_wanted(const struct launch *l)
 {
 	struct policy_record_file files[POLICY_RECORDS_MAX];
-	const struct policy_rule *r = NULL;
-	int n = files_of(l, files, &r);
 
-	if (n == -E2BIG)
-		return err_set(e, E2BIG, "policy and ceiling record to more than %d files", POLICY_RECORDS_MAX);
-	if (n < 0)
-		return err_set(e, EINVAL, "policy and ceiling have the record %s in two formats", r->options.record_file);
-	if (n == 0 || l->opt->record_dir)
-		return 0;
-	(void)err_set(e, ENOTSUP, "rule %s records to the file %s, and the run was given no directory for it", r->id,
-		      r->options.record_file);
-	return err_hint(e, "give one: vrun run --record DIR");
+	return files_of(l, files, NULL) != 0;
 }
 
 static bool is_within(const char *path, const char *dir)
@@ -70,14 +62,49 @@ static int check_place(const struct launch *l, const char *dir, struct err *e)
 	return err_hint(e, "give --record a directory elsewhere");
 }
 
+static int is_there_already(const char *dir, const char *name, struct err *e)
+{
+	(void)err_set(e, EEXIST, "record %s/%s is there already", dir, name);
+	return err_hint(e, "a record is never written over: move it away, or give another directory");
+}
+
+int records_check(const struct launch *l, struct err *e)
+{
+	struct policy_record_file files[POLICY_RECORDS_MAX];
+	const char *dir = l->opt->record_dir;
+	const struct policy_rule *r = NULL;
+	int n = files_of(l, files, &r), rc;
+
+	if (n == -E2BIG)
+		return err_set(e, E2BIG, "policy and ceiling record to more than %d files", POLICY_RECORDS_MAX);
+	if (n < 0)
+		return err_set(e, EINVAL, "policy and ceiling have the record %s in two formats", r->options.record_file);
+	if (n == 0)
+		return 0;
+	if (!dir) {
+		(void)err_set(e, ENOTSUP, "rule %s records to the file %s, and there is no directory for it", r->id,
+			      r->options.record_file);
+		return err_hint(e, "give one: --record DIR");
+	}
+	rc = check_place(l, dir, e);
+	for (int i = 0; rc == 0 && i < n; i++) {
+		char path[PATH_MAX];
+		struct stat st;
+
+		if (snprintf(path, sizeof path, "%s/%s", dir, files[i].name) >= (int)sizeof path)
+			return err_set(e, ENAMETOOLONG, "%s", dir);
+		if (lstat(path, &st) == 0)
+			rc = is_there_already(dir, files[i].name, e);
+	}
+	return rc;
+}
+
 static int make_file(const struct records *r, const char *dir, const char *name, int *ret, struct err *e)
 {
 	int fd = openat(r->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-	if (fd < 0 && errno == EEXIST) {
-		(void)err_set(e, EEXIST, "record %s/%s is there already", dir, name);
-		return err_hint(e, "a record is never written over: move it away, or give another directory");
-	}
+	if (fd < 0 && errno == EEXIST)
+		return is_there_already(dir, name, e);
 	if (fd < 0)
 		return err_sys(e, "record %s/%s", dir, name);
 	*ret = fd;
@@ -93,9 +120,6 @@ int records_open(struct records *r, const struct launch *l, struct err *e)
 	*r = (struct records){ .dir = -1 };
 	rc = records_check(l, e);
 	if (rc < 0 || n <= 0)
-		return rc;
-	rc = check_place(l, dir, e);
-	if (rc < 0)
 		return rc;
 	r->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->dir < 0)

@@ -3,6 +3,8 @@
 #ifndef VRUN_RUN_RECORDS_H
 #define VRUN_RUN_RECORDS_H
 
+#include <stdbool.h>
+
 #include "model/policy.h"
 #include "run/launch.h"
 
@@ -15,7 +17,10 @@ struct records {
 	int fds[POLICY_RECORDS_MAX]; /* owned */
 };
 
-/* Whether the policy's records have a place: -ENOTSUP with what to do. */
+/* Whether there are any, or would be if they were not in contradiction. */
+bool records_wanted(const struct launch *l);
+
+/* Whether the policy's records have a place, and can be made there: before a process is. -ENOTSUP: they have none. */
 int records_check(const struct launch *l, struct err *e);
 
 /*

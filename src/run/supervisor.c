@@ -373,7 +373,7 @@ int supervisor_hand_over(struct supervisor *s, const struct launch *l, pid_t pid
 	size_t n = s->gateway >= 0 ? 3 : 2;
 	struct records r = { .dir = -1 };
 	json_t *answer = NULL;
-	int rc = l->opt->record_dir ? records_open(&r, l, e) : 0;
+	int rc = records_open(&r, l, e);
 
 	if (rc < 0) {
 		records_fini(&r);

@@ -196,7 +196,7 @@ int admit_check_records(const struct domain *d, const struct policy *p, struct e
 			continue;
 		(void)err_set(e, ENOTSUP, "container %s: rule %s is to be recorded to %s, which was not made with the container",
 			      d->id, p->rules[i].id, o->record_file);
-		return err_hint(e, "start it by \"vrun run --record DIR\" with a policy that has this record");
+		return err_hint(e, "start it with --record DIR and a policy that has this record");
 	}
 	return 0;
 }

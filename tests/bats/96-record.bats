@@ -139,7 +139,7 @@ EACCES" "under a limit of the system's"
 	done
 	jq -n --argjson r "$WEB" '{version: 1, net: {rules: [$r]}}' >"$T/app.json"
 	run "$VRUN" run -p "$T/app.json" -- true
-	assert_vrun_error "rule web records to the file web.pcapng, and the run was given no directory for it (give one: vrun run --record DIR)"
+	assert_vrun_error "rule web records to the file web.pcapng, and there is no directory for it (give one: --record DIR)"
 	run "$VRUN" run -p "$T/app.json" --record "$T/none" -- true
 	assert_vrun_error "No such file or directory"
 	mkdir in
