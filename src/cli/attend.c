@@ -300,6 +300,32 @@ static int take_container(const struct attend_params *p, const struct json_doc *
 	return rc;
 }
 
+/* Announced, so that nobody ends before it comes; and whoever waits for it alone ends with it. */
+static bool is_expected(const struct json_doc *doc)
+{
+	struct jat root = json_root(doc);
+	bool expect = false;
+
+	return json_expect_object(&root, NULL) == 0 && json_get_bool(&root, "expect", &expect, NULL) == 1 && expect;
+}
+
+static int expect(const struct attend_params *p, int conn, size_t len, struct err *e)
+{
+	int fds[FD_PASS_MAX];
+	size_t n = 0;
+	int rc = take(conn, len, fds, &n, e);
+
+	if (rc == 0 && n != 1)
+		rc = err_set(e, EINVAL, "container: announced without its process");
+	if (rc == 0 && p->closing)
+		rc = -EPIPE;
+	if (rc == 0 && send(conn, "+", 1, MSG_NOSIGNAL) == 1)
+		outlast(fds[0], p->door, POLLIN);
+	for (size_t i = 0; i < n; i++)
+		fd_close(&fds[i]);
+	return rc;
+}
+
 int attend(const struct attend_params *p, int conn)
 {
 	int status = ATTEND_NOTHING, rc;
@@ -315,13 +341,14 @@ int attend(const struct attend_params *p, int conn)
 			status = ATTEND_SERVED;
 		}
 	} else if (rc == 1) {
-		rc = take_container(p, &doc, len, &conn, &e);
+		rc = is_expected(&doc) ? expect(p, conn, len, &e) : take_container(p, &doc, len, &conn, &e);
 		if (rc == 0)
 			status = ATTEND_SERVED;
 		json_doc_fini(&doc);
 	}
 	if (rc < 0) {
-		log_err(&e);
+		if (e.num)
+			log_err(&e);
 		discard(conn);
 	}
 	fd_close(&conn);

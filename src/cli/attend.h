@@ -8,6 +8,7 @@
 #ifndef VRUN_CLI_ATTEND_H
 #define VRUN_CLI_ATTEND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct attend_params {
@@ -16,10 +17,17 @@ struct attend_params {
 	const char *ceiling; /* file, or NULL: the system's */
 	const char *record;  /* where each container's records get a directory, or NULL */
 	uint64_t record_max; /* bytes of a file; 0: as many as without saying */
+	bool closing;        /* who comes later finds nobody */
 };
 
+/*
+ * What a hook says ahead of a container: this, with a pidfd of the container's first process beside its first
+ * byte. While that lives somebody listens; the answer is a '+', or nothing where nobody will.
+ */
+#define ATTEND_EXPECT "{\"expect\":true}"
+
 /* The exit status of such a process. */
-#define ATTEND_SERVED 0  /* a container, until its end */
+#define ATTEND_SERVED 0  /* a container, or one that was announced, until its end */
 #define ATTEND_NOTHING 1 /* a question, somebody who hung up, or a container that was refused */
 
 /* Takes a connection that was accepted, in a process of its own. */

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/kernel.h"
 #include "base/log.h"
+#include "cli/attend.h"
 #include "cli/command.h"
 #include "cli/oci.h"
 #include "model/bundle.h"
@@ -78,7 +79,7 @@ static int check_profile(const struct bundle_seccomp *s, struct err *e)
 	return 0;
 }
 
-static int read_state(struct bundle *ret, struct err *e)
+static int read_state(struct bundle *ret, int64_t *ret_pid, struct err *e)
 {
 	AUTO_FREE char *text = NULL;
 	const char *dir = NULL;
@@ -94,6 +95,8 @@ static int read_state(struct bundle *ret, struct err *e)
 	root = json_root(&doc);
 	rc = json_expect_object(&root, e);
 	if (rc == 0)
+		rc = json_get_int(&root, "pid", 0, INT32_MAX, ret_pid, e);
+	if (rc >= 0)
 		rc = json_get_string(&root, "bundle", &dir, e);
 	if (rc == 0)
 		rc = json_error(&root, e, "\"bundle\" is missing");
@@ -105,8 +108,8 @@ static int read_state(struct bundle *ret, struct err *e)
 
 /* --- the supervisor ------------------------------------------------------------------ */
 
-/* 0: somebody listens. */
-static int knock(const char *path)
+/* 0: somebody listens, and is on the line. */
+static int ring(const char *path, int *ret_fd)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -114,7 +117,36 @@ static int knock(const char *path)
 	if (strlen(path) >= sizeof sa.sun_path)
 		return -ENAMETOOLONG;
 	memcpy(sa.sun_path, path, strlen(path));
-	return fd < 0 || connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0)
+		return -errno;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+static int knock(const char *path)
+{
+	AUTO_FD int fd = -1;
+
+	return ring(path, &fd);
+}
+
+/*
+ * Who serves other containers may be about to end with the last of them, and who was started for this one
+ * should end when it never comes. -ECONNREFUSED: nobody waits for it.
+ */
+static int announce(const char *path, int process)
+{
+	static const char text[] = ATTEND_EXPECT;
+	AUTO_FD int fd = -1;
+	int rc = ring(path, &fd);
+	char c;
+
+	if (rc < 0 || process < 0)
+		return rc;
+	rc = fd_send(fd, text[0], &process, 1);
+	if (rc == 0)
+		rc = fd_write_all(fd, text + 1, sizeof text - 2);
+	return rc == 0 && recv(fd, &c, 1, 0) == 1 ? 0 : -ECONNREFUSED;
 }
 
 static _Noreturn void supervisor(const char *path, const char *log)
@@ -133,10 +165,11 @@ static _Noreturn void supervisor(const char *path, const char *log)
 	_exit(EXIT_OCI);
 }
 
-static int start(const char *path, const char *log, struct err *e)
+/* process: a pidfd of the container's, or -1. */
+static int start(const char *path, int process, const char *log, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = 10000000 };
-	int rc = knock(path), status;
+	int rc = announce(path, process), status;
 	pid_t pid;
 
 	if (rc == 0)
@@ -152,7 +185,7 @@ static int start(const char *path, const char *log, struct err *e)
 	for (int ms = 0; ms < START_MS; ms += 10) {
 		bool over = waitpid(pid, &status, WNOHANG) == pid;
 
-		if (knock(path) == 0)
+		if (announce(path, process) == 0)
 			return 0;
 		if (over)
 			return err_set(e, ECHILD, "the supervisor for %s ended at once%s", path,
@@ -168,7 +201,9 @@ static int run(const char *kind, const char *log, struct err *e)
 	bool before = strcmp(kind, "createRuntime") == 0;
 	const struct bundle_seccomp *s;
 	struct bundle b = { 0 };
-	int rc = read_state(&b, e);
+	AUTO_FD int process = -1;
+	int64_t pid = 0;
+	int rc = read_state(&b, &pid, e);
 
 	if (rc < 0)
 		return rc;
@@ -178,8 +213,11 @@ static int run(const char *kind, const char *log, struct err *e)
 		(void)err_hint(e, "vrun policy seccomp prints one");
 	} else if (before) {
 		rc = check_profile(s, e);
+		process = pid ? sys_pidfd_open((pid_t)pid, 0) : -1;
+		if (rc == 0 && pid && process < 0)
+			rc = err_sys(e, "the container's process %lld", (long long)pid);
 		if (rc == 0)
-			rc = start(s->listener_path, log, e);
+			rc = start(s->listener_path, process, log, e);
 	} else if (knock(s->listener_path) == -ECONNREFUSED) {
 		(void)unlink(s->listener_path); /* its supervisor was killed */
 	}
@@ -198,6 +236,7 @@ int cmd_hook(int argc, char **argv)
 	struct err e = { 0 };
 	int opt;
 
+	(void)signal(SIGPIPE, SIG_IGN); /* of a supervisor that ends while we talk to it */
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (opt == 'h')

@@ -234,6 +234,7 @@ static void attend_all(struct front *f, const char *path, const char *name)
 	if (name)
 		(void)unlink(name);
 	(void)unlink(path);
+	f->params.closing = true;
 	while (f->supervisor && !ended && admit(f))
 		;
 	fd_close(&f->listener);

@@ -10,7 +10,8 @@
 #	          reached, and says so.
 #
 # An unprivileged user's is made in a user namespace in which the user's id stands for itself: there
-# vrun has no rights either. /etc/resolv.conf is covered in the host's mount namespace.
+# vrun has no rights either. INTERNET_IDS has options of unshare(1) for other ids.
+# /etc/resolv.conf is covered in the host's mount namespace.
 
 internet_start() # [PORT...], of internet.py
 {
@@ -18,7 +19,7 @@ internet_start() # [PORT...], of internet.py
 
 	need_command ip unshare nsenter python3
 	# So that the user's rights over the new namespaces outlive the exec.
-	is_root || own=(--user --map-current-user --keep-caps)
+	is_root || own=("${INTERNET_IDS[@]:---map-current-user}" --user --keep-caps)
 	printf '{}' >"$T/zone.json"
 	: >"$T/questions"
 	printf 'nameserver 198.51.100.53\n' >"$T/resolv.conf"
