@@ -365,11 +365,13 @@ static int take_option(struct question *q, int c, struct err *e)
 		return policy_list_add(&q->with, optarg, e);
 	if (c == 'j')
 		q->json = true;
-	else if (c == 'p' && strcmp(optarg, "udp") == 0)
-		q->proto = POLICY_UDP;
-	else if (c == 'p' && strcmp(optarg, "tcp") != 0)
+	else if (c == 'p' && strcmp(optarg, "udp") != 0 && strcmp(optarg, "tcp") != 0)
 		return err_set(e, EINVAL, "--proto is tcp or udp");
-	else if (place && c != 'p')
+	else if (c == 'p')
+		q->proto = strcmp(optarg, "udp") == 0 ? POLICY_UDP : POLICY_TCP;
+	else if (place && *texts[place - letters])
+		return err_set(e, EINVAL, "%s after %s: one question at a time", optarg, *texts[place - letters]);
+	else if (place)
 		*texts[place - letters] = optarg;
 	return 0;
 }

@@ -59,8 +59,11 @@ static int not_json(const struct json_doc *d, const json_error_t *je, struct err
 		(void)err_set(e, EINVAL, "%s:%zu: %s: duplicate key", d->name, line, text);
 		return err_place(e, line, col);
 	}
-	(void)err_set(e, EINVAL, "%s:%d:%d: not valid JSON: %s", d->name, je->line, je->column,
-		      log_quote(text, sizeof text, je->text));
+	if (json_error_code(je) == json_error_null_character)
+		(void)snprintf(text, sizeof text, "a string has a NUL character (\\u0000)");
+	else
+		(void)log_quote(text, sizeof text, je->text);
+	(void)err_set(e, EINVAL, "%s:%d:%d: not valid JSON: %s", d->name, je->line, je->column, text);
 	return err_place(e, je->line > 0 ? (size_t)je->line : 0, je->column > 0 ? (size_t)je->column : 0);
 }
 

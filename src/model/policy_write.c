@@ -6,13 +6,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fd.h"
+
+/* DEL, a C1 control or a bidirectional override: what JSON may have as it is, and a terminal obeys. Its bytes. */
+static size_t is_terminal_control(const unsigned char *s, unsigned *ret)
+{
+	if (s[0] == 0x7f) {
+		*ret = 0x7f;
+		return 1;
+	}
+	if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0) {
+		*ret = s[1];
+		return 2;
+	}
+	if (s[0] != 0xe2 || (s[1] != 0x80 && s[1] != 0x81) || s[2] < 0x80)
+		return 0;
+	*ret = 0x2000U | (s[1] & 0x3fU) << 6 | (s[2] & 0x3fU);
+	return (*ret >= 0x202a && *ret <= 0x202e) || (*ret >= 0x2066 && *ret <= 0x2069) ? 3 : 0;
+}
+
 /* A string as JSON has it. Strings of a policy have passed jansson, so they encode. */
 static void put_string(FILE *f, const char *text)
 {
 	json_t *s = json_string(text);
+	AUTO_FREE char *word = s ? json_dumps(s, JSON_ENCODE_ANY) : NULL;
+	unsigned control;
 
-	if (!s || json_dumpf(s, f, JSON_ENCODE_ANY) < 0)
-		(void)fputs("\"\"", f);
+	for (const char *p = word ? word : "\"\""; *p;) {
+		size_t n = is_terminal_control((const unsigned char *)p, &control);
+
+		if (n)
+			(void)fprintf(f, "\\u%04x", control);
+		else
+			(void)fputc(*p, f);
+		p += n ? n : 1;
+	}
 	json_decref(s);
 }
 

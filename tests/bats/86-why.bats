@@ -131,4 +131,6 @@ random_fabric() # SEED
 	assert_vrun_error "go with a FILE"
 	run "$VRUN" policy why ./none.json --connect db:1 --root /tmp
 	assert_vrun_error "go with the ID"
+	run "$VRUN" policy why ./none.json --connect db:1 --connect db:2
+	assert_vrun_error "one question at a time"
 }

@@ -123,6 +123,7 @@ int main(void)
 	TAP_INT(e.col, 2, "and column");
 	TAP_INT(json_doc_parse(&other, "d.json", "{\"a\":\"\\u0000\"}", 14, &e), -EINVAL,
 		"a NUL in a string");
+	TAP_STR(e.text, "d.json:1:13: not valid JSON: a string has a NUL character (\\u0000)", "is said in our words");
 	TAP_INT(json_doc_parse(&other, "d.json", "{\"a\":10\0}", 9, &e), -EINVAL, "a raw NUL byte");
 	TAP_INT(json_doc_parse(&other, "d.json", "", 0, &e), -EINVAL, "an empty file");
 	TAP_INT(json_doc_parse(&other, "d.json", "{} x", 4, &e), -EINVAL, "trailing text");

@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "model/policy_decide.h"
+#include "model/policy_write.h"
 #include "tap.h"
 
 static struct err e;
@@ -394,6 +395,26 @@ static void test_decide(void)
 	policy_fini(&p);
 }
 
+/* A bundle's policy may be anybody's, and "policy show" writes it to a terminal. */
+static void test_controls(void)
+{
+	static const char text[] =
+		RULES("{\"id\":\"m\",\"deny\":\"connect\",\"to\":\"*:25\",\"message\":\"\\u001b[1m \\u009b31m \\u007f \\u202e \\u2069 gr\\u00f6\\u00dfe\"}");
+	AUTO_FREE char *out = NULL, *again = NULL;
+	struct policy p, q;
+
+	if (!TAP_OK(load(&p, text) == 0 && policy_format(&p, &out, &e) == 0, "a policy with control characters is written"))
+		return;
+	TAP_OK(strstr(out, "\\u001B[1m \\u009b31m \\u007f \\u202e \\u2069 gr\xc3\xb6\xc3\x9f" "e") != NULL,
+	       "with none of them as it is, and other text as it is");
+	printf("# %s\n", out);
+	if (TAP_OK(load(&q, out) == 0 && policy_format(&q, &again, &e) == 0, "and is read again")) {
+		TAP_STR(again, out, "as the same");
+		policy_fini(&q);
+	}
+	policy_fini(&p);
+}
+
 /* A rule for 127.0.0.1 is about the domain's own; the machine's is host. */
 static void test_machine(void)
 {
@@ -702,6 +723,7 @@ int main(void)
 	test_warnings();
 	test_decide();
 	test_machine();
+	test_controls();
 	test_any();
 	test_ids();
 	test_specific();
