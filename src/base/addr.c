@@ -167,6 +167,34 @@ size_t addr_embedded(const struct addr *a, struct addr ret[ADDR_EMBEDDED_MAX])
 	return n;
 }
 
+void prefix_carriers(const struct prefix *v4, struct prefix ret[PREFIX_CARRIERS])
+{
+	/* RFC 6052 (with both ends of the lengths that RFC 8215 leaves open), 2765, 3056, 4380. */
+	static const struct {
+		struct addr start;
+		unsigned at; /* the byte where the IPv4 address begins */
+	} forms[PREFIX_CARRIERS] = {
+		{ { { 0, 0x64, 0xff, 0x9b } }, 12 },	   { { { [8] = 0xff, 0xff } }, 12 },
+		{ { { 0, 0x64, 0xff, 0x9b, 0, 1 } }, 12 }, { { { 0, 0x64, 0xff, 0x9b, 0, 1 } }, 6 },
+		{ { { 0x20, 0x02 } }, 2 },		   { { { 0x20, 0x01 } }, 4 },
+	};
+	unsigned bits = v4->bits - ADDR_V4_BITS;
+
+	for (size_t i = 0; i < PREFIX_CARRIERS; i++) {
+		unsigned at = forms[i].at;
+
+		ret[i].addr = forms[i].start;
+		ret[i].bits = (uint8_t)(at * 8 + bits);
+		memcpy(ret[i].addr.b + at, v4->addr.b + 12, 4);
+		if (at != 6)
+			continue;
+		/* Bits 64 to 71 are none of the address's, and zero. */
+		memcpy(ret[i].addr.b + 9, v4->addr.b + 14, 2);
+		ret[i].addr.b[8] = 0;
+		ret[i].bits = (uint8_t)(bits > 16 ? ret[i].bits + 8U : ret[i].bits);
+	}
+}
+
 enum addr_kind addr_kind(const struct addr *a)
 {
 	struct addr inner[ADDR_EMBEDDED_MAX];

@@ -68,6 +68,13 @@ size_t addr_special(struct prefix ret[ADDR_SPECIAL_MAX]);
  */
 size_t addr_embedded(const struct addr *a, struct addr ret[ADDR_EMBEDDED_MAX]);
 
+#define PREFIX_CARRIERS 6
+/*
+ * The other way round: the IPv6 prefixes whose addresses carry those of an IPv4
+ * prefix, where that makes a prefix: not ISATAP and clients of Teredo.
+ */
+void prefix_carriers(const struct prefix *v4, struct prefix ret[PREFIX_CARRIERS]);
+
 /*
  * Text to value, strictly: IPv4 as four decimal numbers without leading zeros,
  * IPv6 as inet_pton(3) reads it, no zone, no brackets. -EINVAL with a hint

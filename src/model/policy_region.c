@@ -63,6 +63,40 @@ static size_t count_patterns(const struct policy *p, enum policy_op op)
 	return n;
 }
 
+static bool overlap(const struct prefix *a, const struct prefix *b)
+{
+	return prefix_covers(a, b) || prefix_covers(b, a);
+}
+
+/* Whether some rule allows a part of it by address. */
+static bool is_allowed_somewhere(const struct host_pattern *all, const bool *allows, size_t n, const struct prefix *x)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (allows[i] && all[i].kind == HOST_PREFIX && overlap(&all[i].prefix, x))
+			return true;
+	}
+	return false;
+}
+
+/* A deny of IPv4 addresses takes those out of an IPv6 prefix that carry them. Returns the new n. */
+static size_t add_carriers(struct host_pattern *all, const bool *allows, size_t n)
+{
+	struct prefix carriers[PREFIX_CARRIERS];
+	size_t out = n;
+
+	for (size_t i = 0; i < n; i++) {
+		if (allows[i] || all[i].kind != HOST_PREFIX || !addr_is_v4(&all[i].prefix.addr) ||
+		    all[i].prefix.bits < ADDR_V4_BITS)
+			continue;
+		prefix_carriers(&all[i].prefix, carriers);
+		for (size_t k = 0; k < PREFIX_CARRIERS; k++) {
+			if (is_allowed_somewhere(all, allows, n, &carriers[k]))
+				all[out++] = (struct host_pattern){ .kind = HOST_PREFIX, .prefix = carriers[k] };
+		}
+	}
+	return out;
+}
+
 static int pattern_order(const void *a, const void *b)
 {
 	const struct host_pattern *x = a, *y = b;
@@ -84,26 +118,33 @@ static int gather_patterns(struct gather *g, const struct policy *a, const struc
 	const struct policy *both[] = { a, b };
 	struct host_pattern *all;
 	size_t n = 0, total = count_patterns(a, op) + count_patterns(b, op);
+	bool *allows = arena_array(&g->r->arena, total, sizeof *allows);
 
+	total *= 1 + PREFIX_CARRIERS;
 	all = arena_array(&g->r->arena, total, sizeof *all);
 	g->v = arena_array(&g->r->arena, total + 2, sizeof *g->v);
 	g->prefixes = arena_array(&g->r->arena, total, sizeof *g->prefixes);
 	g->inside = arena_array(&g->r->arena, total, sizeof *g->inside);
 	g->room = arena_array(&g->r->arena, total + ADDR_SPECIAL_MAX, sizeof *g->room);
-	if (!all || !g->v || !g->prefixes || !g->inside || !g->room)
+	if (!all || !allows || !g->v || !g->prefixes || !g->inside || !g->room)
 		return -ENOMEM;
 	for (size_t k = 0; k < 2; k++) {
 		for (size_t i = 0; i < both[k]->n_rules; i++) {
 			const struct policy_rule *r = &both[k]->rules[i];
 
-			for (size_t j = 0; r->op == op && op == POLICY_CONNECT && j < r->n_endpoints; j++)
+			for (size_t j = 0; r->op == op && op == POLICY_CONNECT && j < r->n_endpoints; j++) {
+				allows[n] = r->allow;
 				all[n++] = r->endpoints[j].host;
+			}
 			for (size_t j = 0; r->op == op && op == POLICY_CONNECT && j < r->n_endpoints; j++)
 				g->any_allowed |= r->allow && r->endpoints[j].host.kind == HOST_ANY;
-			for (size_t j = 0; r->op == op && op == POLICY_LISTEN && j < r->n_from; j++)
+			for (size_t j = 0; r->op == op && op == POLICY_LISTEN && j < r->n_from; j++) {
+				allows[n] = r->allow;
 				all[n++] = r->from[j];
+			}
 		}
 	}
+	n = add_carriers(all, allows, n);
 	qsort(all, n, sizeof *all, pattern_order);
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0 && host_equal(&all[i], &all[i - 1]))

@@ -41,6 +41,13 @@ static void test_examples(void)
 		{ DOC("{\"allow\":\"connect\",\"to\":\"10.0.0.0/8:443\"}"),
 		  DOC("{\"allow\":\"connect\",\"to\":\"10.0.0.0/8:443\"},{\"deny\":\"connect\",\"to\":\"10.1.0.0/16:*\"}"),
 		  { "-connect to 10.1.0.0/16:443/tcp" } },
+		/* A deny of IPv4 addresses is one of those that carry them. */
+		{ DOC("{\"allow\":\"connect\",\"to\":\"[64:ff9b::/96]:443\"}"),
+		  DOC("{\"allow\":\"connect\",\"to\":\"[64:ff9b::/96]:443\"},{\"deny\":\"connect\",\"to\":\"10.1.0.0/16:*\"}"),
+		  { "-connect to [64:ff9b::a01:0/112]:443/tcp" } },
+		{ DOC("{\"allow\":\"listen\",\"at\":\":80\",\"from\":[\"[2002::/16]\"]}"),
+		  DOC("{\"allow\":\"listen\",\"at\":\":80\",\"from\":[\"[2002::/16]\"]},{\"deny\":\"listen\",\"at\":\":80\",\"from\":[\"10.0.0.0/8\"]}"),
+		  { "-accept from [2002:a00::/24] at :80/tcp" } },
 		{ DOC("{\"allow\":\"connect\",\"to\":\"a.b:443\"}"),
 		  DOC("{\"allow\":\"connect\",\"to\":\"a.b:443\",\"rate\":\"1MB/s\"}"),
 		  { "~connect to a.b:443/tcp: \"rate\": \"1000000/s\" instead of no options" } },
@@ -86,6 +93,18 @@ static void test_examples(void)
 
 /* --- random pairs ------------------------------------------------------------------------- */
 
+/* A line about IPv4 addresses is about what carries them, too. */
+static bool carries(const struct addr *a, const struct prefix *p)
+{
+	struct addr inner[ADDR_EMBEDDED_MAX];
+	size_t n = addr_embedded(a, inner);
+
+	while (n > 0)
+		if (prefix_match(p, &inner[--n]))
+			return true;
+	return false;
+}
+
 static bool about(const struct policy_change *c, const struct real *r)
 {
 	const struct policy_party *peer = &r->a.peer;
@@ -102,7 +121,7 @@ static bool about(const struct policy_change *c, const struct real *r)
 	if (h->kind == HOST_ANY || (h->kind == HOST_OUTSIDE && peer->kind == PARTY_HOST))
 		return true;
 	if (h->kind == HOST_PREFIX)
-		return peer->addr && prefix_match(&h->prefix, peer->addr);
+		return peer->addr && (prefix_match(&h->prefix, peer->addr) || carries(peer->addr, &h->prefix));
 	for (size_t i = 0; h->name && i < peer->n_names; i++) {
 		if (h->kind == HOST_WILDCARD ? name_is_below(peer->names[i], h->name) :
 					       strcmp(h->name, peer->names[i]) == 0)
@@ -131,8 +150,6 @@ static bool check_try(const struct policy *a, const struct policy *b, const stru
 	}
 	if (t.party == PARTY_HOST && t.kind == ATTEMPT_ACCEPT)
 		t.at = NULL;
-	if (t.party == PARTY_ADDR && t.at->inner)
-		return true; /* an IPv4 deny takes part of an IPv6 region */
 	if (t.party == PARTY_OWN)
 		t.at = NULL;
 	make_real(&t, &r);
