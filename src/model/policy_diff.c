@@ -159,10 +159,59 @@ static int classify(const struct diff *d, const struct policy_attempt *a)
 	return x.allow && !same_options(&x, &y) ? CHANGE_OPTIONS : -1;
 }
 
+/* --- what a line leaves out --------------------------------------------------------------------- */
+
+#define EXCEPTIONS_MAX 3 /* that a line names */
+
+/* Whether somewhere among the change's ports this narrower region is decided otherwise. */
+static bool is_exception(const struct diff *d, const struct policy_change *c, const struct policy_region *q,
+			 const struct addr *local)
+{
+	struct policy_attempt a = { .kind = c->what, .proto = c->proto, .peer = q->party, .local = local };
+	struct steps steps;
+	bool differs = false;
+
+	if (make_steps(d, c->what == ATTEMPT_CONNECT ? POLICY_CONNECT : POLICY_LISTEN, q, &steps) < 0)
+		return false;
+	for (size_t i = 0; i < c->ports.n && !differs; i++) {
+		a.port = c->ports.v[i].lo;
+		differs = classify(d, &a) != (int)c->kind;
+	}
+	for (size_t i = 0; i < steps.n && !differs; i++) {
+		a.port = (uint16_t)steps.v[i];
+		differs = ports_have(&c->ports, a.port) && classify(d, &a) != (int)c->kind;
+	}
+	free(steps.v);
+	return differs;
+}
+
+/* "10.0.0.0/8" is what no narrower pattern has: those for which the line is not true are named in it. */
+static const char *exceptions(struct diff *d, const struct policy_change *c, const struct addr *local)
+{
+	const struct policy_regions *all = c->what == ATTEMPT_CONNECT ? &d->c->to : &d->c->from;
+	const char *text = "";
+	size_t n = 0;
+
+	for (size_t i = 0; c->who && c->who->is_rest && c->who->pattern.kind != HOST_ANY && i < all->n && text; i++) {
+		const struct policy_region *q = &all->v[i];
+
+		if (q->party.kind != c->who->party.kind || !host_covers(&c->who->pattern, &q->pattern) ||
+		    host_equal(&c->who->pattern, &q->pattern) || !is_exception(d, c, q, local))
+			continue;
+		if (++n > EXCEPTIONS_MAX)
+			return arena_printf(&d->c->arena, "%s and others", text);
+		text = arena_printf(&d->c->arena, "%s%s%s", text, n > 1 ? ", " : ", but not ", q->words);
+	}
+	return text;
+}
+
+/* --- ports put together -------------------------------------------------------------------------- */
+
 /* Options differ from port to port, so their runs are told apart; allowed and denied are sets. */
 static int flush(struct diff *d, struct policy_change *c, struct port_range *ranges, size_t *n,
 		 struct policy_attempt *a)
 {
+	const char *rest;
 	int rc;
 
 	if (*n == 0)
@@ -173,7 +222,10 @@ static int flush(struct diff *d, struct policy_change *c, struct port_range *ran
 	memcpy((void *)(uintptr_t)c->ports.v, ranges, *n * sizeof *ranges);
 	a->port = ranges[0].lo;
 	c->text = change_text(d, c, a);
-	rc = add_change(d, c);
+	rest = exceptions(d, c, a->local);
+	if (c->text && rest && *rest)
+		c->text = arena_printf(&d->c->arena, "%s%s", c->text, rest);
+	rc = rest ? add_change(d, c) : -ENOMEM;
 	*n = 0;
 	return rc;
 }
@@ -355,6 +407,38 @@ static int compare_publish(struct diff *d, const struct policy *p, const struct 
 	return 0;
 }
 
+static const char *own_error(const struct policy *p, const char *id)
+{
+	for (size_t i = 0; i < p->n_rules; i++) {
+		if (strcmp(p->rules[i].id, id) == 0 && p->rules[i].on_deny != POLICY_DENY_INHERIT)
+			return policy_on_deny_name(p->rules[i].on_deny);
+	}
+	return "nothing";
+}
+
+/* What a program gets by a rule of its own: it may be its death. */
+static int compare_on_deny(struct diff *d)
+{
+	const struct policy *both[] = { d->a, d->b };
+	char place[96];
+
+	for (size_t k = 0; k < 2; k++) {
+		for (size_t i = 0; i < both[k]->n_rules; i++) {
+			const struct policy_rule *r = &both[k]->rules[i];
+			const char *was = own_error(d->a, r->id), *now = own_error(d->b, r->id);
+
+			/* What both have has been told with the first. */
+			if (r->on_deny == POLICY_DENY_INHERIT || strcmp(was, now) == 0 ||
+			    (k == 1 && strcmp(was, "nothing") != 0))
+				continue;
+			(void)snprintf(place, sizeof place, "onDeny of rule %s", r->id);
+			if (add_setting(d, place, now, was) < 0)
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 /* Other records of names. */
 static int compare_forward(struct diff *d)
 {
@@ -409,6 +493,8 @@ static int compare_settings(struct diff *d, struct err *e)
 	json_decref(y);
 	if (rc == 0)
 		rc = compare_forward(d);
+	if (rc == 0)
+		rc = compare_on_deny(d);
 	if (rc == 0)
 		rc = compare_publish(d, d->a, d->b, false);
 	return rc < 0 ? rc : compare_publish(d, d->b, d->a, true);

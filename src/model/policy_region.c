@@ -322,7 +322,10 @@ static int add_region(struct gather *g, const struct host_pattern *h, enum polic
 	case HOST_NAME:
 		return add_named(g, h, PARTY_NAME, h->name, words);
 	case HOST_WILDCARD:
-		return add_named(g, h, PARTY_NAME, fresh_name(g, h->name), words);
+		if (add_named(g, h, PARTY_NAME, fresh_name(g, h->name), words) < 0)
+			return -ENOMEM;
+		g->r->v[g->r->n - 1].is_rest = true;
+		return 0;
 	case HOST_PREFIX:
 		/* A rule about loopback is about the domain's own, and about names that resolve to it. */
 		if (prefix_covers(&loopback, &h->prefix) && add_prefix(g, h, PARTY_OWN, words) < 0)

@@ -41,6 +41,21 @@ static void test_examples(void)
 		{ DOC("{\"allow\":\"connect\",\"to\":\"10.0.0.0/8:443\"}"),
 		  DOC("{\"allow\":\"connect\",\"to\":\"10.0.0.0/8:443\"},{\"deny\":\"connect\",\"to\":\"10.1.0.0/16:*\"}"),
 		  { "-connect to 10.1.0.0/16:443/tcp" } },
+		/* A line that is not true for something narrower says so. */
+		{ DOC("{\"allow\":\"connect\",\"to\":\"10.0.0.0/8:443\"}"), DOC("{\"allow\":\"connect\",\"to\":\"10.1.0.0/16:443\"}"),
+		  { "-connect to 10.0.0.0/8:443/tcp, but not 10.1.0.0/16" } },
+		{ DOC("{\"allow\":\"connect\",\"to\":\"*.a.example:443\"}"), DOC("{\"allow\":\"connect\",\"to\":\"*.b.a.example:443\"}"),
+		  { "-connect to *.a.example:443/tcp, but not *.b.a.example" } },
+		{ DOC(""), DOC("{\"allow\":\"connect\",\"to\":[\"10.0.0.0/8:1-9\",\"10.1.0.0/16:1-9\"]},"
+			       "{\"deny\":\"connect\",\"to\":[\"10.2.0.0/16:5\",\"10.3.0.0/16:5\",\"10.4.0.0/16:5\",\"10.5.0.0/16:5\"]}"),
+		  { "+connect to 10.0.0.0/8:1-9/tcp, but not 10.2.0.0/16, 10.3.0.0/16, 10.4.0.0/16 and others",
+		    "+connect to 10.1.0.0/16:1-9/tcp", "+connect to 10.2.0.0/16:1-4,6-9/tcp" } },
+		/* What a denied program gets. */
+		{ DOC("{\"id\":\"mail\",\"deny\":\"connect\",\"to\":\"*:25\"},{\"id\":\"x\",\"deny\":\"connect\",\"to\":\"*:26\",\"onDeny\":\"EACCES\"}"),
+		  DOC("{\"id\":\"mail\",\"deny\":\"connect\",\"to\":\"*:25\",\"onDeny\":\"kill\"},{\"id\":\"x\",\"deny\":\"connect\",\"to\":\"*:26\",\"onDeny\":\"EACCES\"}"),
+		  { "=onDeny of rule mail: kill instead of nothing", "!onDeny of rule x" } },
+		{ DOC("{\"id\":\"mail\",\"deny\":\"connect\",\"to\":\"*:25\",\"onDeny\":\"kill\"}"), DOC(""),
+		  { "=onDeny of rule mail: nothing instead of kill" } },
 		/* A deny of IPv4 addresses is one of those that carry them. */
 		{ DOC("{\"allow\":\"connect\",\"to\":\"[64:ff9b::/96]:443\"}"),
 		  DOC("{\"allow\":\"connect\",\"to\":\"[64:ff9b::/96]:443\"},{\"deny\":\"connect\",\"to\":\"10.1.0.0/16:*\"}"),
