@@ -52,6 +52,7 @@ helper_setup()
 	export T XDG_RUNTIME_DIR=$T/run HOME=$T/home TMPDIR=$T/tmp VRUN_TEST_MARK=$MARK
 	unset XDG_CONFIG_HOME XDG_CACHE_HOME XDG_DATA_HOME DBUS_SESSION_BUS_ADDRESS
 	cd "$T" || return 1
+	OWN_MOUNTS=$(readlink /proc/self/ns/mnt)
 	ID_COUNT=0
 	declare -gA PID=()
 }
@@ -433,22 +434,22 @@ wait_until() # COMMAND...
 # or that live in another mount namespace in which something of the test's is mounted.
 marked_processes()
 {
-	local own pid list
+	local pid list
+	local -A seen=()
 
-	own=$(readlink /proc/self/ns/mnt)
 	# The list is complete before it is looked at: grep, which has the marker too, is gone then.
 	# That it cannot read all of /proc is no failure. One find for all: a fork for each process
 	# would cost more than most tests.
 	list=$(
 		grep -lsaF -e "$MARK" /proc/[0-9]*/{environ,cmdline,cgroup} || :
-		find /proc/[0-9]*/ns/mnt -maxdepth 0 ! -lname "${own//[[\]]/?}" \
+		find /proc/[0-9]*/ns/mnt -maxdepth 0 ! -lname "${OWN_MOUNTS//[[\]]/?}" \
 			-printf '%h/../mountinfo\0' 2>/dev/null | xargs -0r grep -lsaF -e "$MARK" || :
 	)
 	while IFS=/ read -r _ _ pid _; do
-		if [[ -d /proc/$pid && $pid != "$BASHPID" && $pid != "$$" && $pid != "$PPID" ]]; then
-			printf '%s\n' "$pid"
-		fi
-	done <<<"$list" | sort -un
+		[[ -n $pid && -d /proc/$pid && -z ${seen[$pid]-} ]] || continue
+		seen[$pid]=1
+		[[ $pid == "$BASHPID" || $pid == "$$" || $pid == "$PPID" ]] || printf '%s\n' "$pid"
+	done <<<"$list"
 }
 
 # Mount points under the test's directory in our own mount namespace, deepest first.
@@ -465,8 +466,8 @@ marked_cgroups()
 # What a run may leave in the state directories: directories, and nothing else.
 state_entries()
 {
-	find "$T"/run "$T"/home-*/run "$T"/tmp "$T"/home-*/tmp ! -type d 2>/dev/null || :
-	find "$T"/run "$T"/home-*/run -mindepth 1 -name "*$MARK*" -type d 2>/dev/null || :
+	find "$T"/run "$T"/home-*/run "$T"/tmp "$T"/home-*/tmp -mindepth 1 \
+		! -type d -o -name "*$MARK*" -path '*/run/*' 2>/dev/null || :
 	grep -aF -e "$MARK" /proc/net/unix || :
 	! is_root || find /run/vrun -name "*$MARK*" 2>/dev/null || :
 }
