@@ -266,7 +266,7 @@ shared()
 # --- joining ---------------------------------------------------------------------------------------------
 
 # A process that keeps namespaces open for as long as a FIFO is not written to.
-hold() # UNSHARE-OPTIONS...
+hold_namespaces() # UNSHARE-OPTIONS...
 {
 	mkfifo hold.up hold.gate
 	spawn holder unshare "$@" sh -c 'echo up >hold.up; exec sleep 1000'
@@ -279,7 +279,7 @@ hold() # UNSHARE-OPTIONS...
 
 # bats test_tags=identity:root
 @test "a network namespace is joined by its path" {
-	hold --net
+	hold_namespaces --net
 	make_bundle "$T/b" '.linux.namespaces |= map(if .type == "network"
 		then .path = "/proc/'"$HOLDER"'/ns/net" else . end)'
 	script "$T/b" 'readlink /proc/self/ns/net'
@@ -288,7 +288,7 @@ hold() # UNSHARE-OPTIONS...
 }
 
 @test "user and network namespaces of the caller's own are joined together" {
-	hold --user --map-root-user --net
+	hold_namespaces --user --map-root-user --net
 	make_bundle "$T/b" '.linux.namespaces |= map(if .type == "network" or .type == "user"
 		then .path = "/proc/'"$HOLDER"'/ns/" + { network: "net", user: "user" }[.type] else . end)'
 	script "$T/b" 'readlink /proc/self/ns/net; readlink /proc/self/ns/user'
@@ -311,7 +311,7 @@ hold() # UNSHARE-OPTIONS...
 }
 
 @test "a network that is joined is out of reach, whatever the bundle's own filter allows" {
-	hold --user --map-root-user --net
+	hold_namespaces --user --map-root-user --net
 	make_bundle "$T/b" '.linux.namespaces |= map(if .type == "network" or .type == "user"
 		then .path = "/proc/'"$HOLDER"'/ns/" + { network: "net", user: "user" }[.type] else . end)' \
 		'.linux.seccomp = { defaultAction: "SCMP_ACT_ALLOW" }'
@@ -329,7 +329,7 @@ hold() # UNSHARE-OPTIONS...
 @test "user, ipc, uts and pid namespaces are joined by their paths" {
 	local kind
 
-	hold --user --map-root-user --fork --pid --ipc --uts
+	hold_namespaces --user --map-root-user --fork --pid --ipc --uts
 	make_bundle "$T/b" '.linux.namespaces |= map(if .type | IN("user", "ipc", "uts", "pid")
 		then .path = "/proc/'"$HOLDER"'/ns/\(.type)" else . end) | del(.hostname)'
 	script "$T/b" "$INSIDE"
@@ -341,7 +341,7 @@ hold() # UNSHARE-OPTIONS...
 
 # bats test_tags=identity:root
 @test "the ipc and uts namespaces of the host's users are joined under a new user namespace" {
-	hold --fork --ipc --uts
+	hold_namespaces --fork --ipc --uts
 	make_bundle "$T/b" '.linux.namespaces |= map(if .type | IN("ipc", "uts")
 		then .path = "/proc/'"$HOLDER"'/ns/\(.type)" else . end) | del(.hostname)'
 	script "$T/b" "$INSIDE"

@@ -128,16 +128,6 @@ nginx_conf()
 	assert_nothing_left
 }
 
-postgres_bin()
-{
-	local dir
-
-	for dir in /usr/lib/postgresql/*/bin; do
-		[[ -x $dir/postgres ]] && { printf '%s\n' "$dir"; return; }
-	done
-	unsupported "no PostgreSQL server is installed"
-}
-
 @test "PostgreSQL, which refuses uid 0, initializes a cluster and answers queries" {
 	local bin
 	bin=$(postgres_bin)

@@ -6,24 +6,12 @@
 
 bats_require_minimum_version 1.5.0
 load helper
+load domains
 
 # 77-wires.bats is a link to this file: the same over the other transport.
-transport=tcp
-[[ ${BATS_TEST_FILENAME##*/} != *wires* ]] || transport=wire
-
-# Policies in $T/NAME.json. The rules are JSON.
-policy() # NAME ADDRESSES RULE...
-{
-	local name=$1 addresses=$2 rules
-
-	shift 2
-	rules=$(printf ',%s' "$@")
-	jq -n --arg name "$name" --argjson a "[$addresses]" --argjson rules "[${rules#,}]" \
-		--arg transport "$transport" \
-		'{version: 1, domain: $name, net: {transport: $transport, rules: $rules}}
-			| if $a == [] then . else .net.address = $a end' \
-		>"$T/$name.json"
-}
+TRANSPORT=tcp
+# shellcheck disable=SC2034 # for domains.bash
+[[ ${BATS_TEST_FILENAME##*/} != *wires* ]] || TRANSPORT=wire
 
 pack() # NAME ARG...
 {
@@ -144,16 +132,6 @@ stop() # NAME SIGNAL
 	done
 	stop web QUIT
 	assert_nothing_left
-}
-
-postgres_bin()
-{
-	local dir
-
-	for dir in /usr/lib/postgresql/*/bin; do
-		[[ -x $dir/postgres ]] && { printf '%s\n' "$dir"; return; }
-	done
-	unsupported "no PostgreSQL server is installed"
 }
 
 @test "PostgreSQL works for pgbench, over the fabric and over its own socket" {

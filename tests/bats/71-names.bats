@@ -5,33 +5,12 @@
 
 bats_require_minimum_version 1.5.0
 load helper
+load domains
 
 # A directory to run commands in: the test's own holds its home.
 setup()
 {
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
-}
-
-# Policies in $T/NAME.json. The rules are JSON.
-policy() # NAME ADDRESSES RULE...
-{
-	local name=$1 addresses=$2 rules
-
-	shift 2
-	rules=$(printf ',%s' "$@")
-	jq -n --arg name "$name" --argjson a "[$addresses]" --argjson rules "[${rules#,}]" \
-		'{version: 1, domain: $name, net: {address: $a, rules: $rules}}' >"$T/$name.json"
-}
-
-# A command in the domain, in the test's fabric.
-in_domain() # NAME COMMAND...
-{
-	local name=$1
-
-	shift
-	"$VRUN" run -T --fabric "$MARK" -p "$T/$name.json" -- "$@" </dev/null
+	setup_in work
 }
 
 # The same in the background until end_domain.

@@ -5,13 +5,12 @@
 
 bats_require_minimum_version 1.5.0
 load helper
+load domains
 
 # A directory to run commands in, and a client.
 setup()
 {
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
+	setup_in work
 	cat >say.py <<-'END'
 		import socket, sys
 		host, port, own = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -31,25 +30,6 @@ setup()
 	END
 }
 
-# Policies in $T/NAME.json. The rules are JSON.
-policy() # NAME ADDRESSES RULE...
-{
-	local name=$1 addresses=$2 rules
-
-	shift 2
-	rules=$(printf ',%s' "$@")
-	jq -n --arg name "$name" --argjson a "[$addresses]" --argjson rules "[${rules#,}]" \
-		'{version: 1, domain: $name, net: {address: $a, rules: $rules}}' >"$T/$name.json"
-}
-
-in_domain() # NAME COMMAND...
-{
-	local name=$1
-
-	shift
-	"$VRUN" run -T --fabric "$MARK" -p "$T/$name.json" -- "$@"
-}
-
 # A server that sends back what it gets, with the address that it got it from.
 serve() # NAME SOCAT-ADDRESS
 {
@@ -67,7 +47,7 @@ end_domain() # NAME
 
 say() # NAME HOST PORT [OWN-PORT [connect]]
 {
-	in_domain "$1" python3 say.py "$2" "$3" "${4:-0}" "${5:-sendto}" </dev/null
+	in_domain "$1" python3 say.py "$2" "$3" "${4:-0}" "${5:-sendto}"
 }
 
 two_domains()
@@ -143,9 +123,9 @@ two_domains()
 		s.on("message", m => { console.log(String(m).trim()); clearTimeout(quiet); s.close(); });
 		s.send("hello\n", 5353, "10.88.0.41");
 	END
-	run -0 in_domain app node send.js </dev/null
+	run -0 in_domain app node send.js
 	assert_output "hello from 10.88.0.42"
-	run --separate-stderr in_domain other node send.js </dev/null
+	run --separate-stderr in_domain other node send.js
 	assert_status 0
 	assert_output nothing
 	# shellcheck disable=SC2154 # set by run
@@ -157,9 +137,9 @@ two_domains()
 @test "a domain with rules for datagrams has an interface, another one its addresses on lo" {
 	two_domains
 	policy mute '"10.88.0.44"'
-	run -0 in_domain app sh -c 'cut -s -d: -f1 /proc/net/dev | tr -d " " | sort | tr "\n" " "' </dev/null
+	run -0 in_domain app sh -c 'cut -s -d: -f1 /proc/net/dev | tr -d " " | sort | tr "\n" " "'
 	assert_output "eth0 lo "
-	run -0 in_domain mute sh -c 'cut -s -d: -f1 /proc/net/dev | tr -d " " | sort | tr "\n" " "' </dev/null
+	run -0 in_domain mute sh -c 'cut -s -d: -f1 /proc/net/dev | tr -d " " | sort | tr "\n" " "'
 	assert_output "lo "
 	assert_nothing_left
 }

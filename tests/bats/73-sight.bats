@@ -9,10 +9,7 @@ load helper
 
 setup()
 {
-	helper_setup
-	mkdir "$T/w"
-	cp "$(dirname "$VRUN")/tests/guest/states" "$T/w/"
-	cd "$T/w" || return 1
+	setup_in w states
 }
 
 policy() # NAME ADDRESS RULES
@@ -34,26 +31,6 @@ start_guest()
 	hold "$name"
 	spawn "$name" reading "$T/$name.in" run --id "$MARK-$name" -p "$T/$name.json" "${options[@]}" -- ./states "$@"
 	wait_until grep -qx ready "$T/$name.out" || fail "$(<"$T/$name.out")" "$(<"$T/$name.err")"
-}
-# A FIFO $T/NAME.in which has a writer until release.
-hold() # NAME
-{
-	mkfifo "$T/$1.in"
-	# shellcheck disable=SC2016 # the other shell's
-	spawn "hold-$1" sh -c 'exec sleep 1000 >"$0"' "$T/$1.in"
-}
-
-release() # NAME
-{
-	kill "${PID[hold-$1]}"
-	wait_exit "${PID[hold-$1]}"
-	rm "$T/$1.in"
-}
-
-# vrun with that file as its standard input, which a background command does not have by itself.
-reading() # FILE ARGUMENTS...
-{
-	exec "$VRUN" "${@:2}" <"$1"
 }
 
 stop_guest() # NAME

@@ -7,14 +7,9 @@
 bats_require_minimum_version 1.5.0
 load helper
 
-GUEST=$(dirname "$VRUN")/tests/guest/multi
-
 setup()
 {
-	helper_setup
-	mkdir "$T/w"
-	cp "$GUEST" "$GUEST-asks" "$T/w/"
-	cd "$T/w" || return 1
+	setup_in w multi multi-asks
 }
 
 policy() # NAME RULES [NET-MEMBERS]

@@ -117,11 +117,6 @@ changing()
 	spawn app reading lines run -q --id "$MARK-app" -p policy.json -- python3 program.py
 }
 
-reading() # FILE ARGUMENTS...
-{
-	exec "$VRUN" "${@:2}" <"$1"
-}
-
 limits() # LIMITS
 {
 	printf '{"version": 1, "domain": "d", "net": {"rules": []}, "limits": %s}\n' "$1"

@@ -11,9 +11,7 @@ GUESTS=${VRUN%/*}/tests/guest
 
 setup()
 {
-	helper_setup
-	mkdir "$T/w"
-	cd "$T/w" || return 1
+	setup_in w
 	echo '{"version":1,"net":{"rules":[]}}' >"$T/p.json"
 }
 

@@ -14,11 +14,6 @@ waiting() # NAME ARGUMENTS...
 	spawn "$1" reading "$T/in" "${@:2}"
 }
 
-reading() # FILE ARGUMENTS...
-{
-	exec "$VRUN" "${@:2}" <"$1"
-}
-
 # What bash says when it connects under that policy: knock POLICY
 knock()
 {

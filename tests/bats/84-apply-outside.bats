@@ -10,10 +10,7 @@ load internet
 
 setup()
 {
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
-	internet_start
+	internet_setup
 	mkfifo go
 	cat >flows.py <<-'END'
 		# Has a connection for each argument "tcp ADDRESS", a flow for "udp ADDRESS" and whoever comes for
@@ -90,12 +87,6 @@ setup()
 		except ConnectionResetError:
 		    print("cut", flush=True)
 	END
-}
-
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
 }
 
 policy() # FILE RULES

@@ -10,11 +10,8 @@ load helper
 
 setup()
 {
-	helper_setup
+	setup_in w flows
 	declare -gA FD=()
-	mkdir "$T/w"
-	cp "$(dirname "$VRUN")/tests/guest/flows" "$T/w/"
-	cd "$T/w" || return 1
 }
 
 policy() # NAME TRANSPORT ADDRESS RULES
@@ -34,11 +31,6 @@ start()
 	FD[$1]=$fd
 	spawn "$1" reading "$T/$1.in" run --fabric "$MARK" --id "$MARK-$1" -p "$T/$1.json" -- ./flows "${@:2}"
 	wait_until grep -qx ready "$T/$1.out" || fail "$(<"$T/$1.out")" "$(<"$T/$1.err")"
-}
-
-reading() # FILE ARGUMENTS...
-{
-	exec "$VRUN" "${@:2}" <"$1"
 }
 
 # What "hold" says of its connections after another round: answer_of NAME

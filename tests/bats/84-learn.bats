@@ -8,9 +8,7 @@ load helper
 
 setup()
 {
-	helper_setup
-	mkdir "$T/w"
-	cd "$T/w" || return 1
+	setup_in w
 	cat >app.sh <<-'EOF'
 		try() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
 		try 192.0.2.1 443

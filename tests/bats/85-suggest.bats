@@ -8,25 +8,9 @@ load helper
 
 setup()
 {
-	helper_setup
-	mkdir "$T/w"
-	cd "$T/w" || return 1
+	setup_in w
 	printf '{\n  "version": 1,\n  "domain": "web",\n  "net": {\n    "address": ["10.88.0.10"]\n  }\n}\n' >web.json
 	printf '{"version":1,"domain":"db","net":{"address":["10.88.0.11"],"rules":[]}}' >db.json
-}
-
-# A FIFO $T/NAME.in that keeps whoever reads it waiting, until the test ends.
-hold() # NAME
-{
-	mkfifo "$T/$1.in"
-	# shellcheck disable=SC2016 # the other shell's
-	spawn "hold-$1" sh -c 'exec sleep 1000 >"$0"' "$T/$1.in"
-}
-
-# vrun with that file as its standard input, which a background command does not have by itself.
-reading() # FILE ARGUMENTS...
-{
-	exec "$VRUN" "${@:2}" <"$1"
 }
 
 # A sandbox that does what a bash script says, prints "done", and stays: stay NAME SCRIPT [OPTION...]

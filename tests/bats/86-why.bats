@@ -8,29 +8,14 @@ load helper
 
 setup()
 {
-	helper_setup
-	mkdir "$T/w"
-	cd "$T/w" || return 1
-}
-
-# A FIFO NAME.in which keeps a writer until the test ends.
-hold() # NAME
-{
-	mkfifo "$1.in"
-	# shellcheck disable=SC2016 # the other shell's
-	spawn "hold-$1" sh -c 'exec sleep 1000 >"$0"' "$1.in"
-}
-
-reading() # FILE ARGUMENTS...
-{
-	exec "$VRUN" "${@:2}" <"$1"
+	setup_in w
 }
 
 # A sandbox that stays: stay NAME [OPTION...]
 stay()
 {
 	hold "$1"
-	spawn "$1" reading "$1.in" run --id "$MARK-$1" -p "$1.json" "${@:2}" -- sh -c 'echo ready; read -r _'
+	spawn "$1" reading "$T/$1.in" run --id "$MARK-$1" -p "$1.json" "${@:2}" -- sh -c 'echo ready; read -r _'
 	wait_until grep -qx ready "$T/$1.out" || fail "$(<"$T/$1.err")"
 }
 

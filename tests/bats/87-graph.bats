@@ -9,31 +9,16 @@ load helper
 
 setup()
 {
-	helper_setup
-	mkdir "$T/w"
-	cd "$T/w" || return 1
+	setup_in w
 	printf '{"version":1,"domain":"web","net":{"address":["10.88.0.10"],"rules":[{"allow":"connect","to":["db:5432","db:9","*.example.com:443"]}]}}' >web.json
 	printf '{"version":1,"domain":"db","net":{"address":["10.88.0.11"],"rules":[{"allow":"listen","at":":5432","from":["web"]},{"allow":"listen","at":":80","from":["host"]}]}}' >db.json
-}
-
-# A FIFO NAME.in which keeps a writer until the test ends.
-hold() # NAME
-{
-	mkfifo "$1.in"
-	# shellcheck disable=SC2016 # the other shell's
-	spawn "hold-$1" sh -c 'exec sleep 1000 >"$0"' "$1.in"
-}
-
-reading() # FILE ARGUMENTS...
-{
-	exec "$VRUN" "${@:2}" <"$1"
 }
 
 # A sandbox that does what a bash script says, prints "done", and stays: stay NAME SCRIPT [OPTION...]
 stay()
 {
 	hold "$1"
-	spawn "$1" reading "$1.in" run --id "$MARK-$1" -p "$1.json" "${@:3}" -- bash -c "$2"$'\n''echo done; read -r _'
+	spawn "$1" reading "$T/$1.in" run --id "$MARK-$1" -p "$1.json" "${@:3}" -- bash -c "$2"$'\n''echo done; read -r _'
 	wait_until grep -qx 'done' "$T/$1.out" || fail "$(<"$T/$1.out")" "$(<"$T/$1.err")"
 }
 

@@ -9,9 +9,7 @@ load helper
 
 setup()
 {
-	helper_setup
-	mkdir "$T/w"
-	cd "$T/w" || return 1
+	setup_in w
 	# Each block behind '.\" file NAME', as a reader would copy it from the page.
 	awk '
 		/^\.\\" file / { name = $3; next }

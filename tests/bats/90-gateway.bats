@@ -9,17 +9,9 @@ load internet
 
 setup()
 {
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
+	setup_in work
 	[[ $BATS_TEST_DESCRIPTION != *"replaced in mid-run"* ]] || internet_own_etc
 	internet_start
-}
-
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
 }
 
 # What a question with EDNS gets: "CODE ADDRESSES... TTL ede=N".

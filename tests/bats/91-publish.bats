@@ -9,9 +9,7 @@ load internet
 
 setup()
 {
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
+	setup_in work
 	cat >server.py <<'PYTHON'
 # Says to each who comes what accept and getpeername say of them: server.py [ADDRESS] PORT [TIMES]
 import socket, sys
@@ -49,12 +47,6 @@ except OSError as e:
     print(e.strerror or e)
 PYTHON
 	internet_start
-}
-
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
 }
 
 # The server in a sandbox whose rules (JSON) publish it, in the background, listening.

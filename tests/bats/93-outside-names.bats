@@ -9,10 +9,7 @@ load internet
 
 setup()
 {
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
-	internet_start
+	internet_setup
 	# 192.0.2.66 loses what is sent there; at 192.0.2.67 nothing arrives, and it says so.
 	zone '{"one.example.com": {"A": ["192.0.2.10"]},
 		"slow.example.com": {"A": ["192.0.2.66", "192.0.2.11"]},
@@ -51,12 +48,6 @@ setup()
 		def error(s):
 		    return errno.errorcode.get(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), 0)
 	END
-}
-
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
 }
 
 readonly DENY='{"deny": "connect", "to": "192.0.2.13:443"}'

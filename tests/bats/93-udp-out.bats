@@ -7,20 +7,6 @@ bats_require_minimum_version 1.5.0
 load helper
 load internet
 
-setup()
-{
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
-	internet_start
-}
-
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
-}
-
 lines_of_app() # NUMBER
 {
 	(($(wc -l <"$T/app.out") == $1))

@@ -8,20 +8,6 @@ bats_require_minimum_version 1.5.0
 load helper
 load internet
 
-setup()
-{
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
-	internet_start
-}
-
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
-}
-
 reading() # FILE COMMAND...
 {
 	"${@:2}" <"$1"

@@ -9,10 +9,7 @@ load internet
 
 setup()
 {
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
-	internet_start
+	internet_setup
 	# Whoever connects to the servers there is told to which address.
 	zone '{"web.example.com": {"A": ["192.0.2.10"]}, "intranet.example.com": {"A": ["10.20.0.1"]}}'
 	cat >client.py <<-'EOF'
@@ -25,12 +22,6 @@ setup()
 		    except OSError as e:
 		        print(place, e.strerror, flush=True)
 	EOF
-}
-
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
 }
 
 rules() # FILE

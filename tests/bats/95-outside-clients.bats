@@ -20,12 +20,6 @@ setup()
 		"db.example.com": {"A": ["192.0.2.14"]}, "evil.example.net": {"A": ["192.0.2.99"]}}'
 }
 
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
-}
-
 # nginx with TLS and without, for every name, on files below $T/www.
 web_start()
 {

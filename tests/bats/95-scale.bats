@@ -6,6 +6,7 @@
 
 bats_require_minimum_version 1.5.0
 load helper
+load machine
 
 readonly MANY=4000
 readonly ALL='{"allow": "connect", "to": "192.0.2.1:7000"}'
@@ -13,10 +14,7 @@ readonly RELAYED='{"allow": "connect", "to": "192.0.2.1:7000", "rate": "1000GB/s
 
 setup()
 {
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
-	cp "${VRUN%/vrun}/tests/guest/crowd" .
+	setup_in work crowd
 	mkfifo in
 	exec {IN}<>in
 }
@@ -33,32 +31,10 @@ need_files() # COUNT
 	(($(ulimit -Hn) >= $1)) || unsupported "the limit of open files is $(ulimit -Hn), and has to be $1"
 }
 
-# A machine that has 192.0.2.1, where `crowd serve 7000` runs. The pid of the command is in $T/pid.
-on_machine() # COMMAND...
-{
-	local own=()
+# shellcheck disable=SC2034 # for machine.bash
+SERVER=(./crowd serve 7000)
 
-	is_root || own=(--user --map-root-user)
-	# shellcheck disable=SC2016 # for the shell inside
-	unshare "${own[@]}" --net bash -c '
-		set -eu
-		file=$1
-		shift
-		ip link set lo up
-		ip addr add 192.0.2.1/24 dev lo
-		coproc server { exec ./crowd serve 7000; }
-		pid=$server_PID
-		read -r _ <&"${server[0]}"
-		status=0
-		bash -c "echo \$\$ >$file; exec \"\$@\"" sh "$@" || status=$?
-		exec 2>/dev/null # the shell tells of the end of its jobs
-		kill -KILL "$pid"
-		wait "$pid" || :
-		exit "$status"
-	' sh "$T/pid" "$@"
-}
-
-# On it, a sandbox with these rules (JSON).
+# On the machine, a sandbox with these rules (JSON).
 sandbox() # RULES COMMAND...
 {
 	local rules=$1
@@ -81,7 +57,7 @@ said() # TEXT
 # The pid of one of the run's processes.
 pid_of() # NAME
 {
-	pgrep -x "$1" -P "$(<"$T/pid")" || pgrep -x "$1" -P "$(pgrep -x vrun-supervisor -P "$(<"$T/pid")")"
+	pgrep -x "$1" -P "$(<"$T/machine.pid")" || pgrep -x "$1" -P "$(pgrep -x vrun-supervisor -P "$(<"$T/machine.pid")")"
 }
 
 @test "4000 connections at once are handed over" {
@@ -161,14 +137,14 @@ $MANY answered"
 	ask
 	wait_until said alive
 	assert_matches "$(tail -n 1 "$T/app.out")" '^300 alive, 0 ended; a new one: Too many open files'
-	kill -TERM "$(<"$T/pid")"
+	kill -TERM "$(<"$T/machine.pid")"
 	wait_exit "${PID[app]}" || :
 	assert_nothing_left
 }
 
 @test "a gateway that is killed leaves what is open, and nothing new gets out" {
 	for rules in "$ALL" "$RELAYED"; do
-		rm -f "$T/pid"
+		rm -f "$T/machine.pid"
 		spawn app sandbox "$rules" sh -c 'exec ./crowd open 192.0.2.1 7000 100 <in' </dev/null
 		wait_until said answered
 		gateway=$(pid_of vrun-gateway)
@@ -177,7 +153,7 @@ $MANY answered"
 		ask
 		wait_until said alive
 		assert_equal "$(tail -n 1 "$T/app.out")" "100 alive, 0 ended; a new one: Network is unreachable"
-		kill -TERM "$(<"$T/pid")"
+		kill -TERM "$(<"$T/machine.pid")"
 		wait_exit "${PID[app]}" || :
 		assert_nothing_left
 	done
@@ -185,7 +161,7 @@ $MANY answered"
 
 @test "a gateway that is killed while a hundred threads connect leaves none of them waiting" {
 	for rules in "$ALL" "$RELAYED"; do
-		rm -f "$T/pid"
+		rm -f "$T/machine.pid"
 		spawn app sandbox "$rules" ./crowd storm 192.0.2.1 7000 100 </dev/null
 		wait_until said storm
 		kill -KILL "$(pid_of vrun-gateway)"
@@ -210,7 +186,7 @@ over" "what the app saw: $(<"$T/app.err")"
 
 @test "a supervisor that is killed while a hundred threads connect takes its sandbox with it" {
 	for rules in "$ALL" "$RELAYED"; do
-		rm -f "$T/pid"
+		rm -f "$T/machine.pid"
 		spawn app sandbox "$rules" ./crowd storm 192.0.2.1 7000 100 </dev/null
 		wait_until said storm
 		supervisor=$(pid_of vrun-supervisor) gateway=$(pid_of vrun-gateway)
@@ -232,7 +208,7 @@ over" "what the app saw: $(<"$T/app.err")"
 	ask
 	wait_until said alive
 	assert_equal "$(tail -n 1 "$T/app.out")" "100 alive, 0 ended; a new one: connected"
-	kill -TERM "$(<"$T/pid")"
+	kill -TERM "$(<"$T/machine.pid")"
 	wait_exit "${PID[app]}" || :
 	assert_nothing_left
 }

@@ -26,8 +26,7 @@ setup()
 teardown()
 {
 	tls_stop
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
+	internet_teardown
 }
 
 # A server of TLS at port 8443, which answers whatever it is sent. At 192.0.2.11 it asks for another

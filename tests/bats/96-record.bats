@@ -15,12 +15,6 @@ setup()
 	cd "$T/work" || return 1
 }
 
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
-}
-
 start()
 {
 	internet_start

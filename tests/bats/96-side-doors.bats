@@ -8,23 +8,12 @@ bats_require_minimum_version 1.5.0
 load helper
 load internet
 
-GUESTS=${VRUN%/vrun}/tests/guest
-
 setup()
 {
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
-	cp "$GUESTS/sidedoors" "$GUESTS/nolandlock" .
+	setup_in work sidedoors nolandlock
 	internet_listen
 	internet_start
 	zone '{"web.example.com": {"A": ["192.0.2.10"]}, "evil.example.net": {"A": ["192.0.2.99"], "TXT": ["x"]}}'
-}
-
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
 }
 
 # Nothing but this has arrived.

@@ -10,17 +10,9 @@ load internet
 
 setup()
 {
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
+	setup_in work
 	AS_ROOT=()
 	is_root || AS_ROOT=(unshare --user --map-root-user)
-}
-
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
 }
 
 # A busybox that runs a script (app.sh) under a policy of these rules, for another runtime. The

@@ -9,10 +9,7 @@ load internet
 
 setup()
 {
-	helper_setup
-	mkdir "$T/work"
-	cd "$T/work" || return 1
-	internet_start
+	internet_setup
 	cat >dns.py <<-'PYTHON'
 		import socket, struct, sys, threading
 
@@ -49,12 +46,6 @@ setup()
 		        at += 10 + size
 		    return " ".join([str(r[3] & 15), *out, f"+{counts[2] + counts[3]}"] + (["cut"] if r[2] & 2 else []))
 	PYTHON
-}
-
-teardown()
-{
-	[[ -z ${PID[internet]-} ]] || internet_stop
-	helper_teardown
 }
 
 # A program with that.

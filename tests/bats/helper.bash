@@ -57,6 +57,17 @@ helper_setup()
 	declare -gA PID=()
 }
 
+# A setup with a directory below $T which commands are shown, and may write to. Guests are copied there: a
+# build directory in /tmp is not seen inside.
+setup_in() # NAME [GUEST...]
+{
+	helper_setup
+	mkdir "$T/$1"
+	cd "$T/$1" || return 1
+	shift
+	(($# == 0)) || cp "${@/#/${VRUN%/*}/tests/guest/}" .
+}
+
 # Also after a failure nothing may stay: what was started is killed, what was mounted goes.
 helper_teardown()
 {
@@ -110,6 +121,16 @@ need_command() # NAME...
 	for name; do
 		command -v "$name" >/dev/null || unsupported "$name is not installed"
 	done
+}
+
+postgres_bin()
+{
+	local dir
+
+	for dir in /usr/lib/postgresql/*/bin; do
+		[[ -x $dir/postgres ]] && { printf '%s\n' "$dir"; return; }
+	done
+	unsupported "no PostgreSQL server is installed"
 }
 
 is_root()
@@ -353,6 +374,27 @@ spawn() # NAME COMMAND...
 	: >"$T/$name.out" 2>"$T/$name.err"
 	"$@" >"$T/$name.out" 2>"$T/$name.err" 3>&- 4>&- &
 	PID[$name]=$!
+}
+
+# A FIFO $T/NAME.in which has a writer until release, or until the test ends.
+hold() # NAME
+{
+	mkfifo "$T/$1.in"
+	# shellcheck disable=SC2016 # the other shell's
+	spawn "hold-$1" sh -c 'exec sleep 1000 >"$0"' "$T/$1.in"
+}
+
+release() # NAME
+{
+	kill "${PID[hold-$1]}"
+	wait_exit "${PID[hold-$1]}"
+	rm "$T/$1.in"
+}
+
+# vrun with that file as its standard input, which a background command does not have by itself.
+reading() # FILE ARGUMENTS...
+{
+	exec "$VRUN" "${@:2}" <"$1"
 }
 
 # Waits for a background command; its exit status in $status. Fails after WAIT_SECONDS.

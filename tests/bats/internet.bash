@@ -13,6 +13,32 @@
 # vrun has no rights either. INTERNET_IDS has options of unshare(1) for other ids.
 # /etc/resolv.conf is covered in the host's mount namespace.
 
+# Loaded behind the helper, it is started before each test; a file that wants something before or behind
+# that has a setup of its own.
+setup()
+{
+	internet_setup
+}
+
+teardown()
+{
+	internet_teardown
+}
+
+# shellcheck disable=SC2119 # no ports here
+internet_setup()
+{
+	setup_in work
+	internet_start
+}
+
+internet_teardown()
+{
+	[[ -z ${PID[internet]-} ]] || internet_stop
+	helper_teardown
+}
+
+# shellcheck disable=SC2120 # some files give ports
 internet_start() # [PORT...], of internet.py
 {
 	local own=()

@@ -5,8 +5,11 @@
 
 OUTSIDE=${VRUN%/vrun}/tests/guest/outside
 
-# A command on a machine of its own with 192.0.2.1, 192.0.2.3 and 2001:db8::1, where `outside serve 7000`
-# runs. What is sent to 198.51.100.66 is lost.
+# What serves port 7000 of the machine, and says a line when it does.
+SERVER=("$OUTSIDE" serve 7000)
+
+# A command on a machine of its own with 192.0.2.1, 192.0.2.3 and 2001:db8::1. What is sent to 198.51.100.66
+# is lost. The command's pid is in $T/machine.pid.
 on_machine() # COMMAND...
 {
 	local own=()
@@ -15,8 +18,8 @@ on_machine() # COMMAND...
 	# shellcheck disable=SC2016 # for the shell inside
 	unshare "${own[@]}" --net bash -c '
 		set -eu
-		guest=$1
-		shift
+		file=$1 servers=$2
+		shift 2
 		ip link set lo up
 		ip addr add 192.0.2.1/24 dev lo
 		ip addr add 192.0.2.3/24 dev lo
@@ -26,16 +29,17 @@ on_machine() # COMMAND...
 		ip link set sink up
 		ip addr add 198.51.100.1/24 dev out
 		ip neigh add 198.51.100.66 lladdr 02:00:00:00:00:01 dev out
-		coproc server { exec "$guest" serve 7000; }
+		coproc server { exec "${@:1:servers}"; }
 		pid=$server_PID
+		shift "$servers"
 		read -r _ <&"${server[0]}"
 		status=0
-		"$@" || status=$?
+		(echo "$BASHPID" >"$file"; exec "$@") || status=$?
 		exec 2>/dev/null # the shell tells of the end of its jobs
 		kill -KILL "$pid"
 		wait "$pid" || :
 		exit "$status"
-	' sh "$OUTSIDE" "$@" </dev/null
+	' sh "$T/machine.pid" "${#SERVER[@]}" "${SERVER[@]}" "$@" </dev/null
 }
 
 # On it, vrun with a policy of these rules (JSON) and $TRANSPORT, in the directory $T/work, where a copy of the guest

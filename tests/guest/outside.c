@@ -432,36 +432,6 @@ static void test_forked_refused(void)
 	waitpid(pid, &status, 0);
 }
 
-static void send_fd(int sock, int fd)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof fd)];
-	} ctl = { 0 };
-	struct iovec iov = { (char[]){ 'x' }, 1 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf };
-
-	ctl.align = (struct cmsghdr){ CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS };
-	memcpy(CMSG_DATA(&ctl.align), &fd, sizeof fd);
-	IS(sendmsg(sock, &m, 0), 1, "sendmsg");
-}
-
-static int receive_fd(int sock)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} ctl;
-	char c;
-	struct iovec iov = { &c, 1 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf };
-	int fd = -1;
-
-	IS(recvmsg(sock, &m, 0), 1, "recvmsg");
-	memcpy(&fd, CMSG_DATA(&ctl.align), sizeof fd);
-	return fd;
-}
-
 /* A copy that nobody can find is dead, and says so: it never waits for ever. */
 static void test_in_flight(void)
 {
@@ -469,16 +439,18 @@ static void test_in_flight(void)
 	char c;
 
 	IS(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0, "socketpair");
-	send_fd(sv[0], fd);
+	pass_fd(sv[0], fd);
 	IS(connect_to(fd, address, port), 0, "connect, with a copy in a message");
 	echo(fd, fd, "echo");
-	got = receive_fd(sv[1]);
+	got = take_fd(sv[1]);
+	OK(got >= 0, "it comes out");
 	OK(R(read(got, &c, 1)) < 0, "the copy cannot be read");
 	OK(R(write(got, &c, 1)) < 0, "nor written to");
 	/* As a whole one it works wherever it goes. */
-	send_fd(sv[0], fd);
+	pass_fd(sv[0], fd);
 	close(got);
-	got = receive_fd(sv[1]);
+	got = take_fd(sv[1]);
+	OK(got >= 0, "it comes out");
 	echo(got, fd, "a copy made later");
 	close(got);
 	close(fd);

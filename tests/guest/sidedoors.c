@@ -347,36 +347,6 @@ static void test_netlink(void)
 
 /* --- descriptors on their way ------------------------------------------------------------------- */
 
-static void pass(int sock, int fd)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof fd)];
-	} ctl = { 0 };
-	struct iovec iov = { (char[]){ 'x' }, 1 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf };
-
-	ctl.align = (struct cmsghdr){ CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS };
-	memcpy(CMSG_DATA(&ctl.align), &fd, sizeof fd);
-	IS(sendmsg(sock, &m, 0), 1, "a descriptor in a message");
-}
-
-static int take(int sock)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} ctl;
-	char c;
-	struct iovec iov = { &c, 1 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf };
-	int fd = -1;
-
-	if (recvmsg(sock, &m, 0) == 1)
-		memcpy(&fd, CMSG_DATA(&ctl.align), sizeof fd);
-	return fd;
-}
-
 static void test_passed(void)
 {
 	int pair[2], status = -1, fresh = tcp(allowed, 0), out = connected();
@@ -387,7 +357,7 @@ static void test_passed(void)
 	if (pid == 0) {
 		failed = 0;
 		for (int i = 0; i < 2; i++) {
-			int fd = take(pair[1]);
+			int fd = take_fd(pair[1]);
 			long rc;
 
 			(void)connect(fd, &none, sizeof none);
@@ -398,17 +368,17 @@ static void test_passed(void)
 		}
 		_exit(failed ? 1 : 0);
 	}
-	pass(pair[0], fresh);
-	pass(pair[0], out);
+	pass_fd(pair[0], fresh);
+	pass_fd(pair[0], out);
 	(void)waitpid(pid, &status, 0);
 	IS(status, 0, "in another process");
 	close(fresh);
 	close(out);
 	/* One in a message while it is connected: whoever takes it out has a dead one, or the same. */
 	fresh = tcp(allowed, 0);
-	pass(pair[0], fresh);
+	pass_fd(pair[0], fresh);
 	IS(connect_to(fresh, allowed, port), 0, "the allowed server");
-	out = take(pair[1]);
+	out = take_fd(pair[1]);
 	send_everyhow(out, forbidden, port, MSG_FASTOPEN);
 	OK(connect_to(out, forbidden, port) < 0, "its copy goes nowhere");
 	close(out);

@@ -29,6 +29,9 @@ const char *text_of(const union sa *s, char *buf, size_t size);
 int port_of(const union sa *s);
 int port_at(int fd);
 void exchange(int a, int b, const char *what);
+/* A descriptor in a message; -1: none came. */
+void pass_fd(int sock, int fd);
+int take_fd(int sock);
 
 /* sockets_wait.c: calls that wait, and what interrupts or ends them. */
 void test_waiting(void);
