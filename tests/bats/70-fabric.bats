@@ -192,8 +192,10 @@ stop() # NAME SIGNAL
 	END
 	policy srv '"10.88.0.50"' '{"allow": "listen", "at": ":7000", "from": ["cli"]}'
 	policy cli '' '{"allow": "connect", "to": "srv:7000"}'
-	pack srv --add "$T/server.py:/server.py" /usr/bin/python3 /server.py
-	pack cli --add "$T/client.py:/client.py" /usr/bin/python3 /client.py
+	pack srv --add "$T/server.py:/server.py" --add "$T/client.py:/client.py" /usr/bin/python3 /server.py
+	# The same with another script: a python has thousands of files.
+	cp -al "$T/srv" "$T/cli"
+	edit_bundle "$T/cli" '.process.args[-1] = "/client.py"'
 	serve srv
 	wait_until test -s "$T/srv.out"
 	run -0 client cli
