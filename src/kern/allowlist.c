@@ -3,6 +3,7 @@
 
 #include <linux/seccomp.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 
 #include "base/fd.h"
 #include "kern/filter.h"
@@ -37,6 +38,10 @@ int allowlist_load(const uint16_t *calls, size_t n, const struct bpf_rule *speci
 		rc = bpf_table_add(t, calls[i], SECCOMP_RET_ALLOW, NULL, 0);
 	for (size_t i = 0; i < n_special && rc == 0; i++)
 		rc = bpf_table_add(t, special[i].nr, SECCOMP_RET_ALLOW, special[i].conds, special[i].n_conds);
+#if defined __SANITIZE_ADDRESS__
+	if (rc == 0) /* asked before each _exit() */
+		rc = bpf_table_add(t, __NR_sigaltstack, SECCOMP_RET_ALLOW, NULL, 0);
+#endif
 	if (rc < 0)
 		return err_num(e, -rc, "a filter for vrun itself");
 	rc = bpf_compile(t, &prog, e);
