@@ -228,14 +228,15 @@ static int64_t retry(struct wait *w)
 	return try_accept(&w->call, &t);
 }
 
-/* Without asking the kernel. */
+/* Without asking the kernel for its queue. */
 static bool is_empty(const struct target *t)
 {
 	const struct vsk *v = t->row;
 
 	if (!v || v->status != VSK_LISTENING || v->n_arrivals || v->n_parked)
 		return false;
-	return v->wire || !(v->reuse_port || v->n_tokens || v->unsure);
+	/* TCP's may have been shut down, which is not trapped. */
+	return v->wire || !(v->reuse_port || v->n_tokens || v->unsure || !socket_listens(t->fd));
 }
 
 /*

@@ -93,7 +93,10 @@ int bind_stream(struct call *c, struct target *t, const struct addr *a, uint16_t
 		v->local_port = 0;
 		return rc;
 	}
+	v->bound = true;
 	v->bound_port = port != 0;
+	if (v->v6 && !addr_is_v4(a) && !addr_equal(a, &(struct addr){ 0 }))
+		v->v6only = true; /* as Linux has it from then on */
 	vsk_set_status(&c->sup->table, v, VSK_BOUND);
 	return 0;
 }
@@ -131,6 +134,15 @@ static int64_t bind_other(struct call *c, struct target *t, struct sockaddr_stor
 	return bind(t->fd, (struct sockaddr *)sa, (socklen_t)len) < 0 ? -errno : 0;
 }
 
+void bind_forget_failed(struct call *c, const struct target *t)
+{
+	struct vsk *v = t->row;
+
+	if ((v->status == VSK_CONNECTING || v->status == VSK_CONNECTED) && !v->bound && !v->host && !v->out &&
+	    socket_over(t->fd))
+		vsk_reset(&c->sup->table, v);
+}
+
 int64_t handle_bind(struct call *c)
 {
 	struct sockaddr_storage sa;
@@ -152,6 +164,7 @@ int64_t handle_bind(struct call *c)
 	rc = local_address(t.row, &sa, len, &a, &port);
 	if (rc < 0)
 		return rc;
+	bind_forget_failed(c, &t);
 	if (t.row->status != VSK_UNCONNECTED || t.row->at)
 		return -EINVAL;
 	if (!domain_owns(c->domain, &a))

@@ -13,15 +13,6 @@
 #include "sup/datagram.h"
 #include "sup/transport.h"
 
-/* Reset, say: the kernel lists it no more, while the app still has it. */
-static bool is_over(int fd)
-{
-	struct tcp_info info = { 0 };
-	socklen_t len = sizeof info;
-
-	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
-}
-
 /* A row that was collected while its socket was unconnected, or never was there. */
 static int64_t row_anew(struct call *c, struct target *t)
 {
@@ -45,8 +36,9 @@ static int64_t row_anew(struct call *c, struct target *t)
 	}
 	if (m.domain != c->domain->number)
 		return -EPERM;
-	/* Only sockets lose their rows that were never bound, or have lost their connection. */
-	if (getsockname(t->fd, (struct sockaddr *)&at, &len) < 0 || (at.sin6_port != 0 && !is_over(t->fd)))
+	/* Only sockets lose their rows that were never bound, or have lost their connection: reset, say, the
+	 * kernel lists them no more, while the app still has them. */
+	if (getsockname(t->fd, (struct sockaddr *)&at, &len) < 0 || (at.sin6_port != 0 && !socket_over(t->fd)))
 		return -EPERM;
 	over = at.sin6_port != 0;
 	t->row = vsk_new(&c->sup->table, c->domain, t->cookie, m.v6);
@@ -213,6 +205,22 @@ bool socket_ended(int fd)
 	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
 
 	return poll(&p, 1, 0) == 1;
+}
+
+bool socket_listens(int fd)
+{
+	int yes = 0;
+	socklen_t len = sizeof yes;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) == 0 && yes;
+}
+
+bool socket_over(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof info;
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
 }
 
 bool socket_nonblocking(int fd)

@@ -36,21 +36,24 @@ static int read_destination(struct call *c, const struct vsk *v, const struct so
 	static const struct addr any6;
 	const struct addr any4 = addr_v4(0, 0, 0, 0);
 
-	if (len < (v->v6 && sa->ss_family == AF_INET6 ? 24 : sizeof(struct sockaddr_in)))
+	if (len < (v->v6 ? 24 : sizeof(struct sockaddr_in)))
 		return -EINVAL;
 	/* An IPv6 socket takes no AF_INET address in connect. */
 	if (sa->ss_family != (v->v6 ? AF_INET6 : AF_INET))
 		return -EAFNOSUPPORT;
 	if (addr_from_sockaddr((const struct sockaddr *)sa, sizeof *sa, &ret->addr, &ret->port) < 0)
 		return -EINVAL;
-	if (addr_equal(&ret->addr, &any4))
-		ret->addr = addr_v4(127, 0, 0, 1);
-	else if (addr_equal(&ret->addr, &any6))
-		ret->addr = (struct addr){ { [15] = 1 } };
+	if (addr_equal(&ret->addr, &any4)) /* itself, as far as it knows */
+		ret->addr = v->status == VSK_BOUND && addr_is_v4(&v->local) && !addr_equal(&v->local, &any4) ?
+				    v->local :
+				    addr_v4(127, 0, 0, 1);
+	else if (addr_equal(&ret->addr, &any6)) /* bound to a mapped address it speaks IPv4 */
+		ret->addr = v->status == VSK_BOUND && addr_is_v4(&v->local) ? addr_v4(127, 0, 0, 1) :
+									       (struct addr){ { [15] = 1 } };
 	if (v->v6only && addr_is_v4(&ret->addr))
 		return -ENETUNREACH;
 	ret->domain = domain_owns(c->domain, &ret->addr) ? c->domain : domain_find(c->sup, &ret->addr);
-	return ret->port ? 0 : -ECONNREFUSED; /* nobody listens at port 0 */
+	return 0;
 }
 
 static int64_t decide(struct call *c, struct vsk *v, const struct destination *to, struct decision *ret)
@@ -121,6 +124,8 @@ static int64_t bind_source(struct call *c, struct target *t, const struct destin
 		const struct addr any4 = addr_v4(0, 0, 0, 0);
 		bool wild = addr_equal(&v->local, &any4) || addr_equal(&v->local, &any6);
 
+		if (v->v6 && addr_is_v4(&v->local) && !addr_is_v4(&to->addr))
+			return -EAFNOSUPPORT;
 		if (!wild && addr_is_v4(&v->local) != addr_is_v4(&to->addr))
 			return -ENETUNREACH;
 		/* Loopback leads nowhere else. */
@@ -145,10 +150,12 @@ static int64_t finish(struct call *c, struct target *t, struct vsk *listener)
 	struct vsk *v = t->row;
 	int rc = transport_of(v)->connect(t->fd, v, listener);
 
-	if (rc < 0 && rc != -EINPROGRESS) {
-		vsk_set_to(v, NULL);
+	if (rc == -ESTALE || rc == -EAGAIN)
+		vsk_set_to(v, NULL); /* it will be tried again */
+	else if (rc < 0 && rc != -EINPROGRESS)
+		vsk_reset(&c->sup->table, v);
+	if (rc < 0 && rc != -EINPROGRESS)
 		return rc;
-	}
 	vsk_set_status(&c->sup->table, v, rc == 0 ? VSK_CONNECTED : VSK_CONNECTING);
 	c->sup->table.turn++;
 	if (listener)
@@ -192,8 +199,7 @@ static int64_t go_on(struct call *c, struct target *t)
 	if (rc == 0) {
 		vsk_set_status(&c->sup->table, v, VSK_CONNECTED);
 	} else if (rc != -EISCONN && rc != -EALREADY && rc != -EINPROGRESS) {
-		vsk_set_to(v, NULL);
-		vsk_set_status(&c->sup->table, v, v->bound_port ? VSK_BOUND : VSK_UNCONNECTED);
+		vsk_reset(&c->sup->table, v);
 	}
 	return rc;
 }
@@ -322,8 +328,10 @@ static int64_t connect_virtual(struct call *c, struct target *t, const struct so
 		return -EINVAL;
 	if (sa->ss_family == AF_UNSPEC)
 		return disconnect(c, t);
-	if (v->status == VSK_LISTENING)
+	if (v->status == VSK_LISTENING && socket_listens(t->fd))
 		return -EISCONN;
+	if (v->status == VSK_LISTENING) /* it was shut down */
+		vsk_reset(&c->sup->table, v);
 	if (v->host || v->out || v->error) {
 		rc = outgoing_again(c, t);
 		if (rc != OUTGOING_ANEW)

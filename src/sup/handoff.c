@@ -247,7 +247,7 @@ static void begin_anew(struct call *c, struct vsk *v, bool wire)
 	vsk_reset(&c->sup->table, v);
 	vsk_set_wire(&c->sup->table, v, wire);
 	v->at_home = true;
-	v->bound_port = false;
+	v->bound = v->bound_port = false;
 	v->local = (struct addr){ 0 };
 	v->local_port = 0;
 	vsk_set_status(&c->sup->table, v, VSK_UNCONNECTED);

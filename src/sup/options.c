@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "kern/guestmem.h"
+#include "sup/bind.h"
 #include "sup/datagram.h"
 #include "sup/transport.h"
 #include "sup/wire_options.h"
@@ -116,7 +117,7 @@ int64_t handle_getsockopt(struct call *c)
 	if ((int)c->args[1] == SOL_SOCKET)
 		return write_int(c, !t.row ? t.family : t.row->v6 ? AF_INET6 : AF_INET);
 	if (!t.row || !t.row->v6)
-		return t.row ? -ENOPROTOOPT : -EOPNOTSUPP;
+		return -EOPNOTSUPP;
 	return write_int(c, t.row->v6only);
 }
 
@@ -144,6 +145,7 @@ int64_t handle_setsockopt(struct call *c)
 		return -EINVAL;
 	if (guestmem_read(c->tid, c->args[3], &value, sizeof value) < 0)
 		return -EFAULT;
+	bind_forget_failed(c, &t);
 	if (t.row->status != VSK_UNCONNECTED || t.row->at)
 		return -EINVAL;
 	if (!call_valid(c))

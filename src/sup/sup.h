@@ -273,5 +273,7 @@ int64_t socket_timeout(int fd, int option);
 bool socket_nonblocking(int fd);
 bool socket_readable(int fd); /* has something to accept, or an error */
 bool socket_ended(int fd);    /* its peer sends no more */
+bool socket_listens(int fd);
+bool socket_over(int fd);     /* of TCP: has no connection, or none any more */
 
 #endif

@@ -221,12 +221,15 @@ void vsk_reset(struct vsk_table *t, struct vsk *v)
 	v->remote = (struct addr){ 0 };
 	v->remote_port = 0;
 	vsk_set_to(v, NULL);
-	if (!v->bound_port) {
+	if (v->bound && v->at) { /* a wildcard was the source of the connection meanwhile */
+		v->local = v->at->virtual;
+	} else {
 		v->local = (struct addr){ 0 };
 		v->local_port = 0;
 		v->at = NULL;
+		v->bound = v->bound_port = false;
 	}
-	vsk_set_status(t, v, v->bound_port ? VSK_BOUND : VSK_UNCONNECTED);
+	vsk_set_status(t, v, v->bound ? VSK_BOUND : VSK_UNCONNECTED);
 }
 
 void vsk_free(struct vsk_table *t, struct vsk *v)

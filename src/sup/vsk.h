@@ -84,7 +84,8 @@ struct vsk {
 	bool doomed : 1;     /* while a policy is put in force: it is to be cut */
 	bool client : 1;     /* a connected wire: keeps its port from other clients */
 	bool reuse_addr : 1, reuse_port : 1; /* when it was bound */
-	bool bound_port : 1; /* bind gave it its port */
+	bool bound : 1;      /* by bind or listen, for good: its socket in F keeps the place */
+	bool bound_port : 1; /* at a port that bind was told */
 	bool host : 1;       /* a socket of the host's (handoff.h) */
 	bool cut : 1;        /* such a one that was shut down for a policy */
 	bool dissolved : 1;  /* such a one whose connection another process has taken away */

@@ -14,6 +14,7 @@
 
 #define WIRE_MTU 65536 /* of lo */
 #define WIRE_SEGMENT 65483
+#define ECN_BITS 3 /* a stream has its own of these */
 #define CONGESTION_MAX 16 /* TCP_CA_NAME_MAX */
 
 /* Options that are an int, with what the kernel takes for it. Flags become 0 or 1. */
@@ -126,6 +127,17 @@ static int64_t give(struct call *c, const void *value, size_t size)
 	return 0;
 }
 
+/* Options of IP that fit are a byte to those who have room for less than an int (ip_getsockopt() in the kernel). */
+static int64_t give_ip(struct call *c, int value)
+{
+	const uint8_t byte = (uint8_t)value;
+	int room;
+
+	if (guestmem_read(c->tid, c->args[4], &room, sizeof room) < 0)
+		return -EFAULT;
+	return room > 0 && room < (int)sizeof value && value == byte ? give(c, &byte, 1) : give(c, &value, sizeof value);
+}
+
 static int64_t give_int(struct call *c, int value)
 {
 	return give(c, &value, sizeof value);
@@ -177,7 +189,9 @@ int64_t wire_getsockopt(struct call *c, struct target *t)
 	if (level == SOL_SOCKET)
 		return get_socket(c, t, option);
 	if (level == IPPROTO_IPV6 && !t->row->v6)
-		return -ENOPROTOOPT;
+		return -EOPNOTSUPP;
+	if (i >= 0 && level == IPPROTO_IP)
+		return give_ip(c, value_of(t->row, i));
 	if (i >= 0)
 		return give_int(c, value_of(t->row, i));
 	if (level == IPPROTO_TCP && option == TCP_INFO)
@@ -220,6 +234,8 @@ static int64_t set_value(struct call *c, struct vsk *v, int i, int value)
 		return CALL_ANSWERED;
 	if (!have_options(v))
 		return -ENOMEM;
+	if ((k->level == IPPROTO_IP && k->option == IP_TOS) || (k->level == IPPROTO_IPV6 && k->option == IPV6_TCLASS))
+		value = (value & ~ECN_BITS) | (v->options->v[i] & ECN_BITS);
 	v->options->v[i] = value;
 	return 0;
 }
@@ -246,8 +262,8 @@ int64_t wire_setsockopt(struct call *c, struct target *t)
 		return set_congestion(c);
 	if (i < 0)
 		return -ENOPROTOOPT;
-	if (level == IPPROTO_IP && len >= 1 && len < (int)sizeof value)
-		len = 1; /* the kernel takes a byte there */
+	if (level == IPPROTO_IP && len >= 0 && len < (int)sizeof value)
+		len = len > 0; /* the kernel takes a byte there, and nothing for 0 */
 	else if (len < (int)sizeof value)
 		return -EINVAL;
 	else

@@ -222,6 +222,21 @@ stop() # NAME SIGNAL
 	assert_nothing_left
 }
 
+@test "calls in any order come to what they come to without a sandbox" {
+	need_command ip unshare
+	mkdir project && cd project
+	cp "${VRUN%/*}/tests/guest/calls" .
+	policy calls '"10.88.0.20","fd00::20"' '{"allow": "listen", "at": ":*"}'
+	unshare -Urn sh -ec 'ip link set lo up
+		ip address add 10.88.0.20/32 dev lo
+		ip address add fd00::20/128 dev lo nodad
+		exec "$@"' sh ./calls 1 400 "$transport" >linux
+	run -0 "$VRUN" run -q -p "$T/calls.json" -- ./calls 1 400 "$transport"
+	diff linux <(printf '%s\n' "$output") || fail "above: without a sandbox (<), in a domain (>)"
+	cd "$T"
+	assert_nothing_left
+}
+
 @test "two domains of one fabric cannot have the same name or address" {
 	mkdir project && cd project
 	policy a '"10.88.0.70"' '{"allow": "listen", "at": ":1"}'
