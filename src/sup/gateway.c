@@ -255,8 +255,7 @@ struct message {
 
 /* There is room for one descriptor and no more: the kernel lets others go. */
 struct control {
-	struct cmsghdr head;
-	int fd;
+	_Alignas(struct cmsghdr) unsigned char room[CMSG_LEN(sizeof(int))];
 };
 
 struct messages {
