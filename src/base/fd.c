@@ -2,9 +2,11 @@
 #include "base/fd.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 void fd_close(int *fd)
@@ -73,6 +75,15 @@ int fd_read_all(int fd, const char *name, size_t max, char **ret_data, size_t *r
 	return 0;
 }
 
+/* A pipe without a name is the caller's own, like a shell's <(...): what comes is waited for. */
+static void wait_for_writers(int fd)
+{
+	struct statfs s;
+
+	if (fstatfs(fd, &s) == 0 && s.f_type == PIPEFS_MAGIC)
+		(void)fcntl(fd, F_SETFL, 0);
+}
+
 int fd_read_file(int dirfd, const char *path, size_t max, char **ret_data, size_t *ret_len,
 		 struct err *e)
 {
@@ -81,6 +92,7 @@ int fd_read_file(int dirfd, const char *path, size_t max, char **ret_data, size_
 
 	if (fd < 0)
 		return err_sys(e, "%s", path);
+	wait_for_writers(fd);
 	return fd_read_all(fd, path, max, ret_data, ret_len, e);
 }
 

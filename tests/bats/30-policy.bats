@@ -261,6 +261,30 @@ setup()
 	assert_output ""
 }
 
+@test "a policy may come through a pipe, and none comes from a FIFO that nobody writes to" {
+	cat >slow.py <<-'EOF'
+		import array, fcntl, os, subprocess, sys, termios, time
+		r, w = os.pipe()
+		p = subprocess.Popen([sys.argv[1], "policy", "check", "/dev/stdin"], stdin=r)
+		os.write(w, b'{"version"')
+		left = array.array("i", [1])
+		def asleep():
+		    with open(f"/proc/{p.pid}/stat") as f:
+		        return f.read().rsplit(") ", 1)[1][0] == "S"
+		# Until it waits for the rest, or has given up.
+		while p.poll() is None and (left[0] or not asleep()):
+		    fcntl.ioctl(w, termios.FIONREAD, left)
+		    time.sleep(0.001)
+		os.write(w, b': 1}')
+		os.close(w)
+		sys.exit(p.wait())
+	EOF
+	run -0 python3 slow.py "$VRUN"
+	mkfifo nobody.json
+	run "$VRUN" policy check nobody.json
+	assert_contains "$output" "nobody.json: empty file"
+}
+
 @test "diff says what is newly allowed and denied, not how it is written" {
 	policy again '{ "id": "other", "deny": "connect", "to": "ads.example.com:1-65535" },
     { "allow": "connect", "to": ["*.example.com:443"], "rate": "10000kB/s" },
