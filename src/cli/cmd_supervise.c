@@ -17,6 +17,7 @@
 #include "cli/attend.h"
 #include "cli/command.h"
 #include "cli/globals.h"
+#include "kern/helper.h"
 #include "model/endpoint.h"
 #include "run/state.h"
 #include "run/supervisor.h"
@@ -114,8 +115,10 @@ static int open_listener(const char *path, int *ret_fd, struct err *e)
 
 static int serve(int door, const sigset_t *mask, struct err *e)
 {
+	const int resolver = helper_open("vrun-resolver", false, e);
 	const struct serve_params p = { .listener = -1,
 					.launcher = -1,
+					.resolver = resolver,
 					.door = door,
 					.spaces = { -1, -1 },
 					.guarded = true,
@@ -124,7 +127,7 @@ static int serve(int door, const sigset_t *mask, struct err *e)
 					.complain = complain,
 					.audit = write_record };
 
-	return serve_run(&p, e);
+	return resolver < 0 ? resolver : serve_run(&p, e);
 }
 
 static int start(struct front *f, struct err *e)

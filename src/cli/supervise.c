@@ -6,10 +6,11 @@
 #include "base/log.h"
 #include "sup/serve.h"
 
-int supervise_for_launch(int listener, int launcher, const int *spaces, bool outside, struct err *e)
+int supervise_for_launch(int listener, int launcher, int resolver, const int *spaces, bool outside, struct err *e)
 {
 	const struct serve_params p = { .listener = listener,
 					.launcher = launcher,
+					.resolver = resolver,
 					.spaces = { spaces[0], spaces[1] },
 					.door = -1,
 					.guarded = outside,

@@ -8,6 +8,6 @@
 #include "base/err.h"
 
 /* launch_options.supervise: the supervisor of `vrun run`. */
-int supervise_for_launch(int listener, int launcher, const int *spaces, bool outside, struct err *e);
+int supervise_for_launch(int listener, int launcher, int resolver, const int *spaces, bool outside, struct err *e);
 
 #endif

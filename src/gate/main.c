@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,6 +53,7 @@ int main(void)
 		log_err(&e);
 		return 125;
 	}
+	(void)prctl(PR_SET_NAME, "vrun-gateway", 0, 0, 0); /* started by a descriptor */
 	(void)signal(SIGPIPE, SIG_IGN);
 	for (int fd = GATEWAY_SOCK; fd <= GATEWAY_CONTROL; fd++)
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -62,6 +63,7 @@ int main(void)
 		log_err(&e);
 		return 125;
 	}
+	(void)prctl(PR_SET_NAME, "vrun-resolver", 0, 0, 0); /* started by a descriptor */
 	(void)fcntl(LOOKUP_SOCK, F_SETFD, FD_CLOEXEC);
 	ep = epoll_create1(EPOLL_CLOEXEC);
 	rc = ep < 0 ? err_sys(&e, "epoll") : confine(&e);

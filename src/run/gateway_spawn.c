@@ -26,6 +26,7 @@
 #include "run/supervisor.h"
 
 #define END_MS 5000
+#define PROGRAM (GATEWAY_CONTROL + 1)
 #define CAP_NR_NET_BIND_SERVICE 10
 
 static json_t *text_of(const struct json_doc *doc)
@@ -58,18 +59,20 @@ static int write_policies(const struct policy_applied *p, int *ret_fd, struct er
 
 /* --- in the child ------------------------------------------------------------------------- */
 
-static bool keep_only(int sock, int policy, int control, bool quiet)
+static bool keep_only(int sock, int policy, int control, int program, bool quiet)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	/* Out of the way first, so that none is overwritten. */
-	sock = fcntl(sock, F_DUPFD_CLOEXEC, 6);
-	policy = fcntl(policy, F_DUPFD_CLOEXEC, 6);
-	control = fcntl(control, F_DUPFD_CLOEXEC, 6);
+	sock = fcntl(sock, F_DUPFD_CLOEXEC, 7);
+	policy = fcntl(policy, F_DUPFD_CLOEXEC, 7);
+	control = fcntl(control, F_DUPFD_CLOEXEC, 7);
+	program = fcntl(program, F_DUPFD_CLOEXEC, 7);
 	return null >= 0 && sock >= 0 && policy >= 0 && control >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
 	       dup2(null, STDOUT_FILENO) >= 0 && (!quiet || dup2(null, STDERR_FILENO) >= 0) &&
 	       dup2(sock, GATEWAY_SOCK) >= 0 && dup2(policy, GATEWAY_POLICY) >= 0 &&
-	       dup2(control, GATEWAY_CONTROL) >= 0 && sys_close_range(6, ~0U, 0) == 0;
+	       dup2(control, GATEWAY_CONTROL) >= 0 && dup3(program, PROGRAM, O_CLOEXEC) >= 0 &&
+	       sys_close_range(PROGRAM + 1, ~0U, 0) == 0;
 }
 
 /* Host root's id is taken off, where there is another; of its rights one is left, for ports below 1024. */
@@ -87,19 +90,18 @@ static bool become_nobody(const struct outer_ids *o, struct err *e)
 	return caps_apply(&sets, e) == 0;
 }
 
-_Noreturn static void child_main(const char *path, const struct launch *l, const struct outer_ids *o, int sock,
+_Noreturn static void child_main(int program, const struct launch *l, const struct outer_ids *o, int sock,
 				 int policy, int control)
 {
-	char *argv[] = { (char *)(uintptr_t)"vrun-gateway", NULL }, *envp[] = { NULL };
 	struct err e;
 	sigset_t none;
 
 	(void)setsid(); /* its terminal's signals are for the app */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (chdir("/") == 0 && keep_only(sock, policy, control, l->opt->fabric || l->opt->detached || l->opt->create) &&
+	if (chdir("/") == 0 && keep_only(sock, policy, control, program, l->opt->fabric || l->opt->detached || l->opt->create) &&
 	    become_nobody(o, &e) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
-		(void)execve(path, argv, envp);
+		helper_exec_fd(PROGRAM, "vrun-gateway");
 	_exit(125);
 }
 
@@ -110,17 +112,17 @@ int gateway_spawn(struct supervisor *s, const struct launch *l, struct err *e)
 	const struct policy_applied *p = l->opt->policy;
 	struct clone_args args = { .exit_signal = SIGCHLD, .flags = CLONE_PIDFD,
 				   .pidfd = (uint64_t)(uintptr_t)&s->gateway_pidfd };
-	AUTO_FD int policy = -1, ours = -1, theirs = -1, control = -1;
-	char path[PATH_MAX];
+	AUTO_FD int policy = -1, ours = -1, theirs = -1, control = -1, program = -1;
 	struct outer_ids o = { .writer = MAP_NONE };
 	int pair[2], rc;
 	long pid;
 
 	if (!(policy_needs(&p->policy) & POLICY_NEEDS_GATEWAY))
 		return 0;
-	rc = helper_find("vrun-gateway", path, e);
+	rc = plan_gateway_ids(l, &o, e);
 	if (rc == 0)
-		rc = plan_gateway_ids(l, &o, e);
+		rc = program = helper_open("vrun-gateway", o.change_id, e);
+	rc = rc < 0 ? rc : 0;
 	if (rc == 0)
 		rc = write_policies(p, &policy, e);
 	if (rc == 0)
@@ -135,7 +137,7 @@ int gateway_spawn(struct supervisor *s, const struct launch *l, struct err *e)
 	if (pid < 0)
 		return err_sys(e, "the gateway's process");
 	if (pid == 0)
-		child_main(path, l, &o, theirs, policy, control);
+		child_main(program, l, &o, theirs, policy, control);
 	s->gateway_pid = (pid_t)pid;
 	s->gateway = fd_take(&ours);
 	return 0;

@@ -57,7 +57,7 @@ struct launch_options {
 	 * Both are taken. `spaces` are its user and its pid namespace, or -1. `outside`: some container
 	 * of it may have a gateway.
 	 */
-	int (*supervise)(int listener, int launcher, const int *spaces, bool outside, struct err *e);
+	int (*supervise)(int listener, int launcher, int resolver, const int *spaces, bool outside, struct err *e);
 	void (*denials)(const struct json_doc *summary); /* what was denied, at the end; NULL: nobody wants to know */
 	void (*attempts)(const json_t *list); /* all that was tried (sup/attempts.h), likewise */
 	/*

@@ -12,6 +12,7 @@
 #include "base/kernel.h"
 #include "base/log.h"
 #include "kern/caps.h"
+#include "kern/helper.h"
 #include "kern/ids.h"
 #include "kern/refusal.h"
 #include "run/plan.h"
@@ -34,12 +35,12 @@
 
 /* What the child keeps of its descriptors; -1: none. */
 struct child_fds {
-	int sync, listener, launcher;
+	int sync, listener, launcher, resolver;
 };
 
 static int keep_only(struct child_fds *f, bool quiet, struct err *e)
 {
-	int *const all[] = { &f->sync, &f->listener, &f->launcher };
+	int *const all[] = { &f->sync, &f->listener, &f->launcher, &f->resolver };
 	const int n = sizeof all / sizeof *all;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -127,7 +128,7 @@ static int child_main(const struct launch *l, const struct outer_ids *o, struct 
 	}
 	if (send_spaces(f->sync, spaces) < 0)
 		return 0; /* nobody is there any more */
-	return l->opt->supervise(fd_take(&f->listener), fd_take(&f->launcher), spaces, outside, e);
+	return l->opt->supervise(fd_take(&f->listener), fd_take(&f->launcher), fd_take(&f->resolver), spaces, outside, e);
 }
 
 static int write_outer_maps(const struct outer_ids *o, pid_t pid, int sync, struct err *e)
@@ -172,13 +173,15 @@ static int await(struct supervisor *s, const struct outer_ids *o, int sync, stru
 
 int supervisor_spawn(struct supervisor *s, const struct launch *l, int listener, struct err *e)
 {
-	AUTO_FD int sync = -1, theirs = -1, sock = -1, launcher = -1;
+	AUTO_FD int sync = -1, theirs = -1, sock = -1, launcher = -1, resolver = -1;
 	struct outer_ids o;
 	struct clone_args args = { .exit_signal = SIGCHLD,
 				   .pidfd = (uint64_t)(uintptr_t)&s->pidfd };
 	int pair[2], rc = plan_outer_ids(l, &o, e);
 	long pid;
 
+	if (rc == 0)
+		rc = resolver = helper_open("vrun-resolver", o.change_id, e);
 	if (rc < 0)
 		return rc;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -196,7 +199,7 @@ int supervisor_spawn(struct supervisor *s, const struct launch *l, int listener,
 		return refusal_explain(e, args.flags, NULL);
 	}
 	if (pid == 0) {
-		struct child_fds f = { theirs, listener, launcher };
+		struct child_fds f = { theirs, listener, launcher, resolver };
 		struct err ce = { 0 };
 
 		rc = child_main(l, &o, &f, &ce);

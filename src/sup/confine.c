@@ -55,7 +55,7 @@ static const uint16_t supervisor_calls[] = {
 static const uint16_t factory_calls[] = {
 	__NR_setns, __NR_bind, __NR_getsockname, __NR_getsockopt, __NR_setsockopt, __NR_socketpair,
 	__NR_recvmsg, __NR_recvfrom, __NR_sendmsg, __NR_sendto, __NR_ppoll,
-	__NR_clone, __NR_execve, __NR_wait4, __NR_prctl, __NR_close_range, __NR_dup3, __NR_getppid,
+	__NR_clone, __NR_execveat, __NR_wait4, __NR_prctl, __NR_close_range, __NR_dup3, __NR_getppid,
 	/* porters; what they have not in the app's user namespace they do not get */
 	__NR_fchdir, __NR_chroot, __NR_umask, __NR_setgroups, __NR_setresgid, __NR_setresuid, __NR_connect, __NR_listen,
 	/* the resolver's own start and work */

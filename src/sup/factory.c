@@ -193,20 +193,24 @@ void factory_init(struct factory *f)
 }
 
 /* Nothing of the supervisor's stays open in it, above all not its streams: somebody may wait for their end. */
-static _Noreturn void child(int sock, const char *resolver, bool foreign, pid_t parent)
+static _Noreturn void child(int sock, int resolver, bool foreign, pid_t parent)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	(void)prctl(PR_SET_NAME, "vrun-factory", 0, 0, 0);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent || null < 0 ||
-	    dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || dup2(sock, 3) < 0 ||
-	    sys_close_range(4, ~0U, 0) < 0)
+	    dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+		_exit(125);
+	/* Out of the way first, so that neither is overwritten. */
+	sock = fcntl(sock, F_DUPFD_CLOEXEC, 5);
+	resolver = fcntl(resolver, F_DUPFD_CLOEXEC, 5);
+	if (dup2(sock, 3) < 0 || dup3(resolver, 4, O_CLOEXEC) < 0 || sys_close_range(5, ~0U, 0) < 0)
 		_exit(125);
 	(void)fcntl(3, F_SETFD, FD_CLOEXEC);
-	factory_main(3, resolver, foreign);
+	factory_main(3, 4, foreign);
 }
 
-int factory_start(struct factory *f, struct loop *loop, const char *resolver, bool foreign, struct err *e)
+int factory_start(struct factory *f, struct loop *loop, int resolver, bool foreign, struct err *e)
 {
 	AUTO_FD int ours = -1;
 	AUTO_FD int its = -1;

@@ -25,6 +25,7 @@
 
 #include "base/fd.h"
 #include "base/kernel.h"
+#include "kern/helper.h"
 #include "kern/netlink.h"
 #include "sup/confine.h"
 #include "sup/factory_impl.h"
@@ -38,7 +39,7 @@ struct place {
 	bool sink;
 	struct stat own; /* of the supervisor's namespace */
 	uint32_t next_index;
-	const char *resolver;
+	int resolver;
 };
 
 static int enter(int ns, struct err *e)
@@ -177,13 +178,11 @@ static int network(struct place *p, const struct factory_request *q, int ns, str
 
 /* --- the resolver ----------------------------------------------------------------------- */
 
-static _Noreturn void become_resolver(const char *path, int sock, pid_t parent)
+static _Noreturn void become_resolver(int program, int sock, pid_t parent)
 {
-	char *argv[] = { (char *)(uintptr_t)"vrun-resolver", NULL }, *envp[] = { NULL };
-
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent && dup2(sock, 3) == 3 &&
-	    sys_close_range(4, ~0U, 0) == 0)
-		(void)execve(path, argv, envp);
+	    (program == 4 || dup3(program, 4, O_CLOEXEC) == 4) && sys_close_range(5, ~0U, 0) == 0)
+		helper_exec_fd(4, "vrun-resolver");
 	_exit(125);
 }
 
@@ -213,6 +212,7 @@ static void porter(const struct place *p, int sock, const struct factory_request
 	/* It may wait for long, and must not seem to be the factory after that one's end. */
 	(void)close(sock);
 	(void)close(p->home);
+	(void)close(p->resolver);
 	porter_main(&q->porter, fds);
 }
 
@@ -238,12 +238,12 @@ static void serve(struct place *p, int sock, const struct factory_request *q, in
 	fd_close(&fds[1]);
 }
 
-_Noreturn void factory_main(int sock, const char *resolver_path, bool foreign)
+_Noreturn void factory_main(int sock, int resolver_program, bool foreign)
 {
 	static struct factory_request q;
 	struct place p = { .home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC),
 			   .next_index = 100,
-			   .resolver = resolver_path };
+			   .resolver = resolver_program };
 	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	int fds[FACTORY_FDS_MAX], n;
 	struct err e;

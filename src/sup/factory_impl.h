@@ -38,6 +38,6 @@ int factory_send(int sock, const void *data, size_t len, const int *fds, size_t 
 int factory_receive(int sock, void *data, size_t len, int *ret_fds, int flags);
 
 /* The factory's process. Never returns. */
-_Noreturn void factory_main(int sock, const char *resolver, bool foreign);
+_Noreturn void factory_main(int sock, int resolver, bool foreign);
 
 #endif

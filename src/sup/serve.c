@@ -64,7 +64,7 @@ static void raise_limit(void)
 /* All that needs rights; they are gone afterwards. */
 static int start(const struct serve_params *p, struct sup *s, struct err *e)
 {
-	char resolver[PATH_MAX];
+	AUTO_FD int resolver = p->resolver;
 	int rc = sup_init(s, e);
 
 	if (rc < 0)
@@ -72,9 +72,7 @@ static int start(const struct serve_params *p, struct sup *s, struct err *e)
 	s->audit = p->audit;
 	s->loop.mask = p->mask;
 	s->complain = p->complain;
-	rc = helper_find("vrun-resolver", resolver, e);
-	if (rc == 0)
-		rc = factory_start(&s->factory, &s->loop, resolver, !p->cell || p->spaces[0] < 0, e);
+	rc = factory_start(&s->factory, &s->loop, resolver, !p->cell || p->spaces[0] < 0, e);
 	if (rc == 0 && p->guarded)
 		rc = guard_start(&s->guard, s->fabric.cookie, e);
 	raise_limit();

@@ -11,6 +11,7 @@ struct serve_params {
 	int listener;       /* a socket of agent_bind(), taken; with a launcher: one that it will bind */
 	const char *path;   /* removed at the end; NULL: not */
 	int launcher;       /* a connection of the launcher that started it, taken; -1: none */
+	int resolver;       /* the program vrun-resolver (kern/helper.h), taken */
 	int spaces[2];      /* its user and pid namespaces, for launchers; -1: the caller's own */
 	int door;           /* a socket of door.h, taken, instead of listener and launcher; -1: none */
 	bool guarded;       /* some domain may have a gateway (guard.h) */

@@ -160,3 +160,31 @@ ask_over_tcp() # TRANSPORT
 	ask_over_tcp tcp
 	ask_over_tcp wire
 }
+
+# As in the home of root, or of a user whose sandboxes have other ids.
+@test "vrun's helper programs are started where nobody else may look for them" {
+	mkdir -m 0700 "$T/closed"
+	cp "${VRUN%/*}"/vrun{,-resolver,-gateway} "$T/closed/"
+	chmod 0755 "$T/closed"/*
+	policy app '"10.88.0.36"' '{"allow": "connect", "to": "host:1"}'
+	run "$T/closed/vrun" run -p "$T/app.json" -- bash -c 'getent ahostsv4 app; : </dev/tcp/host/1' </dev/null
+	assert_matches "${lines[0]}" '^10\.88\.0\.36 '
+	assert_contains "$output" "Connection refused"
+	assert_nothing_left
+}
+
+@test "a helper program that its process could not execute is named" {
+	is_root || return 0 # whose helpers have ids that its mode may let in
+	mkdir "$T/copy"
+	cp "${VRUN%/*}"/vrun{,-resolver,-gateway} "$T/copy/"
+	chmod 0700 "$T/copy"/vrun-*
+	policy app '"10.88.0.36"' '{"allow": "connect", "to": "host:1"}'
+	for helper in resolver gateway; do
+		run "$T/copy/vrun" run -p "$T/app.json" -- true
+		assert_vrun_error "vrun-$helper: Permission denied"
+		assert_contains "$output" "chmod a+rx"
+		chmod 0755 "$T/copy/vrun-$helper"
+	done
+	run -0 "$T/copy/vrun" run -p "$T/app.json" -- true
+	assert_nothing_left
+}
