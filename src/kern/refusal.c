@@ -7,11 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "kern/probe.h"
 
+#define OLDEST_MAJOR 5
+#define OLDEST_MINOR 15
 #define DOCTOR "vrun doctor says what this host allows"
 
 static const struct {
@@ -67,4 +70,23 @@ int refusal_explain(struct err *e, uint64_t flags, const char *sysroot)
 	if (e->num == EPERM && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER)
 		return err_hint(e, "a system-call filter is in force here, as in a container: it has to allow new namespaces (docker: --security-opt seccomp=unconfined)");
 	return err_hint(e, DOCTOR);
+}
+
+/* What a call says that a kernel has not, or not in this form. */
+static bool is_lack(int num)
+{
+	return num == ENOSYS || num == EINVAL || num == EOPNOTSUPP || num == ENOPROTOOPT || num == E2BIG || num == ENOENT;
+}
+
+int refusal_old_kernel(struct err *e, const char *release)
+{
+	unsigned major, minor;
+	struct utsname u;
+
+	if (!release && uname(&u) == 0)
+		release = u.release;
+	if (!release || !is_lack(e->num) || sscanf(release, "%u.%u", &major, &minor) != 2 || /* NOLINT(cert-err34-c) */
+	    major > OLDEST_MAJOR || (major == OLDEST_MAJOR && minor >= OLDEST_MINOR))
+		return -e->num;
+	return err_hint(e, "this is Linux %s: vrun needs %d.%d or later", release, OLDEST_MAJOR, OLDEST_MINOR);
 }

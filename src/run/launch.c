@@ -531,6 +531,8 @@ int launch_run(struct launch *l, int *ret_exit_code, struct err *e)
 		rc = rc < 0 ? break_off(&m, rc, e) : monitor_watch(&m, e);
 	}
 	clean_up(&m);
+	if (rc < 0)
+		(void)refusal_old_kernel(e, NULL);
 	*ret_exit_code = m.exit_code < 0 ? EXIT_OWN : m.exit_code;
 	return rc;
 }

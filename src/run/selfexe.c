@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kern/refusal.h"
 
 #ifndef MFD_EXEC /* 6.3 */
 #define MFD_EXEC 0x0010U
@@ -67,7 +68,8 @@ static int copy(int from, int to, off_t size)
 /* vm.memfd_noexec = 2 refuses the file itself (EACCES), a security module its execution. */
 static int hint_install(struct err *e)
 {
-	return err_hint(e, "the app could write vrun's own file here: install vrun as root, or set the sysctl vm.memfd_noexec to 0");
+	(void)err_hint(e, "the app could write vrun's own file here: install vrun as root, or set the sysctl vm.memfd_noexec to 0");
+	return refusal_old_kernel(e, NULL);
 }
 
 /* The copy's name leads to the helper programs beside the original (kern/helper.c). */

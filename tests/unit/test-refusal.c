@@ -51,6 +51,15 @@ static const char *hint(int num, uint64_t flags)
 	return e.hint;
 }
 
+static const char *old(int num, const char *release)
+{
+	static struct err e;
+
+	(void)err_num(&e, num, "mount_setattr");
+	TAP_INT(refusal_old_kernel(&e, release), -num, "the number stays %d", num);
+	return e.hint;
+}
+
 int main(void)
 {
 	/* In somebody's container that is the next suspect. */
@@ -84,5 +93,12 @@ int main(void)
 	if (getuid() == 0 && (seteuid(0) < 0 || setegid(0) < 0))
 		return 1;
 	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	TAP_STR(old(ENOSYS, "5.10.0-32-cloud-amd64"), "this is Linux 5.10.0-32-cloud-amd64: vrun needs 5.15 or later",
+		"a kernel that is too old");
+	TAP_STR(old(EINVAL, "4.18.0"), "this is Linux 4.18.0: vrun needs 5.15 or later", "an older one");
+	TAP_STR(old(EPERM, "5.10.0"), "", "what a kernel that has it may say, too");
+	TAP_STR(old(ENOSYS, "5.15.0"), "", "one that is new enough");
+	TAP_STR(old(ENOSYS, "6.1.0"), "", "a newer one");
+	TAP_STR(old(ENOSYS, "odd"), "", "one without numbers");
 	return tap_done();
 }
