@@ -45,10 +45,14 @@ int sync_read_failure(int sock, int *ret_exit_code, struct err *e)
 	int resets = 0;
 	ssize_t n;
 
-	/* Its process has ended meanwhile, perhaps without having read what we sent: see fd_recv(). */
+	/*
+	 * Its process has ended meanwhile, perhaps without having read what we sent: see fd_recv(). And between its
+	 * two messages may stand one of the process that has made it (SYNC_PID), which means nothing any more;
+	 * descriptors that came with that are closed by the kernel.
+	 */
 	do
 		n = recv(sock, &f, sizeof f, 0);
-	while (n < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
+	while (n == 1 || (n < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0))));
 	if (n != (ssize_t)sizeof f)
 		return err_set(e, EPROTO, "the container's set-up ended without saying why");
 	f.err.text[sizeof f.err.text - 1] = '\0';
