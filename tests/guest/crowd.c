@@ -361,7 +361,7 @@ static int by_segments(int fd)
 		(void)fill(0, i);
 		lengths[i] = size;
 		memset(out[i] + 4, i, size - 4U);
-		memcpy(all + i * 1000, out[i], size);
+		memcpy(all + (size_t)i * 1000, out[i], size);
 	}
 	if (sendmsg(fd, &m, 0) != sizeof all)
 		die("sendmsg");

@@ -69,7 +69,11 @@ static void test_addresses(void)
 	static const char *const others[] = { "::ffff:192.0.2.99", "::192.0.2.99", "64:ff9b::c000:263", "2002:c000:263::1",
 					      "fe80::1", "127.0.0.53", "169.254.169.254", "10.20.0.1", "198.51.100.2",
 					      "198.51.100.53", "255.255.255.255", "224.0.0.1", "::ffff:0.0.0.0" };
-	struct { union sa s; char more[96]; } big = { 0 };
+	struct {
+		union sa s;
+		/* cppcheck-suppress unusedStructMember ; it is the room */
+		char more[96];
+	} big = { 0 };
 	int fd = tcp(forbidden, 0);
 
 	IS(connect_to(fd, forbidden, port), -EACCES, "a literal address");
@@ -329,6 +333,7 @@ static void test_netlink(void)
 	struct {
 		struct nlmsghdr h;
 		struct rtmsg r;
+		/* cppcheck-suppress unusedStructMember ; it is the room */
 		char rest[64];
 	} m = { .h = { NLMSG_LENGTH(sizeof m.r), RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE, 1, 0 },
 		.r = { .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST } };
@@ -392,7 +397,9 @@ static void test_passed(void)
 struct race {
 	union sa to;
 	int fd, fds[2];
-	volatile int over, through;
+	volatile int over;
+	/* cppcheck-suppress unusedStructMember ; told at the end */
+	volatile int through;
 };
 
 static void *exchange_sockets(void *arg)

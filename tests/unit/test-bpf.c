@@ -11,20 +11,12 @@
 
 #include "bpf_naive.h"
 #include "bpf_sim.h"
+#include "rng.h"
 #include "tap.h"
 
 #define ERRNO(n) (SECCOMP_RET_ERRNO | (n))
 
 static struct bpf_table table;
-static uint64_t rng_state = 0x9e3779b97f4a7c15;
-
-static uint64_t rng(void)
-{
-	rng_state ^= rng_state << 13;
-	rng_state ^= rng_state >> 7;
-	rng_state ^= rng_state << 17;
-	return rng_state;
-}
 
 /* Values at and around everything that conditions compare with, and noise. */
 static uint64_t pick(const struct bpf_table *t, uint32_t nr, unsigned arg)
