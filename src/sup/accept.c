@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accept(2) and accept4(2), on the duplicate, when it is readable. Nobody else
- * accepts from a listener of F, so a connection that was seen is still there.
+ * accept(2) and accept4(2), on the duplicate, when it is readable. Nobody else should
+ * accept from a listener of F, so a connection that was seen is still there.
  *
  * A connection that was accepted for a thread that had left meanwhile, or that
  * came in from the outside, is parked in the listener's row. Those who poll the
@@ -24,6 +24,8 @@
 #include "sup/sup.h"
 #include "sup/transport.h"
 #include "sup/wire_options.h"
+
+#define OUTRUN_US 4000 /* that it is worth when somebody else has taken a connection */
 
 void accept_park(struct sup *s, struct vsk *listener, uint64_t cookie, int *fd)
 {
@@ -101,6 +103,15 @@ static struct vsk *new_row(struct call *c, struct vsk *listener, const struct vs
 	return v;
 }
 
+/* Others who have the listener may be faster as often as they like. */
+static int64_t outrun(struct call *c, int rc)
+{
+	if (rc != -ETIME)
+		return rc;
+	sup_charge(c->domain, OUTRUN_US);
+	return -EAGAIN;
+}
+
 /* From the kernel's queue, or what a token there stands for. */
 static int next_fd(struct call *c, struct target *t, int flags, struct vsk_arrival *who, uint64_t *ret_cookie)
 {
@@ -109,6 +120,8 @@ static int next_fd(struct call *c, struct target *t, int flags, struct vsk_arriv
 	while (v->n_parked <= v->n_tokens) {
 		int fd = transport_of(v)->accept(c->sup, t->fd, v, flags, who);
 
+		if (fd == -ETIME)
+			return (int)outrun(c, fd);
 		if (fd == -EAGAIN && v->n_parked)
 			sup_tokens_late(c->sup, v->cookie);
 		if (fd < 0)
@@ -185,11 +198,9 @@ static int64_t accept_other(struct call *c, struct target *t, int flags)
 		return -EOPNOTSUPP;
 	if (!call_valid(c))
 		return CALL_ANSWERED;
-	if (!socket_readable(t->fd))
-		return -EAGAIN;
-	fd = accept4(t->fd, (struct sockaddr *)&sa, &len, flags | SOCK_CLOEXEC);
+	fd = socket_accept(t->fd, (struct sockaddr *)&sa, &len, flags);
 	if (fd < 0)
-		return -errno;
+		return outrun(c, fd);
 	if (c->args[1])
 		rc = call_write_address(c, c->args[1], c->args[2], &sa, len);
 	if (rc == 0)

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -12,6 +13,8 @@
 #include "kern/guestmem.h"
 #include "sup/datagram.h"
 #include "sup/transport.h"
+
+#define ACCEPT_US 1000 /* that an accept may wait for what somebody else has taken */
 
 /* A row that was collected while its socket was unconnected, or never was there. */
 static int64_t row_anew(struct call *c, struct target *t)
@@ -191,6 +194,42 @@ int64_t socket_timeout(int fd, int option)
 	if (getsockopt(fd, SOL_SOCKET, option, &t, &len) < 0 || (t.tv_sec == 0 && t.tv_usec == 0))
 		return -1;
 	return t.tv_sec * INT64_C(1000) + (t.tv_usec + 999) / 1000;
+}
+
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+void socket_init(void)
+{
+	const struct sigaction sa = { .sa_handler = nothing }; /* without SA_RESTART */
+	sigset_t alarm;
+
+	(void)sigemptyset(&alarm);
+	(void)sigaddset(&alarm, SIGALRM);
+	(void)sigaction(SIGALRM, &sa, NULL);
+	(void)sigprocmask(SIG_UNBLOCK, &alarm, NULL);
+}
+
+/*
+ * What made the listener readable may be gone: another supervisor's app may have the same
+ * one, or a process without any. The mode is the app's to change, so nothing but
+ * a signal makes accept4(2) return. It comes again and again: the first one may be early.
+ */
+int socket_accept(int fd, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	const struct itimerval soon = { { 0, ACCEPT_US }, { 0, ACCEPT_US } }, never = { { 0, 0 }, { 0, 0 } };
+	int got;
+
+	if (!socket_readable(fd))
+		return -EAGAIN;
+	(void)setitimer(ITIMER_REAL, &soon, NULL);
+	got = accept4(fd, sa, len, flags | SOCK_CLOEXEC);
+	if (got < 0)
+		got = errno == EINTR ? -ETIME : errno == EMFILE ? -ENFILE : -errno;
+	(void)setitimer(ITIMER_REAL, &never, NULL);
+	return got;
 }
 
 bool socket_readable(int fd)

@@ -49,6 +49,7 @@ int sup_init(struct sup *s, struct err *e)
 
 	memset(s, 0, sizeof *s);
 	s->one_cpu = has_one_cpu();
+	socket_init();
 	LIST_INIT(&s->domains);
 	TAILQ_INIT(&s->waits);
 	for (unsigned i = 0; i < WAIT_BUCKETS; i++)

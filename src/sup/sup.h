@@ -271,6 +271,12 @@ int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struc
 /* Milliseconds of SO_RCVTIMEO or SO_SNDTIMEO; negative: for ever. */
 int64_t socket_timeout(int fd, int option);
 bool socket_nonblocking(int fd);
+/*
+ * accept4(2), close-on-exec, of whatever the app's mode is: a descriptor or -errno; -EAGAIN: nobody is there; -ETIME:
+ * somebody was, and others were faster, which took a millisecond. socket_init() comes before, once.
+ */
+int socket_accept(int fd, struct sockaddr *sa, socklen_t *len, int flags);
+void socket_init(void);
 bool socket_readable(int fd); /* has something to accept, or an error */
 bool socket_ended(int fd);    /* its peer sends no more */
 bool socket_listens(int fd);

@@ -48,7 +48,7 @@ struct transport {
 	/*
 	 * The listener's next connection: a descriptor and who is at its other
 	 * end, or a token. -EAGAIN: none; what accept4(2) says. `flags` are those of
-	 * accept4.
+	 * accept4. -ETIME as socket_accept().
 	 */
 	int (*accept)(struct sup *s, int fd, struct vsk *listener, int flags, struct vsk_arrival *ret);
 	/* Makes the listener readable, for a connection that is parked. False: it does not. */

@@ -221,13 +221,11 @@ static int accept_next(struct sup *s, int fd, struct vsk *listener, int flags, s
 	socklen_t len = sizeof peer;
 	int got;
 
-	if (!socket_readable(fd)) {
+	got = socket_accept(fd, (struct sockaddr *)&peer, &len, flags);
+	if (got == -EAGAIN)
 		listener->unsure = false;
-		return -EAGAIN;
-	}
-	got = accept4(fd, (struct sockaddr *)&peer, &len, flags | SOCK_CLOEXEC);
 	if (got < 0)
-		return errno == EMFILE ? -ENFILE : -errno;
+		return got;
 	if (memcmp(&peer.sin6_addr, &s->fabric.own.addr, sizeof peer.sin6_addr) == 0)
 		*ret = (struct vsk_arrival){ .token = true };
 	else

@@ -268,11 +268,11 @@ static int accept_any(int fd, struct vsk *listener, int flags, struct vsk_arriva
 {
 	int got;
 
-	if (listener->n_arrivals == 0 || !socket_readable(fd))
+	if (listener->n_arrivals == 0)
 		return -EAGAIN;
-	got = accept4(fd, NULL, NULL, flags | SOCK_CLOEXEC);
+	got = socket_accept(fd, NULL, NULL, flags);
 	if (got < 0)
-		return errno == EMFILE ? -ENFILE : -errno;
+		return got;
 	if (!vsk_take_first_arrival(listener, ret)) { /* somebody connected who is not of ours */
 		(void)close(got);
 		return -ECONNABORTED;

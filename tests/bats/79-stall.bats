@@ -46,3 +46,18 @@ assert_not_stalled() # KIND
 @test "a connection with SO_LINGER that is closed while it is looked at" {
 	assert_not_stalled lingering
 }
+
+@test "a listener of AF_UNIX from which somebody outside accepts, too" {
+	mkdir "$T/w"
+	cp "${VRUN%/*}/tests/guest/stall" "$T/w"
+	cd "$T/w"
+	echo '{"version":1,"domain":"d","net":{"rules":[]}}' >p.json
+	spawn app "$VRUN" run -q -p p.json -- ./stall stolen </dev/null
+	wait_until test -s "$T/app.out"
+	spawn thief ./stall steal </dev/null
+	wait_exit "${PID[app]}" || fail "$(<"$T/app.out")"
+	assert_contains "$(<"$T/app.out")" ", 0 failed"
+	wait_exit "${PID[thief]}"
+	cd "$T"
+	assert_nothing_left
+}

@@ -242,6 +242,114 @@ static void lingering(void)
 	} while (now.tv_sec - until.tv_sec < 2);
 }
 
+/* --- a listener that others have, too ------------------------------------------------------ */
+
+#define HAND "hand" /* where it is handed out, in the current directory */
+
+static struct sockaddr_un unix_at(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+
+	(void)snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
+	return sa;
+}
+
+union rights {
+	struct cmsghdr h;
+	char room[CMSG_SPACE(sizeof(int))]; /* cppcheck-suppress unusedStructMember ; it is the room */
+};
+
+static struct msghdr message(struct iovec *io, union rights *r)
+{
+	return (struct msghdr){ .msg_iov = io, .msg_iovlen = 1, .msg_control = r, .msg_controllen = sizeof *r };
+}
+
+static void *accept_all(void *arg)
+{
+	const int *listener = arg;
+
+	for (;;) {
+		int s = accept(*listener, NULL, NULL);
+
+		if (s < 0 && errno != EINTR)
+			return NULL; /* the app has ended */
+		(void)close(s);
+	}
+}
+
+/* Whoever waits in accept has a connection before anybody can who has looked first. */
+static void steal(void)
+{
+	struct sockaddr_un at = unix_at(HAND);
+	char byte;
+	struct iovec io = { &byte, 1 };
+	union rights r;
+	struct msghdr m = message(&io, &r);
+	int s = socket(AF_UNIX, SOCK_STREAM, 0), listener;
+
+	(void)alarm(0);
+	if (connect(s, (struct sockaddr *)&at, sizeof at) < 0 || recvmsg(s, &m, MSG_CMSG_CLOEXEC) != 1)
+		_exit(2);
+	memcpy(&listener, CMSG_DATA(&r.h), sizeof listener);
+	for (int i = 0; i < 2; i++) {
+		pthread_t t;
+
+		(void)pthread_create(&t, NULL, accept_all, &listener);
+	}
+	(void)write(s, "x", 1);
+	(void)read(s, &byte, 1); /* until the other one ends */
+	_exit(0);
+}
+
+static void *connect_all(void *arg)
+{
+	const struct sockaddr_un *at = arg;
+
+	while (!over) {
+		int s = socket(AF_UNIX, SOCK_STREAM, 0);
+
+		(void)connect(s, (const struct sockaddr *)at, sizeof *at);
+		(void)close(s);
+	}
+	return NULL;
+}
+
+/* A listener of the app's own, which somebody outside has been given: "stall steal". */
+static void stolen(void)
+{
+	struct sockaddr_un at = unix_at(HAND), path = unix_at("shared");
+	char byte = 'x';
+	struct iovec io = { &byte, 1 };
+	union rights r = { .h = { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int)) } };
+	struct msghdr m = message(&io, &r);
+	int hand = socket(AF_UNIX, SOCK_STREAM, 0), l = socket(AF_UNIX, SOCK_STREAM, 0), thief;
+	struct timespec now, end;
+	pthread_t t;
+
+	IS(bind(l, (struct sockaddr *)&path, sizeof path), 0, "bind");
+	IS(listen(l, 4), 0, "listen");
+	IS(bind(hand, (struct sockaddr *)&at, sizeof at), 0, "bind");
+	IS(listen(hand, 1), 0, "listen");
+	(void)printf("ready\n");
+	(void)fflush(stdout);
+	thief = accept(hand, NULL, NULL);
+	memcpy(CMSG_DATA(&r.h), &l, sizeof l);
+	IS(sendmsg(thief, &m, 0), 1, "to whom it is handed");
+	IS(read(thief, &byte, 1), 1, "who accepts, too");
+	OK(pthread_create(&t, NULL, connect_all, &path) == 0, "thread");
+	for (int i = 0; i < 4; i++)
+		CHILD((accept_all(&l), 0));
+	(void)clock_gettime(CLOCK_MONOTONIC, &end);
+	do {
+		other_call("a call while others accept");
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec - end.tv_sec < 2);
+	over = 1;
+	(void)pthread_join(t, NULL);
+	(void)unlink(HAND);
+	(void)unlink("shared");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -250,6 +358,7 @@ int main(int argc, char **argv)
 	} kinds[] = {
 		{ "again", again },	    { "two-queues", two_queues }, { "toggled", toggled },
 		{ "shortened", shortened }, { "lingering", lingering },
+		{ "stolen", stolen },	    { "steal", steal },
 	};
 
 	(void)signal(SIGALRM, stalled);
