@@ -62,7 +62,7 @@ void accept_show(struct sup *s, struct vsk *listener, bool each)
 	       transport_of(listener)->send_token(s, listener))
 		listener->n_tokens++;
 	/* Nobody else would tell those who poll. */
-	if (listener->n_parked && listener->n_tokens == 0)
+	if (listener->n_parked && (listener->n_tokens == 0 || listener->n_coming))
 		sup_tokens_late(s, listener->cookie);
 }
 

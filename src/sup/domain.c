@@ -222,6 +222,7 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	trail_init(&d->trail);
 	names_init(&d->host_names);
 	TAILQ_INIT(&d->flows);
+	TAILQ_INIT(&d->tokens);
 	d->net.resolver = d->net.packets = -1;
 	d->number = s->last_number = free_number(s);
 	d->serial = s->next_domain++;

@@ -106,6 +106,8 @@ struct domain {
 	TAILQ_HEAD(, flow) flows; /* that it began */
 	size_t n_flows, n_out; /* n_out: to the outside */
 	size_t n_waits;
+	TAILQ_HEAD(, token) tokens; /* under way to its listeners, oldest first (transport_tcp.c) */
+	size_t n_tokens;
 	struct rate rate;   /* of its calls */
 	int64_t resume_at;  /* milliseconds of the monotonic clock; 0: its listener is watched */
 	uint64_t n_traps, n_denied;

@@ -193,6 +193,7 @@ void sup_remove(struct sup *s, struct domain *d)
 		if (w->call.domain == d)
 			wait_free(w);
 	}
+	transport_tcp_end_tokens(d, INT64_MAX);
 	while (!LIST_EMPTY(&d->rows))
 		vsk_free(&s->table, LIST_FIRST(&d->rows));
 	/* Others may still have arrivals and peers at addresses of this domain. */

@@ -82,6 +82,11 @@ struct guard;
 /* Connects a wire of an app's to one of the supervisor's, through which descriptors do not pass either. *ret_server is
  * the caller's, non-blocking. 0 or -errno. */
 int transport_wire_meet(const struct guard *g, int client, int *ret_server);
+
+#define TOKEN_MS 500 /* that one may be under way: over lo it takes none, or was dropped */
+/* Ends tokens to the domain's listeners that have been under way since before then. */
+void transport_tcp_end_tokens(struct domain *d, int64_t before);
+
 /* 0, or why this kernel cannot have wires, and what to do. */
 int transport_wire_check(struct sup *s, struct err *e);
 

@@ -23,6 +23,8 @@
 #include "sup/sup.h"
 #include "sup/transport.h"
 
+#define TOKENS_MAX 64 /* of a domain, under way */
+
 static int set_int(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
@@ -233,29 +235,55 @@ static int accept_next(struct sup *s, int fd, struct vsk *listener, int flags, s
 	return got;
 }
 
-/* One that is under way. Closed before it is there it would never come. */
+/*
+ * One that is under way. Closed before it is there it would never come. Of listeners that share a
+ * port the kernel chooses one, which may be full: then it would be under way for two minutes.
+ */
 struct token {
 	struct watch watch;
-	struct sup *sup;
+	TAILQ_ENTRY(token) link;
+	struct domain *domain;
+	int64_t since; /* loop_now() */
 	uint64_t listener; /* its cookie */
-	int fd;
+	int fd;            /* owned */
 };
+
+static void token_free(struct token *t)
+{
+	struct sup *s = t->domain->sup;
+	struct vsk *v = vsk_find(&s->table, t->listener);
+
+	if (v && v->n_coming)
+		v->n_coming--;
+	t->domain->n_tokens--;
+	TAILQ_REMOVE(&t->domain->tokens, t, link);
+	loop_remove(&s->loop, t->fd, &t->watch);
+	(void)close(t->fd);
+	free(t);
+}
+
+void transport_tcp_end_tokens(struct domain *d, int64_t before)
+{
+	struct token *t;
+
+	while ((t = TAILQ_FIRST(&d->tokens)) && t->since < before)
+		token_free(t);
+}
 
 static void token_came(struct watch *watch, uint32_t events)
 {
 	struct token *t = (struct token *)((char *)watch - offsetof(struct token, watch));
 
 	if (events & (EPOLLERR | EPOLLHUP))
-		sup_tokens_late(t->sup, t->listener);
-	loop_remove(&t->sup->loop, t->fd, &t->watch);
-	(void)close(t->fd);
-	free(t);
+		sup_tokens_late(t->domain->sup, t->listener);
+	token_free(t);
 }
 
 /* As a rule the kernel has done it all by now; under load it puts packets off. */
-static bool await_token(struct sup *s, const struct vsk *listener, int *fd)
+static bool await_token(struct sup *s, struct vsk *listener, int *fd)
 {
 	struct pollfd p = { .fd = *fd, .events = POLLOUT };
+	struct domain *d = listener->domain;
 	struct token *t;
 
 	if (poll(&p, 1, 0) > 0)
@@ -263,12 +291,16 @@ static bool await_token(struct sup *s, const struct vsk *listener, int *fd)
 	t = malloc(sizeof *t);
 	if (!t)
 		return false;
-	*t = (struct token){ { token_came }, s, listener->cookie, *fd };
+	*t = (struct token){ .watch = { token_came }, .domain = d, .since = loop_now(),
+			     .listener = listener->cookie, .fd = *fd };
 	if (loop_add(&s->loop, t->fd, EPOLLOUT, &t->watch) < 0) {
 		free(t);
 		return false;
 	}
 	(void)fd_take(fd);
+	TAILQ_INSERT_TAIL(&d->tokens, t, link);
+	d->n_tokens++;
+	listener->n_coming++;
 	return true;
 }
 
@@ -309,6 +341,10 @@ static bool send_token(struct sup *s, struct vsk *listener)
 
 	if (ring(s, listener))
 		return true;
+	if (listener->domain->n_tokens >= TOKENS_MAX)
+		transport_tcp_end_tokens(listener->domain, loop_now() - TOKEN_MS);
+	if (listener->domain->n_tokens >= TOKENS_MAX)
+		return false;
 	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || bind_own(s, fd) < 0)
 		return false;

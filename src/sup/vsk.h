@@ -95,6 +95,8 @@ struct vsk {
 	uint32_t backlog, n_arrivals;    /* listening */
 	uint16_t n_parked;
 	uint16_t n_tokens;               /* in its queue, of the supervisor's own; one more than are parked at most */
+	uint16_t n_coming;               /* of those, on their way in the kernel (transport_tcp.c) */
+	uint32_t ceiling_rule;           /* of the domain's ceiling, that allowed it, too: its number from 1; 0: none */
 	uint32_t generation;             /* of the policy */
 	uint32_t surveyed;               /* by which survey (survey.h) it was seen last */
 	uint32_t changed;                /* during, or after, which one it was made or got its status */

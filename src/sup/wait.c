@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "sup/sup.h"
+#include "sup/transport.h"
 
 #define SWEEP_MS 500
 #define LATE_MS 500 /* a kernel that is busy puts packets off */
@@ -159,7 +160,7 @@ void wait_hand_over(struct sup *s)
 
 /* --- tokens ----------------------------------------------------------------------------- */
 
-/* They are sent again: a poller would never hear of what is parked. */
+/* Those that are not under way are sent again: a poller would never hear of what is parked. */
 void wait_tokens_lost(struct loop_alarm *a)
 {
 	struct sup *s = (struct sup *)((char *)a - offsetof(struct sup, late_tokens));
@@ -169,7 +170,8 @@ void wait_tokens_lost(struct loop_alarm *a)
 
 		if (!v || v->status != VSK_LISTENING || v->n_parked == 0)
 			continue;
-		v->n_tokens = 0;
+		transport_tcp_end_tokens(v->domain, loop_now() - TOKEN_MS);
+		v->n_tokens = v->n_coming;
 		v->unsure = true; /* they may come after all */
 		sup_arrived(s, v->cookie);
 	}

@@ -349,3 +349,75 @@ print(a.recv(100), b.recv(100))' "${at#*:}" "$T/web.out" "$VRUN" sockets "$MARK-
 	assert_output "b'served' b'served'"
 	end_server
 }
+
+# The supervisor that a process of ours has started, or one of its own.
+supervisor_below() # PID
+{
+	local pid up
+
+	for pid in $(pgrep -x vrun-supervisor); do
+		up=$pid
+		while ((up > 1 && up != $1)); do
+			up=$(awk '$1 == "PPid:" { print $2 }' "/proc/$up/status" 2>/dev/null) && [[ $up ]] || break
+		done
+		if ((up == $1)); then
+			echo "$pid"
+			return
+		fi
+	done
+}
+
+sockets_of() # SUPERVISOR
+{
+	awk '$1 == "sockets:" { print $3 }' "/proc/$1/net/sockstat"
+}
+
+accepted() # NUMBER
+{
+	local n
+
+	n=$(tail -n 1 "$T/web.out")
+	[[ $n != ready ]] && ((n >= $1))
+}
+
+@test "an app that keeps its own queue full holds nothing of the supervisor's" {
+	# Two listeners share the port; where one is full the kernel drops what it sends there, and it sends half there.
+	cat >full.py <<'PYTHON'
+import select, socket
+def listener(backlog):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    s.bind(("0.0.0.0", 80))
+    s.listen(backlog)
+    s.setblocking(False)
+    return s
+def accept():
+    try: return other.accept()[0].close() is None
+    except BlockingIOError: return False
+full, other = listener(0), listener(1000)
+clients = [socket.socket() for i in range(64)]
+for c in clients:
+    c.setblocking(False)
+    c.connect_ex(("127.0.0.1", 80))
+while accept(): pass
+print("ready", flush=True)
+n = 0
+while True:
+    select.select([other], [], [])
+    n += accept()
+    print(n, flush=True)
+PYTHON
+	serve_program full.py
+	supervisor=$(supervisor_below "${PID[web]}")
+	before=$(sockets_of "$supervisor")
+	run -0 on_host python3 -c 'import socket, sys
+for i in range(700):
+    try: socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10).close()
+    except ConnectionResetError: pass' "${at#*:}"
+	wait_until accepted 40 || fail "accepted: $(tail -n 1 "$T/web.out")"
+	after=$(sockets_of "$supervisor")
+	((after - before < 120)) || fail "sockets before: $before, after 700 visitors: $after"
+	end_server
+	internet_stop
+	assert_nothing_left
+}
