@@ -65,15 +65,25 @@ static int64_t decide(struct call *c, struct vsk *v, const struct destination *t
 	return call_verdict(c, &ret->attempt, &ret->verdict);
 }
 
-static size_t count_open(const struct domain *d, const struct policy_rule *rule)
+/* Under a rule of the policy's, or of the ceiling's. */
+static size_t count_open(const struct domain *d, const struct policy_rule *rule, uint32_t ceiling_rule)
 {
 	const struct vsk *v;
 	size_t n = 0;
 
 	LIST_FOREACH(v, &d->rows, in_domain)
-		if (v->rule == rule && (v->status == VSK_CONNECTING || v->status == VSK_CONNECTED))
+		if ((rule ? v->rule == rule : v->ceiling_rule == ceiling_rule) &&
+		    (v->status == VSK_CONNECTING || v->status == VSK_CONNECTED))
 			n += v->to || v->host || v->out; /* without any of these it is over */
 	return n;
+}
+
+static bool has_room(struct call *c, const struct policy_rule *rule, uint32_t ceiling_rule, uint32_t most)
+{
+	if (most == 0 || count_open(c->domain, rule, ceiling_rule) < most)
+		return true;
+	sup_collect_domain(c->sup, c->domain); /* some may be closed by now */
+	return count_open(c->domain, rule, ceiling_rule) < most;
 }
 
 static int64_t refuse(struct call *c, const struct policy_rule *rule, const char *why)
@@ -86,16 +96,30 @@ static int64_t refuse(struct call *c, const struct policy_rule *rule, const char
 	return -EACCES;
 }
 
+/* The ceiling's rule counts whatever rules of the policy's there are below it. */
+static int64_t limit_by_ceiling(struct call *c, const struct policy_attempt *a, uint32_t *ret_rule)
+{
+	const struct policy *ceiling = domain_ceiling(c->domain);
+	struct policy_options o;
+	struct policy_verdict v = { 0 };
+
+	if (ceiling)
+		policy_decide(ceiling, a, &v);
+	*ret_rule = v.rule ? (uint32_t)(v.rule - ceiling->rules) + 1 : 0;
+	if (!v.rule)
+		return 0;
+	policy_verdict_options(&v, &o);
+	return has_room(c, NULL, *ret_rule, o.max_connections) ? 0 : refuse(c, v.rule, "of the ceiling has its \"maxConnections\"");
+}
+
 /* What an allowing rule asks for beside that. */
-static int64_t limit(struct call *c, const struct decision *d)
+static int64_t limit(struct call *c, const struct decision *d, uint32_t *ret_ceiling_rule)
 {
 	const struct policy_rule *rule = d->verdict.rule;
-	struct policy_options o;
+	struct policy_options o, own;
 
-	if (c->domain->has_ceiling)
-		policy_bounded_options(&c->domain->policy, &c->domain->ceiling, &d->attempt, &o);
-	else
-		policy_verdict_options(&d->verdict, &o);
+	policy_verdict_options(&d->verdict, &own);
+	policy_bounded_options(&c->domain->policy, domain_ceiling(c->domain), &d->attempt, &o);
 	if (rule && d->to && policy_options_need_relay(&o)) /* which admit.c refuses as far as it can see */
 		return refuse(c, rule, "has options that are served for the outside alone");
 	if (rule && o.record != POLICY_RECORD_NONE) {
@@ -104,10 +128,9 @@ static int64_t limit(struct call *c, const struct decision *d)
 		if (!t || t->error)
 			return refuse(c, rule, t ? "has a record that is full" : "has a record without a file");
 	}
-	if (!rule || o.max_connections == 0 || count_open(c->domain, rule) < o.max_connections)
-		return 0;
-	sup_collect_domain(c->sup, c->domain); /* some may be closed by now */
-	return count_open(c->domain, rule) < o.max_connections ? 0 : refuse(c, rule, "has its \"maxConnections\"");
+	if (rule && !has_room(c, rule, 0, own.max_connections))
+		return refuse(c, rule, "has its \"maxConnections\"");
+	return limit_by_ceiling(c, &d->attempt, ret_ceiling_rule);
 }
 
 /* Gives the socket the source that its connection is to have. */
@@ -258,11 +281,12 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 {
 	bool wire = to->domain && c->domain->policy.transport == POLICY_TRANSPORT_WIRE;
 	struct vsk *v, *listener;
+	uint32_t ceiling_rule = 0;
 	struct decision d;
 	int64_t rc = decide(c, t->row, to, &d);
 
 	if (rc == 0)
-		rc = limit(c, &d);
+		rc = limit(c, &d, &ceiling_rule);
 	if (rc == 0 && !to->domain && c->domain->gateway.fd < 0)
 		return -ENETUNREACH; /* allowed, but nothing leaves the fabric */
 	if (rc == 0 && t->row->wire != wire)
@@ -273,6 +297,7 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 		return rc;
 	v = t->row;
 	v->rule = decision_rule(&d, c->domain);
+	v->ceiling_rule = ceiling_rule;
 	v->generation = c->domain->generation;
 	v->remote = to->addr;
 	v->remote_port = to->port;

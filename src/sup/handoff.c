@@ -198,6 +198,7 @@ static void new_row(struct call *c, struct target *t, struct vsk *old, bool left
 		v->linger = was.linger;
 		v->generation = was.generation;
 		v->rule = was.rule;
+		v->ceiling_rule = was.ceiling_rule;
 		v->local = was.local;
 		v->local_port = was.local_port;
 		v->bound_port = was.bound_port;

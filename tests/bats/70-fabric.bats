@@ -297,12 +297,17 @@ is_zombie() # PID
 	mkdir project && cd project
 	cat >server.py <<-'END'
 		import socket
-		s = socket.socket(); s.bind(("0.0.0.0", 7000)); s.listen()
+		import threading
+		def serve(s):
+		    while True:
+		        c = s.accept()[0]
+		        c.recv(1)
+		        c.close()
+		for port in 7000, 7001:
+		    threading.Thread(target=serve, args=(socket.create_server(("0.0.0.0", port)),)).start()
 		print("up", flush=True)
-		while True:
-		    s.accept()[0].close()
 	END
-	policy srv '"10.88.0.80"' '{"allow": "listen", "at": ":7000", "from": ["*"]}'
+	policy srv '"10.88.0.80"' '{"allow": "listen", "at": ":7000-7001", "from": ["*"]}'
 	policy cli '' '{"allow": "connect", "to": "srv:*"}'
 	cp "$T/cli.json" "$T/wide.json"
 	policy top '' '{"allow": "connect", "to": "srv:7001"}'
@@ -313,6 +318,26 @@ is_zombie() # PID
 	run "$VRUN" run --fabric "$MARK" -p "$T/cli.json" --ceiling "$T/top.json" -- python3 -c "$connect"
 	assert_status 1
 	assert_contains "$output" "PermissionError"
+	# What the ceiling counts it counts below all rules of the policy.
+	policy cli '' '{"id": "seven", "allow": "connect", "to": "srv:7000"}' '{"allow": "connect", "to": "srv:7001-7009"}'
+	policy top '' '{"id": "few", "allow": "connect", "to": "srv:*", "maxConnections": 2}'
+	cat >few.py <<-'END'
+		import socket
+		held = []
+		def tries(port):
+		    try: held.append(socket.create_connection(("10.88.0.80", port), 5))
+		    except OSError as e: return type(e).__name__
+		    return "connected"
+		print(tries(7000), tries(7001), tries(7000), tries(7001))
+		last = held.pop()
+		last.shutdown(socket.SHUT_WR)
+		last.recv(1) # the server has closed it
+		last.close()
+		print(tries(7001), tries(7000))
+	END
+	run -0 --separate-stderr "$VRUN" run --fabric "$MARK" -p "$T/cli.json" --ceiling "$T/top.json" -- python3 few.py
+	assert_output "connected connected PermissionError PermissionError
+connected PermissionError"
 	kill "${PID[srv]}"
 	wait_exit "${PID[srv]}" || :
 	assert_nothing_left
