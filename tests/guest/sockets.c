@@ -287,6 +287,7 @@ static int self(const char *own)
 	test_waiting();
 	test_restart();
 	test_killed();
+	test_shared();
 	printf("%d checks, %d failed\n", count, failed);
 	return failed != 0;
 }
@@ -372,6 +373,8 @@ int main(int argc, char **argv)
 		return serve(argv[2], atoi(argv[3]), argc > 4 ? atoi(argv[4]) : 1);
 	if (argc == 4 && strcmp(argv[1], "call") == 0)
 		return call(argv[2], atoi(argv[3]));
+	if (argc == 3 && strcmp(argv[1], "child") == 0)
+		return share_child(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "rate") == 0)
 		return rate(atoi(argv[2]));
 	return 2;

@@ -38,4 +38,8 @@ void test_waiting(void);
 void test_restart(void);
 void test_killed(void);
 
+/* sockets_share.c: events, and sockets that several have. */
+void test_shared(void);
+int share_child(const char *numbers); /* "sockets child", of a listener and of what is closed by then */
+
 #endif

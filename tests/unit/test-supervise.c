@@ -213,6 +213,18 @@ static int call(const char *name, const char *address, const char *port, char **
 	return wait_for(pid);
 }
 
+/* The same without a sandbox, on the machine's loopback: what is expected is Linux's. */
+static void test_bare(char *program, char *a, char *b)
+{
+	char *argv[] = { program, a, b, NULL }, *text;
+	int out;
+	pid_t pid = start(argv, NULL, &out);
+
+	text = read_all(out);
+	if (!TAP_OK(wait_for(pid) == 0 && strstr(text, " 0 failed"), "%s without a sandbox", a))
+		show_output(text);
+}
+
 /* db serves; web may come in by either family; evil may not, nor does web get to another port. */
 static void test_domains(void)
 {
@@ -423,6 +435,8 @@ int main(void)
 		return 1;
 	(void)snprintf(sock_path, sizeof sock_path, "%s/agent", dir);
 	(void)snprintf(audit_path, sizeof audit_path, "%s/audit", dir);
+	test_bare(guest, (char[]){ "self" }, NULL);
+	test_bare(streams, (char[]){ "127.0.0.1" }, NULL);
 	test_transport("tcp", wires ? "wire" : NULL);
 	if (wires)
 		test_transport("wire", "tcp");
