@@ -31,7 +31,7 @@ void accept_park(struct sup *s, struct vsk *listener, uint64_t cookie, int *fd)
 {
 	struct vsk_parked *p = malloc(sizeof *p);
 
-	if (!p || listener->n_parked == UINT16_MAX) {
+	if (!p || listener->n_parked == UINT16_MAX || !sup_take_files(listener->domain, 1)) {
 		free(p);
 		return; /* the client sees a reset */
 	}
@@ -75,6 +75,7 @@ static int unpark(struct vsk *listener, int flags, uint64_t *ret_cookie)
 	(void)fcntl(fd, F_SETFL, (flags & SOCK_NONBLOCK) ? O_NONBLOCK : 0); /* nobody has it yet */
 	TAILQ_REMOVE(&listener->parked, p, link);
 	listener->n_parked--;
+	sup_give_files(listener->domain, 1);
 	free(p);
 	publish_taken(listener);
 	return fd;

@@ -66,6 +66,8 @@ int64_t call_target(struct call *c, struct target *ret)
 
 	*ret = (struct target){ .fd = -1 };
 	ret->fd = procs_getfd(&c->sup->procs, c->tid, (int)c->args[0]);
+	if (ret->fd == -EMFILE || ret->fd == -ENFILE || ret->fd == -ENOMEM)
+		return ret->fd == -ENOMEM ? -ENOMEM : -ENFILE; /* the supervisor's */
 	if (ret->fd < 0)
 		return ret->fd == -ESRCH ? CALL_ANSWERED : ret->fd == -EBADF ? -EBADF : -EPERM;
 	if (getsockopt(ret->fd, SOL_SOCKET, SO_COOKIE, &ret->cookie, &len) < 0)

@@ -106,6 +106,7 @@ struct domain {
 	TAILQ_HEAD(, flow) flows; /* that it began */
 	size_t n_flows, n_out; /* n_out: to the outside */
 	size_t n_waits;
+	size_t n_files; /* descriptors that the supervisor has for it beyond a call (sup_take_files()) */
 	TAILQ_HEAD(, token) tokens; /* under way to its listeners, oldest first (transport_tcp.c) */
 	size_t n_tokens;
 	struct rate rate;   /* of its calls */

@@ -14,6 +14,7 @@
 #include "sup/sup.h"
 #include "sup/transport.h"
 
+#define OUTGOING_FILES 3 /* its two ends and a plug; pipes come and go (relay.c) */
 #define LATE_MS 5 /* of an app that waits, until its socket enters limbo */
 #define BEGIN_MS 100 /* of one that does not, until it is told that it takes time, whatever the gateway does */
 #define GRACE_MS 20 /* for a call that brings the host's socket, when a server speaks first */
@@ -54,6 +55,7 @@ void outgoing_drop(struct outgoing *o)
 	fd_close(&o->near);
 	fd_close(&o->far);
 	fd_close(&o->plug.fd);
+	sup_give_files(o->domain, OUTGOING_FILES);
 	free(o);
 }
 
@@ -457,10 +459,15 @@ static void fill(struct gateway_request *r, struct call *c, const struct outgoin
 
 static struct outgoing *outgoing_new(struct call *c, const struct target *t, const struct policy_attempt *a)
 {
-	struct outgoing *o = calloc(1, sizeof *o);
+	struct outgoing *o = NULL;
 
-	if (!o)
+	if (!sup_take_files(c->domain, OUTGOING_FILES))
 		return NULL;
+	o = calloc(1, sizeof *o);
+	if (!o) {
+		sup_give_files(c->domain, OUTGOING_FILES);
+		return NULL;
+	}
 	*o = (struct outgoing){ .sup = c->sup,
 				.domain = c->domain,
 				.call = *c,
@@ -507,7 +514,7 @@ int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_a
 	int64_t rc = 0;
 
 	if (!o)
-		return is_spent(t) ? -EMLINK : -ENOMEM;
+		return is_spent(t) ? -EMLINK : -ENFILE;
 	outgoing_take_terms(o);
 	o->relay = o->relay || t->row->wire || c->domain->relayed || handoff_init(c->sup) < 0;
 	o->first = nonblock && !o->relay;

@@ -41,7 +41,8 @@ void outgoing_take_terms(struct outgoing *o)
 	struct policy_options options;
 
 	policy_bounded_options(&o->domain->policy, domain_ceiling(o->domain), &o->attempt, &options);
-	o->terms = (struct relay_terms){ .rate = options.rate,
+	o->terms = (struct relay_terms){ .payer = o->domain,
+					 .rate = options.rate,
 					 .burst = options.burst,
 					 .max_bytes = options.max_bytes,
 					 .tls = options.n_tls_names ? may_pass : NULL };

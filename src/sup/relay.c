@@ -102,18 +102,28 @@ static bool take(struct relay_side *s, size_t n)
 
 /* --- pipes ------------------------------------------------------------------------------ */
 
+static void pay_back(struct relay *r)
+{
+	if (r->terms.payer)
+		sup_give_files(r->terms.payer, 2);
+}
+
 static bool take_pipe(struct relay *r, int *ret)
 {
 	struct relay_pipes *p = &r->sup->pipes;
 
+	if (r->terms.payer && !sup_take_files(r->terms.payer, 2))
+		return false;
 	if (p->n) {
 		p->n--;
 		ret[0] = p->spare[p->n][0];
 		ret[1] = p->spare[p->n][1];
 		return true;
 	}
-	if (pipe2(ret, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (pipe2(ret, O_CLOEXEC | O_NONBLOCK) < 0) {
+		pay_back(r);
 		return false;
+	}
 	(void)fcntl(ret[0], F_SETPIPE_SZ, PIPE_SIZE);
 	return true;
 }
@@ -125,6 +135,7 @@ static void give_pipe(struct relay *r, int *pipe)
 
 	if (pipe[0] < 0)
 		return;
+	pay_back(r);
 	if (p->n < RELAY_PIPES) {
 		p->spare[p->n][0] = pipe[0];
 		p->spare[p->n][1] = pipe[1];
@@ -506,6 +517,8 @@ void relay_free(struct relay *r)
 		if (s->watched)
 			loop_remove(&r->sup->loop, s->fd, &s->watch);
 		fd_close(&s->fd);
+		if (s->pipe[0] >= 0)
+			pay_back(r);
 		fd_close(&s->pipe[0]); /* with what is in it */
 		fd_close(&s->pipe[1]);
 		free(s->kept.v);

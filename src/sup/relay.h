@@ -43,6 +43,7 @@ struct relay_terms {
 	/* Nothing passes before this has allowed its ClientHello, else both sides are reset (tls.h). */
 	bool (*tls)(void *ctx, enum hello h, const char *name);
 	struct recording recording; /* begun; without a tape: none. What cannot be recorded resets both */
+	struct domain *payer; /* whose share of descriptors pipes are taken from; NULL: nobody's */
 	int64_t patience;   /* for it, in milliseconds, the same for all; 0: TLS_PATIENCE_MS */
 };
 

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -13,6 +14,8 @@
 #include "sup/network.h"
 #include "sup/transport.h"
 
+/* The supervisor's own, a few for each domain, and those of the call in work; but no more than half. */
+#define FILES_OWN (PROCS_SLOTS + 2 * RELAY_PIPES + 128)
 #define COSTLY_US 2000 /* of a call; who asks for less takes its turn with the others as ever */
 #define OTHERS_SHARE 4 /* times what it took is the others' */
 
@@ -45,9 +48,12 @@ static bool has_one_cpu(void)
 
 int sup_init(struct sup *s, struct err *e)
 {
+	struct rlimit files = { .rlim_cur = 1024 };
 	int rc;
 
 	memset(s, 0, sizeof *s);
+	(void)getrlimit(RLIMIT_NOFILE, &files);
+	s->files_max = files.rlim_cur;
 	s->one_cpu = has_one_cpu();
 	socket_init();
 	LIST_INIT(&s->domains);
@@ -265,6 +271,26 @@ void sup_charge(struct domain *d, int64_t microseconds)
 
 	if (microseconds >= COSTLY_US && (first != d || LIST_NEXT(first, link)))
 		hold_until(d, loop_now() + microseconds * OTHERS_SHARE / 1000);
+}
+
+/* As many as it leaves: one takes half of what there is at most, two a third each. */
+bool sup_take_files(struct domain *d, size_t n)
+{
+	struct sup *s = d->sup;
+	size_t own = s->files_max < 2 * FILES_OWN ? s->files_max / 2 : FILES_OWN, used = s->n_files + own;
+	size_t left = s->files_max > used ? s->files_max - used : 0;
+
+	if (d->n_files + n > left)
+		return false;
+	d->n_files += n;
+	s->n_files += n;
+	return true;
+}
+
+void sup_give_files(struct domain *d, size_t n)
+{
+	d->n_files -= n;
+	d->sup->n_files -= n;
 }
 
 /* Watches again those whose time has come. Milliseconds until the next one's, -1: none is held. */

@@ -150,6 +150,7 @@ struct sup {
 	void (*audit)(void *ctx, const struct audit_record *r); /* with its line */
 	void *audit_ctx;
 	void (*complain)(const struct err *e); /* what went wrong and nobody waits to hear; or NULL */
+	size_t n_files, files_max; /* descriptors for domains, all together; that the kernel allows, for everything */
 	size_t own_sockets; /* the supervisor's, in F */
 	uint16_t last_number; /* that a domain was given */
 	bool served; /* there was a container */
@@ -173,6 +174,13 @@ void sup_set_rate(struct domain *d);
 
 /* A call of the domain's was worth about so much of the loop's time: where there are others, its next ones wait. */
 void sup_charge(struct domain *d, int64_t microseconds);
+
+/*
+ * So many more descriptors are to be held for the domain, for as long as an app likes. False: it has its share, and
+ * others are to find some, too. Given back with sup_give_files().
+ */
+bool sup_take_files(struct domain *d, size_t n);
+void sup_give_files(struct domain *d, size_t n);
 
 /* One turn: what is ready, what is due. Waits for events at most until something is due. */
 int sup_turn(struct sup *s, struct err *e);

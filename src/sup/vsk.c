@@ -8,6 +8,7 @@
 
 #include "sup/domain.h"
 #include "sup/outgoing.h"
+#include "sup/sup.h"
 
 static_assert(sizeof(struct vsk) <= 264, "with what malloc adds and the table, a row is less than 300 bytes");
 
@@ -127,6 +128,7 @@ static void drop_queues(struct vsk *v)
 		struct vsk_parked *p = TAILQ_FIRST(&v->parked);
 
 		TAILQ_REMOVE(&v->parked, p, link);
+		sup_give_files(v->domain, 1);
 		(void)close(p->fd);
 		free(p);
 	}

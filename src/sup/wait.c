@@ -24,6 +24,8 @@ void wait_free(struct wait *w)
 	TAILQ_REMOVE(&s->waits, w, link);
 	TAILQ_REMOVE(waits_for(s, w->cookie), w, by_cookie);
 	w->call.domain->n_waits--;
+	if (w->fd >= 0)
+		sup_give_files(w->call.domain, 1);
 	fd_close(&w->fd);
 	free(w);
 }
@@ -62,8 +64,10 @@ int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t
 	struct wait *w = c->domain->n_waits < domain_pending_max(c->domain) ? calloc(1, sizeof *w) : NULL;
 	int64_t now = loop_now(), look = now + SWEEP_MS;
 
-	if (!w)
+	if (!w || (*fd >= 0 && !sup_take_files(c->domain, 1))) {
+		free(w);
 		return -EAGAIN;
+	}
 	*w = (struct wait){ .call = *c,
 			    .watch = { wait_ready },
 			    .cookie = cookie,

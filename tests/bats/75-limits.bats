@@ -287,3 +287,50 @@ c.close()
 	assert_output $'ENOTCONN\nTrue\nEISCONN'
 	assert_nothing_left
 }
+
+@test "a domain whose calls wait in great number leaves descriptors to another one" {
+	need_command python3
+	mkdir project && cd project
+	# The supervisor may open 1400 files, and this one would have it hold as many: an accept that waits is one.
+	printf '{"version": 1, "domain": "greedy", "net": {"rules": []}}\n' >greedy.json
+	printf '{"version": 1, "domain": "modest", "net": {"rules": []}}\n' >modest.json
+	cat >greedy.py <<-'END'
+		import errno, os, socket, threading, time
+		threading.stack_size(65536)
+		s = socket.create_server(("127.0.0.1", 7000))
+		refused = []
+		def wait():
+		    try: s.accept()
+		    except OSError as e: refused.append(errno.errorcode[e.errno])
+		for i in range(1400):
+		    threading.Thread(target=wait, daemon=True).start()
+		while len(refused) < 700: time.sleep(0.01)
+		print(*sorted(set(refused)), flush=True)
+		os.read(0, 1)
+		os._exit(0)
+	END
+	mkfifo end
+	exec {END_FD}<>end
+	spawn greedy with_few_files run -q --fabric "$MARK" -p greedy.json -- python3 greedy.py
+	wait_until test -s "$T/greedy.out" || fail "$(<"$T/greedy.err")"
+	assert_equal "$(<"$T/greedy.out")" EAGAIN "what is beyond its share"
+	run -0 "$VRUN" run -q --fabric "$MARK" -p modest.json -- python3 -c '
+import socket
+s = socket.create_server(("127.0.0.1", 7000))
+for i in range(50):
+    c = socket.create_connection(s.getsockname())
+    c.sendall(b"x")
+    assert s.accept()[0].recv(1) == b"x"
+print("served")'
+	assert_output served
+	echo >&"$END_FD"
+	wait_exit "${PID[greedy]}"
+	cd "$T"
+	assert_nothing_left
+}
+
+with_few_files() # ARGUMENTS...
+{
+	ulimit -n 1400
+	exec "$VRUN" "$@" <end
+}
