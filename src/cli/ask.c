@@ -133,7 +133,7 @@ struct answer {
 };
 
 /* By its directory: a socket's address has room for 107 bytes, and a path may be longer. */
-static int connect_to(int fd, const char *path, struct err *e)
+int ask_connect(int fd, const char *path, struct err *e)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -176,7 +176,7 @@ static int open_answer(const char *path, const json_t *question, bool follow, st
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
 	if (!follow)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
-	if (connect_to(fd, path, e) < 0)
+	if (ask_connect(fd, path, e) < 0)
 		return -e->num;
 	ret->text = text ? malloc(LINE_MAX_BYTES) : NULL;
 	if (!ret->text)

@@ -44,6 +44,9 @@ int ask_each(const char *path, const char *query, const char *id, bool follow,
 int ask_question(const char *path, json_t *question, bool follow, int (*each)(void *ctx, json_t *o), void *ctx,
 		 struct err *e);
 
+/* Connects a socket to a supervisor's path, which may be longer than an address has room for. */
+int ask_connect(int fd, const char *path, struct err *e);
+
 /* A member as a string or number; "" or 0 when it is not there. */
 const char *ask_string(const json_t *o, const char *key);
 long long ask_int(const json_t *o, const char *key);

@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -156,6 +158,50 @@ static bool is_own(const struct json_doc *doc, bool *ret_stays)
 	return *ret_stays;
 }
 
+/* --- gateways ------------------------------------------------------------------------------ */
+
+static void tell_gateway(const struct attend_params *p, const char *id, const char *control)
+{
+	struct attend_slot *s = &p->slots[p->slot];
+	struct timespec now = { 0 };
+
+	if (!*control || strlen(id) >= sizeof s->id)
+		return;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	s->since = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	(void)snprintf(s->id, sizeof s->id, "%s", id);
+	(void)snprintf(s->control, sizeof s->control, "%s", control);
+	__atomic_store_n(&s->ready, 1, __ATOMIC_RELEASE);
+}
+
+static const char *find_gateway(const struct attend_params *p, const char *id)
+{
+	const struct attend_slot *found = NULL;
+
+	for (size_t i = 0; i < AGENT_PEERS_MAX; i++) {
+		const struct attend_slot *s = &p->slots[i];
+
+		if (__atomic_load_n(&s->ready, __ATOMIC_ACQUIRE) && strcmp(s->id, id) == 0 &&
+		    (!found || s->since < found->since))
+			found = s;
+	}
+	return found ? found->control : "";
+}
+
+/* Whether that is the question. */
+static bool answer_gateway(const struct attend_params *p, const struct json_doc *doc, int conn)
+{
+	const char *id = json_string_value(json_object_get(doc->root, ATTEND_GATEWAY_OF));
+	char text[CONTROL_NAME_SIZE + 64];
+
+	if (!id)
+		return false;
+	(void)snprintf(text, sizeof text, "{\"gateway\":\"%s\"}\n", find_gateway(p, id));
+	discard(conn);
+	(void)send(conn, text, strlen(text), MSG_NOSIGNAL);
+	return true;
+}
+
 /* --- a container of another runtime -------------------------------------------------------- */
 
 static int find_policy(const struct attend_params *p, const struct admit_state *s, struct policy_applied *ret,
@@ -272,8 +318,11 @@ static int serve(const struct attend_params *p, const struct admit_state *s, con
 		rc = hand_over(p, (pid_t)s->pid, &l, &sup, *listener, network, e);
 	fd_close(listener);
 	fd_close(conn);
-	if (rc == 0)
+	if (rc == 0) {
+		tell_gateway(p, s->id, sup.gateway_control);
 		outlast(sup.sock, p->door, POLLIN);
+		__atomic_store_n(&p->slots[p->slot].ready, 0, __ATOMIC_RELEASE);
+	}
 	fd_close(&sup.gateway);
 	supervisor_disconnect(&sup);
 	gateway_reap(&sup);
@@ -340,6 +389,8 @@ int attend(const struct attend_params *p, int conn)
 			outlast(conn, p->door, POLLRDHUP);
 			status = ATTEND_SERVED;
 		}
+	} else if (rc == 1 && answer_gateway(p, &doc, conn)) {
+		json_doc_fini(&doc);
 	} else if (rc == 1) {
 		rc = is_expected(&doc) ? expect(p, conn, len, &e) : take_container(p, &doc, len, &conn, &e);
 		if (rc == 0)

@@ -9,9 +9,25 @@
 #define VRUN_CLI_ATTEND_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "kern/control.h"
+
+/*
+ * The gateways of those who attend, in memory that they share and the supervisor does not have: who puts another
+ * policy in force speaks to the gateway itself, and a supervisor that was taken over must not say which one that is.
+ */
+struct attend_slot {
+	int ready; /* set last */
+	char id[128];
+	char control[CONTROL_NAME_SIZE];
+	uint64_t since; /* ns: what a runtime has put into a container later has one of its own */
+};
+
 struct attend_params {
+	struct attend_slot *slots; /* AGENT_PEERS_MAX */
+	size_t slot;               /* of this one */
 	int door;            /* of the supervisor (sup/door.h) */
 	const char *policy;  /* file for every container, or NULL */
 	const char *ceiling; /* file, or NULL: the system's */
@@ -25,6 +41,9 @@ struct attend_params {
  * byte. While that lives somebody listens; the answer is a '+', or nothing where nobody will.
  */
 #define ATTEND_EXPECT "{\"expect\":true}"
+
+/* Which gateway a container has, asked by "vrun policy apply"; "" when it has none. */
+#define ATTEND_GATEWAY_OF "gatewayOf"
 
 /* The exit status of such a process. */
 #define ATTEND_SERVED 0  /* a container, or one that was announced, until its end */

@@ -5,15 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "cli/attend.h"
 #include "cli/cmd_policy.h"
 #include "cli/command.h"
 #include "cli/policy_run.h"
 #include "kern/control.h"
 #include "run/state.h"
+
+#define ANSWER_SECONDS 10
 
 struct apply {
 	struct policy_run run; /* its flag: a dry run */
@@ -69,6 +75,54 @@ static int send_policy(struct apply *a, const struct json_doc *doc, bool gateway
 
 /* --- the gateway ----------------------------------------------------------------- */
 
+/*
+ * Only the process in front of a supervisor may say which gateway is a container's (cli/attend.h), and that one is
+ * in no pid namespace of a sandbox.
+ */
+static bool is_in_front(int sock)
+{
+	struct stat ours, theirs;
+	struct ucred who;
+	socklen_t len = sizeof who;
+	char path[48];
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 || who.pid <= 0)
+		return false;
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)who.pid);
+	return stat("/proc/self/ns/pid", &ours) == 0 && stat(path, &theirs) == 0 && ours.st_ino == theirs.st_ino &&
+	       ours.st_dev == theirs.st_dev;
+}
+
+/* "" when there is none, or nobody who may say so. The caller frees. */
+static int ask_front(const struct apply *a, char **ret, struct err *e)
+{
+	const struct timeval most = { .tv_sec = ANSWER_SECONDS };
+	AUTO_FD int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	json_t *o = json_pack("{s:s}", ATTEND_GATEWAY_OF, a->run.whom.id);
+	AUTO_FREE char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	char answer[256] = "";
+	const char *name;
+	ssize_t n;
+
+	json_decref(o);
+	if (sock < 0 || !text)
+		return sock < 0 ? err_sys(e, "socket") : err_num(e, ENOMEM, "gateway");
+	if (ask_connect(sock, a->run.whom.path, e) < 0)
+		return -e->num;
+	if (is_in_front(sock)) {
+		(void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+		if (send(sock, text, strlen(text), MSG_NOSIGNAL) < 0)
+			return err_sys(e, "supervisor at %s", a->run.whom.path);
+		n = recv(sock, answer, sizeof answer - 1, MSG_WAITALL);
+		answer[n > 0 ? n : 0] = '\0';
+	}
+	o = json_loads(answer, 0, NULL);
+	name = json_string_value(json_object_get(o, "gateway"));
+	*ret = strdup(name ? name : "");
+	json_decref(o);
+	return *ret ? 0 : err_num(e, ENOMEM, "gateway");
+}
+
 /* The name of its control socket; "" when the run has no gateway. The caller frees. */
 static int find_gateway(const struct apply *a, char **ret, struct err *e)
 {
@@ -77,9 +131,9 @@ static int find_gateway(const struct apply *a, char **ret, struct err *e)
 	struct state_record r;
 	int rc;
 
+	if (a->run.whom.path)
+		return ask_front(a, ret, e);
 	*ret = strdup("");
-	if (a->run.whom.path) /* no run of ours: its gateway is somebody else's */
-		return *ret ? 0 : err_num(e, ENOMEM, "gateway");
 	rc = state_root(a->run.whom.root, &root, e);
 	if (rc < 0)
 		return rc;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -176,8 +177,11 @@ static bool admit(struct front *f)
 
 	if (conn < 0)
 		return false;
+	f->params.slot = 0;
 	/* A container that we cannot serve loses its listener, and with that its sockets. */
-	if (may_speak(conn) && f->n < AGENT_PEERS_MAX)
+	while (f->params.slot < AGENT_PEERS_MAX && f->attendants[f->params.slot])
+		f->params.slot++;
+	if (may_speak(conn) && f->params.slot < AGENT_PEERS_MAX)
 		pid = fork();
 	if (pid == 0) {
 		fd_close(&f->listener);
@@ -186,12 +190,10 @@ static bool admit(struct front *f)
 		(void)sigprocmask(SIG_SETMASK, &f->before, NULL);
 		_exit(attend(&f->params, conn));
 	}
-	for (size_t i = 0; pid > 0 && i < AGENT_PEERS_MAX; i++)
-		if (f->attendants[i] == 0) {
-			f->attendants[i] = pid;
-			f->n++;
-			break;
-		}
+	if (pid > 0) {
+		f->attendants[f->params.slot] = pid;
+		f->n++;
+	}
 	(void)close(conn);
 	return true;
 }
@@ -210,6 +212,7 @@ static void reap(struct front *f)
 		for (size_t i = 0; i < AGENT_PEERS_MAX; i++)
 			if (f->attendants[i] == pid) {
 				f->attendants[i] = 0;
+				f->params.slots[i].ready = 0;
 				f->n--;
 				f->served = f->served || (WIFEXITED(status) && WEXITSTATUS(status) == ATTEND_SERVED);
 			}
@@ -272,6 +275,11 @@ static int run(struct front *f, const char *path, const char *name, struct err *
 	/* Only while it waits, or one between the question and the wait would be missed. */
 	(void)sigprocmask(SIG_BLOCK, &all, &f->before);
 	rc = start(f, e);
+	/* Now: the supervisor is not to have it. */
+	f->params.slots = mmap(NULL, AGENT_PEERS_MAX * sizeof *f->params.slots, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (f->params.slots == MAP_FAILED)
+		return err_sys(e, "memory");
 	attend_all(f, path, name);
 	if (rc < 0)
 		return rc;

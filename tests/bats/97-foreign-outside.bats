@@ -151,3 +151,48 @@ vrun: container $MARK-shop: its policy publishes ports, for which its filter has
 	internet_stop
 	assert_nothing_left
 }
+
+@test "another policy is put in force for a container of runc, its gateway's with it" {
+	need_command runc busybox jq
+	internet_start
+	# What it is told to connect to.
+	cat >app.sh <<-'END'
+		while read -r to; do echo "$to: $(nc "$to" 80 </dev/null 2>&1 | cut -d' ' -f1-2)"; done
+	END
+	foreign_bundle one '{"allow": "connect", "to": "192.0.2.10:80"}'
+	jq '.net.rules[0].to = "192.0.2.11:80"' "$T/one.json" >"$T/next.json"
+	work_script <<-'END'
+		. ./functions.sh
+		apply() { "$VRUN" policy apply --supervisor "$T/agent" "$@" 2>&1 | sed "s/, . connection.* cut//"; }
+		ask()
+		{
+			echo "$1" >&3
+			read -r line <&4
+			echo "$line"
+		}
+		supervise
+		mkfifo in out
+		runc_run one <in >out 2>&1 &
+		exec 3>in 4<out
+		ask 192.0.2.10
+		ask 192.0.2.11
+		apply --dry-run "$VRUN_TEST_MARK-one" "$T/next.json"
+		apply "$VRUN_TEST_MARK-one" "$T/next.json"
+		ask 192.0.2.10
+		ask 192.0.2.11
+		apply no-such "$T/next.json"
+		exec 3>&-
+		wait
+	END
+	run on_host "${AS_ROOT[@]}" timeout 60 bash work.sh </dev/null
+	assert_output "192.0.2.10: 192.0.2.10 80
+192.0.2.11: nc: can't
+it can be applied; generation 1 is in force
+in force as generation 2
+192.0.2.10: nc: can't
+192.0.2.11: 192.0.2.11 80
+vrun: no container with that id is served here" || fail "$(<"$T/supervise.err")"
+	rm -rf "$T/runc"
+	internet_stop
+	assert_nothing_left
+}
