@@ -217,7 +217,7 @@ static int take_records(struct domain *d, const struct admit_state *a, int *fds,
 			return json_error(&r, e, "a record has file, format and max");
 		if (strcmp(text, formats[POLICY_RECORD_PCAPNG]) == 0)
 			format = POLICY_RECORD_PCAPNG;
-		rc = tapes_add(&d->tapes, file, format, (uint64_t)max, &fds[a->record + i]);
+		rc = tapes_add(&d->tapes, d->sup, file, format, (uint64_t)max, &fds[a->record + i]);
 		if (rc < 0)
 			(void)err_num(e, -rc, "record %s", file);
 	}

@@ -36,7 +36,7 @@ static const uint16_t supervisor_calls[] = {
 	__NR_setitimer, /* of accept4 */
 	__NR_wait4, /* for the factory, at the end */
 	/* policies, /proc, the audit stream */
-	__NR_openat, __NR_openat2, __NR_read, __NR_preadv2, __NR_write, __NR_writev, __NR_ftruncate, __NR_lseek, __NR_getdents64, __NR_fstat,
+	__NR_openat, __NR_openat2, __NR_read, __NR_preadv2, __NR_write, __NR_writev, __NR_lseek, __NR_getdents64, __NR_fstat,
 	__NR_statx, __NR_newfstatat, __NR_readlinkat, __NR_close, __NR_close_range, __NR_fcntl, __NR_unlinkat,
 	__NR_pread64,
 	/* libc */
@@ -62,6 +62,7 @@ static const uint16_t factory_calls[] = {
 	/* the resolver's own start and work */
 	__NR_capget, __NR_capset, __NR_epoll_create1, __NR_epoll_ctl, __NR_epoll_pwait, __NR_accept4,
 	__NR_pread64, __NR_mprotect, __NR_set_tid_address, __NR_set_robust_list, __NR_prlimit64,
+	__NR_ftruncate, /* scribes */
 	__NR_faccessat, __NR_uname, __NR_sysinfo, __NR_sched_getaffinity, __NR_getuid, __NR_getgid,
 	__NR_getegid, __NR_rseq, __NR_seccomp, __NR_landlock_create_ruleset, __NR_landlock_add_rule,
 	__NR_landlock_restrict_self, __NR_sigaltstack, /* with sanitizers */
@@ -266,6 +267,16 @@ int confine_guarded(int bell, struct err *e)
 		rc = filter_load(&prog, 0, NULL, e);
 	bpf_prog_fini(&prog);
 	return rc;
+}
+
+int confine_scribe(struct err *e)
+{
+	static const uint16_t calls[] = { __NR_recvfrom, __NR_sendto, __NR_write, __NR_ftruncate, __NR_exit, __NR_exit_group,
+					  __NR_rt_sigreturn, __NR_restart_syscall };
+	const struct cap_sets none = { 0 };
+	int rc = caps_apply(&none, e); /* the rest was given up by the factory */
+
+	return rc == 0 ? allowlist_load(calls, sizeof calls / sizeof *calls, NULL, 0, e) : rc;
 }
 
 int confine_guard(struct err *e)

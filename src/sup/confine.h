@@ -38,6 +38,9 @@ int confine_factory(bool foreign, struct err *e);
 #define CONFINE_ADDRESS_MIN 16
 int confine_guarded(int bell, struct err *e);
 
+/* The same for a scribe, which has a socket and a file, and no rights. */
+int confine_scribe(struct err *e);
+
 /* The same as confine_supervisor() for the guard, which connects sockets and has no rights at all. */
 int confine_guard(struct err *e);
 

@@ -175,6 +175,17 @@ int factory_port(struct factory *f, const struct porter_task *task, const int *f
 	return rc < 0 ? err_num(e, -rc, "request to the factory") : 0;
 }
 
+int factory_scribe(struct factory *f, const int *fds, struct err *e)
+{
+	static const struct factory_request r = { .what = FACTORY_SCRIBE };
+	int rc;
+
+	if (f->fd < 0)
+		return err_set(e, EIO, "the supervisor's factory has ended");
+	rc = factory_send(f->fd, &r, sizeof r, fds, SCRIBE_FDS);
+	return rc < 0 ? err_num(e, -rc, "request to the factory") : 0;
+}
+
 void factory_forget(struct factory *f, const void *ctx)
 {
 	struct factory_job *j;

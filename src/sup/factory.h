@@ -77,6 +77,8 @@ struct porter_task;
 /* Forks a porter (porter.h) with its descriptors, which stay the caller's. Nothing comes of it but
  * what the porter says itself. */
 int factory_port(struct factory *f, const struct porter_task *task, const int *fds, struct err *e);
+/* Forks a scribe (scribe.h), in the same way. */
+int factory_scribe(struct factory *f, const int *fds, struct err *e);
 /* No call back with that context any more. */
 void factory_forget(struct factory *f, const void *ctx);
 

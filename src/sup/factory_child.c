@@ -216,6 +216,14 @@ static void porter(const struct place *p, int sock, const struct factory_request
 	porter_main(&q->porter, fds);
 }
 
+/* --- scribes ------------------------------------------------------------------------------ */
+
+static void scribe(const int *fds, int n)
+{
+	if (n == SCRIBE_FDS && fork() == 0)
+		scribe_main(fds);
+}
+
 /* --- requests ------------------------------------------------------------------------------ */
 
 static void serve(struct place *p, int sock, const struct factory_request *q, int ns)
@@ -259,6 +267,8 @@ _Noreturn void factory_main(int sock, int resolver_program, bool foreign)
 			break;
 		if (q.what == FACTORY_PORTER)
 			porter(&p, sock, &q, fds, n);
+		else if (q.what == FACTORY_SCRIBE)
+			scribe(fds, n);
 		else
 			serve(&p, sock, &q, n > 0 ? fds[0] : -1);
 		for (int i = 0; i < n; i++)

@@ -5,11 +5,12 @@
 
 #include "sup/factory.h"
 #include "sup/porter.h"
+#include "sup/scribe.h"
 
-enum factory_what { FACTORY_NETWORK, FACTORY_RESOLVER, FACTORY_PORTER };
+enum factory_what { FACTORY_NETWORK, FACTORY_RESOLVER, FACTORY_PORTER, FACTORY_SCRIBE };
 
-/* FACTORY_NETWORK comes with the descriptor of the namespace, FACTORY_PORTER with those of enum porter_fd, and has
- * no reply: the porter answers. */
+/* FACTORY_NETWORK comes with the descriptor of the namespace, FACTORY_PORTER with those of enum porter_fd,
+ * FACTORY_SCRIBE with those of enum scribe_fd; these have no reply: who is forked answers. */
 struct factory_request {
 	uint32_t serial;
 	uint32_t what; /* enum factory_what */

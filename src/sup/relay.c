@@ -22,6 +22,7 @@ struct kept {
 	size_t n, room;
 	size_t may;  /* bytes from its beginning that may pass */
 	size_t gone; /* that have */
+	size_t coming; /* behind those that may: they are being recorded */
 };
 
 struct relay_side {
@@ -35,6 +36,7 @@ struct relay_side {
 	uint64_t tokens;   /* bytes that may come from it now, under a rate */
 	int pipe[2];       /* owned; what came from it and the other could not take yet; -1: nothing */
 	size_t held;
+	struct tape_wait wait; /* for kept.coming */
 	struct kept kept;  /* the same, and what is held back; it comes before what the pipe has */
 };
 
@@ -263,16 +265,30 @@ static ssize_t read_seen(struct relay_side *from, size_t most)
 	return n < 0 ? -errno : n;
 }
 
+static void written(struct tape_wait *w, int rc);
+
 /* What was seen of a side may pass, or not yet. -errno: it may not. */
 static int release(struct relay_side *s)
 {
+	struct recording *rec = &s->relay->terms.recording;
 	struct kept *k = &s->kept;
-	int64_t n = k->may < k->n ? tls_look(&s->relay->tls, is_app(s), k->v + k->may, k->n - k->may) : 0;
-	int rc = n > 0 ? recording_bytes(&s->relay->terms.recording, is_app(s), k->v + k->may, (size_t)n) : 0;
+	int64_t n = k->may < k->n && k->coming == 0 ?
+			    tls_look(&s->relay->tls, is_app(s), k->v + k->may, k->n - k->may) :
+			    0;
+	int rc;
 
-	if (n < 0 || rc < 0)
-		return n < 0 ? (int)n : rc;
-	k->may += (size_t)n;
+	if (n <= 0)
+		return (int)n;
+	if (!rec->tape) {
+		k->may += (size_t)n;
+		return 0;
+	}
+	rc = recording_bytes(rec, is_app(s), k->v + k->may, (size_t)n);
+	if (rc < 0)
+		return rc;
+	k->coming = (size_t)n;
+	s->wait.written = written;
+	tape_await(rec->tape, &s->wait);
 	return 0;
 }
 
@@ -335,7 +351,8 @@ static int pump(struct relay_side *from, struct relay_side *to)
 	size_t moved = 0;
 	int rc = drain(from, to);
 
-	while (rc == 0 && !has_more(from) && !from->ended && moved < TURN_BYTES && tls_reads(&r->tls, is_app(from))) {
+	while (rc == 0 && !has_more(from) && !from->kept.coming && !from->ended && moved < TURN_BYTES &&
+	       tls_reads(&r->tls, is_app(from))) {
 		size_t most = allowed(from, PIPE_SIZE);
 		bool seen = r->tls.phase != TLS_OPEN || r->terms.recording.tape;
 		ssize_t n;
@@ -378,7 +395,7 @@ static int64_t refill_after(const struct relay *r)
 /* A side of which nothing is wanted is not watched: it may have hung up, which the loop would tell for ever. */
 static void want(struct relay_side *s, const struct relay_side *other)
 {
-	bool reads = !s->ended && !has_more(s) && tls_reads(&s->relay->tls, is_app(s)), may = allowed(s, 1) > 0;
+	bool reads = !s->ended && !has_more(s) && !s->kept.coming && tls_reads(&s->relay->tls, is_app(s)), may = allowed(s, 1) > 0;
 	uint32_t events = (reads && may ? EPOLLIN : 0) | (has_more(other) ? EPOLLOUT : 0);
 	struct loop *l = &s->relay->sup->loop;
 
@@ -406,6 +423,24 @@ static void reset(struct relay *r)
 	r->ended(r->ctx);
 }
 
+/* After something was done: it ends, or this is what is waited for. */
+static void go_on(struct relay_side *s, int rc)
+{
+	struct relay_side *other = other_side(s);
+	struct relay *r = s->relay;
+
+	if (rc < 0 && rc != -ECANCELED) {
+		reset(r);
+		return;
+	}
+	if (rc < 0 || (is_done(s) && is_done(other))) {
+		r->ended(r->ctx);
+		return;
+	}
+	want(s, other);
+	want(other, s);
+}
+
 static void side_ready(struct watch *w, uint32_t events)
 {
 	struct relay_side *s = (struct relay_side *)((char *)w - offsetof(struct relay_side, watch));
@@ -424,16 +459,22 @@ static void side_ready(struct watch *w, uint32_t events)
 		rc = pump(s, other);
 	if (rc == 0 && events & EPOLLOUT)
 		rc = pump(other, s);
-	if (rc < 0 && rc != -ECANCELED) {
-		reset(r);
-		return;
-	}
-	if (rc < 0 || (is_done(s) && is_done(other))) {
-		r->ended(r->ctx);
-		return;
-	}
-	want(s, other);
-	want(other, s);
+	go_on(s, rc);
+}
+
+/* They are in the record, and pass. */
+static void written(struct tape_wait *w, int rc)
+{
+	struct relay_side *s = (struct relay_side *)((char *)w - offsetof(struct relay_side, wait));
+
+	s->kept.may += rc == 0 ? s->kept.coming : 0;
+	s->kept.coming = 0;
+	count_tokens(s->relay);
+	if (rc == 0)
+		rc = release(s); /* what may pass by now, besides */
+	if (rc == 0)
+		rc = pump(s, other_side(s));
+	go_on(s, rc);
 }
 
 static void refilled(struct loop_alarm *a)
@@ -514,6 +555,7 @@ void relay_free(struct relay *r)
 	for (unsigned i = 0; i < 2; i++) {
 		struct relay_side *s = &r->side[i];
 
+		tape_forget(&s->wait);
 		if (s->watched)
 			loop_remove(&r->sup->loop, s->fd, &s->watch);
 		fd_close(&s->fd);

@@ -4,12 +4,17 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "sup/scribe.h"
+#include "sup/sup.h"
 
 #define BLOCK_SECTION 0x0a0d0d0aU
 #define BLOCK_INTERFACE 1
@@ -28,11 +33,115 @@
 
 /* --- files ------------------------------------------------------------------------------ */
 
-/* All of it or nothing: a file ends with a whole block. */
-static int tape_write(struct tape *t, struct iovec *iov, int n_iov)
+#define SETTLE_MS 100 /* at the end, for what is still to be written; longer only a file takes that hangs */
+
+/* One message to the scribe: what the file has whole or not at all. */
+struct tape_piece {
+	TAILQ_ENTRY(tape_piece) link;
+	size_t len;
+	uint8_t v[];
+};
+
+static void drop_pieces(struct tape *t)
+{
+	struct tape_piece *p;
+
+	while ((p = TAILQ_FIRST(&t->pieces))) {
+		TAILQ_REMOVE(&t->pieces, p, link);
+		free(p);
+	}
+}
+
+static void hang_up(struct tape *t)
+{
+	if (t->sock >= 0)
+		loop_remove(t->loop, t->sock, &t->watch);
+	fd_close(&t->sock);
+	drop_pieces(t);
+}
+
+void tape_forget(struct tape_wait *w)
+{
+	if (w->tape)
+		TAILQ_REMOVE(&w->tape->waits, w, link);
+	w->tape = NULL;
+}
+
+/* Those that wait for that much, or all. Who hears it may end others. */
+static void tell(struct tape *t, uint64_t upto, int rc)
+{
+	struct tape_wait *w;
+
+	while ((w = TAILQ_FIRST(&t->waits)) && w->at <= upto) {
+		tape_forget(w);
+		w->written(w, rc);
+	}
+}
+
+static void fail(struct tape *t, int error)
+{
+	t->error = error;
+	t->len = t->done;
+	hang_up(t);
+	tell(t, UINT64_MAX, -error);
+}
+
+void tape_await(struct tape *t, struct tape_wait *w)
+{
+	w->tape = t;
+	w->at = t->len;
+	TAILQ_INSERT_TAIL(&t->waits, w, link);
+}
+
+/* 1: the scribe has it; 0: later; -errno. */
+static int send_piece(const struct tape *t, const struct iovec *iov, int n_iov)
+{
+	const struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov };
+
+	if (sendmsg(t->sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return 1;
+	return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : errno == EPIPE ? -EIO : -errno;
+}
+
+static int send_pieces(struct tape *t)
+{
+	struct tape_piece *p;
+	int rc = 1;
+
+	while ((p = TAILQ_FIRST(&t->pieces))) {
+		const struct iovec iov = { p->v, p->len };
+
+		rc = send_piece(t, &iov, 1);
+		if (rc <= 0)
+			break;
+		TAILQ_REMOVE(&t->pieces, p, link);
+		free(p);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static bool keep_piece(struct tape *t, const struct iovec *iov, int n_iov, size_t len)
+{
+	struct tape_piece *p = malloc(sizeof *p + len);
+	size_t n = 0;
+
+	if (!p)
+		return false;
+	p->len = len;
+	for (int i = 0; i < n_iov; i++) {
+		if (iov[i].iov_len)
+			memcpy(p->v + n, iov[i].iov_base, iov[i].iov_len);
+		n += iov[i].iov_len;
+	}
+	TAILQ_INSERT_TAIL(&t->pieces, p, link);
+	return true;
+}
+
+/* All of it or nothing: a file ends with a whole block. What it cannot have is known now, or told to those who wait. */
+static int tape_write(struct tape *t, const struct iovec *iov, int n_iov)
 {
 	size_t len = 0;
-	ssize_t n;
+	int rc;
 
 	for (int i = 0; i < n_iov; i++)
 		len += iov[i].iov_len;
@@ -40,19 +149,71 @@ static int tape_write(struct tape *t, struct iovec *iov, int n_iov)
 		t->error = EFBIG;
 	if (t->error)
 		return -t->error;
-	do
-		n = writev(t->fd, iov, n_iov);
-	while (n < 0 && errno == EINTR);
-	if (n == (ssize_t)len) {
-		t->len += len;
-		return 0;
+	if (t->len == t->done)
+		t->moved_at = loop_now();
+	rc = TAILQ_EMPTY(&t->pieces) ? send_piece(t, iov, n_iov) : 0;
+	if (rc == 0 && !keep_piece(t, iov, n_iov, len))
+		rc = -ENOMEM;
+	if (rc < 0) {
+		t->error = -rc;
+		return rc;
 	}
-	if (n >= 0) /* what kept it from writing the rest? */
-		n = write(t->fd, "", 1);
-	t->error = n < 0 ? errno : ENOSPC;
-	if (ftruncate(t->fd, (off_t)t->len) < 0)
-		t->error = errno;
-	return -t->error;
+	t->len += len;
+	if (rc == 0)
+		loop_change(t->loop, t->sock, EPOLLIN | EPOLLOUT, &t->watch);
+	return 0;
+}
+
+/* What the scribe has said. 0 or -errno: it says nothing more. */
+static int hear(struct tape *t)
+{
+	struct scribe_said said;
+	ssize_t n;
+
+	while ((n = recv(t->sock, &said, sizeof said, MSG_DONTWAIT)) == sizeof said) {
+		t->done = said.done;
+		t->moved_at = loop_now();
+		if (said.error)
+			return -said.error;
+	}
+	return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -EIO;
+}
+
+static int serve(struct tape *t)
+{
+	int rc = hear(t);
+
+	return rc == 0 && !TAILQ_EMPTY(&t->pieces) ? send_pieces(t) : rc;
+}
+
+static void ready(struct watch *w, uint32_t events)
+{
+	struct tape *t = (struct tape *)((char *)w - offsetof(struct tape, watch));
+	int rc = serve(t);
+
+	(void)events;
+	if (rc < 0) {
+		fail(t, -rc);
+		return;
+	}
+	loop_change(t->loop, t->sock, TAILQ_EMPTY(&t->pieces) ? EPOLLIN : EPOLLIN | EPOLLOUT, &t->watch);
+	tell(t, t->done, 0);
+}
+
+/* The last packets of connections that end with their domain. A file that hangs is not waited for. */
+static void settle(struct tape *t)
+{
+	int64_t left;
+
+	while (t->done < t->len && (left = t->moved_at + SETTLE_MS - loop_now()) > 0) {
+		struct pollfd p = { .fd = t->sock,
+				    .events = TAILQ_EMPTY(&t->pieces) ? POLLIN : POLLIN | POLLOUT };
+
+		if (poll(&p, 1, (int)left) < 0 && errno != EINTR)
+			return;
+		if (p.revents && serve(t) < 0)
+			return;
+	}
 }
 
 static int begin_file(struct tape *t)
@@ -72,20 +233,30 @@ static int begin_file(struct tape *t)
 	return t->raw ? 0 : tape_write(t, iov, 2);
 }
 
-int tapes_add(struct tapes *t, const char *name, enum policy_record format, uint64_t max, int *fd)
+int tapes_add(struct tapes *t, struct sup *s, const char *name, enum policy_record format, uint64_t max, int *fd)
 {
 	struct tape *new = &t->v[t->n];
+	AUTO_FD int file = fd_take(fd);
+	struct err e;
 	int rc;
 
 	if (t->n == POLICY_RECORDS_MAX)
 		return -E2BIG;
-	*new = (struct tape){ .fd = -1, .raw = format == POLICY_RECORD_RAW, .max = max, .name = strdup(name) };
+	*new = (struct tape){ .loop = &s->loop,
+			      .sock = -1,
+			      .watch = { ready },
+			      .raw = format == POLICY_RECORD_RAW,
+			      .max = max,
+			      .name = strdup(name) };
+	TAILQ_INIT(&new->pieces);
+	TAILQ_INIT(&new->waits);
 	if (!new->name)
 		return -ENOMEM;
-	new->fd = fd_take(fd);
 	t->n++;
-	rc = begin_file(new);
-	return rc;
+	rc = scribe_start(&s->factory, file, &new->sock, &e);
+	if (rc == 0)
+		rc = loop_add_direct(&s->loop, new->sock, &new->watch);
+	return rc == 0 ? begin_file(new) : rc;
 }
 
 struct tape *tapes_find(struct tapes *t, const char *name)
@@ -99,8 +270,12 @@ struct tape *tapes_find(struct tapes *t, const char *name)
 void tapes_fini(struct tapes *t)
 {
 	for (; t->n; t->n--) {
-		fd_close(&t->v[t->n - 1].fd);
-		mem_free(&t->v[t->n - 1].name);
+		struct tape *last = &t->v[t->n - 1];
+
+		if (last->sock >= 0)
+			settle(last);
+		hang_up(last);
+		mem_free(&last->name);
 	}
 }
 
@@ -231,15 +406,13 @@ int recording_begin(struct recording *r, const char *comment)
 
 int recording_bytes(struct recording *r, bool app, const uint8_t *data, size_t len)
 {
-	struct iovec iov = { (void *)(uintptr_t)data, len };
-
-	if (!r->tape || len == 0)
+	if (!r->tape)
 		return 0;
-	if (r->tape->raw)
-		return tape_write(r->tape, &iov, 1);
 	while (len) {
 		size_t n = len < SEGMENT_MAX ? len : SEGMENT_MAX;
-		int rc = put_packet(r, app, TCP_PSH | TCP_ACK, data, n, NULL);
+		const struct iovec iov = { (void *)(uintptr_t)data, n };
+		int rc = r->tape->raw ? tape_write(r->tape, &iov, 1) :
+					put_packet(r, app, TCP_PSH | TCP_ACK, data, n, NULL);
 
 		if (rc < 0)
 			return rc;

@@ -189,3 +189,56 @@ EACCES" "under a limit of the system's"
 	internet_stop
 	assert_nothing_left
 }
+
+teardown()
+{
+	! mountpoint -q "$T/rec" || thaw
+	internet_teardown
+}
+
+thaw()
+{
+	fsfreeze --unfreeze "$T/rec" 2>/dev/null || :
+	"$VRUN" kill "$MARK-a" KILL 2>/dev/null || :
+	[[ -z ${PID[a]-} ]] || wait_exit "${PID[a]}" || :
+	umount "$T/rec"
+}
+
+# bats test_tags=identity:root
+@test "a file system that hangs under a record holds up what is recorded there, and no other domain" {
+	need_command mkfs.ext4
+	truncate -s 16M "$T/disk"
+	mkfs.ext4 -q "$T/disk"
+	mount -o loop "$T/disk" "$T/rec" || unsupported "no loop devices here"
+	start
+	mkfifo go
+	{ cat lib.py; cat; } >waits.py <<-'END'
+		s = socket.create_connection(("web.example.com", 8080))
+		s.recv(1000) # its greeting
+		print("connected", flush=True)
+		open("go").read()
+		s.sendall(b"x" * 1000)
+		print("sent", flush=True)
+		print(len(s.recv(5000)), "came", flush=True)
+	END
+	{ cat lib.py; cat; } >talks.py <<-'END'
+		print(talk("web.example.com", 300000).count(" "))
+	END
+	jq -n --argjson r "$WEB" '{version: 1, domain: "a", net: {rules: [$r]}}' >"$T/a.json"
+	jq -n '{version: 1, domain: "b", net: {rules: [{allow: "connect", to: "web.example.com:8080", rate: "1GB/s"}]}}' >"$T/b.json"
+	spawn a on_host "$VRUN" run --fabric "$MARK" --id "$MARK-a" -p "$T/a.json" --record "$T/rec" -- python3 waits.py
+	wait_until grep -q connected "$T/a.out"
+	fsfreeze --freeze "$T/rec"
+	echo >go
+	wait_until grep -q sent "$T/a.out"
+	run on_host timeout 15 "$VRUN" run --quiet --fabric "$MARK" --id "$MARK-b" -p "$T/b.json" -- python3 talks.py </dev/null
+	assert_equal "$status: $output" "0: 2" "the other domain"
+	run ! grep -q came "$T/a.out"
+	fsfreeze --unfreeze "$T/rec"
+	wait_until grep -q came "$T/a.out"
+	wait_exit "${PID[a]}"
+	parsed "$T/rec/web.pcapng" >/dev/null
+	thaw
+	internet_stop
+	assert_nothing_left
+}

@@ -6,13 +6,18 @@
 #include <signal.h>
 #include <string.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "kern/alive.h"
+#include "sup/factory_impl.h"
+#include "sup/scribe.h"
 #include "sup/sup.h"
 #include "hello.h"
 #include "tap.h"
@@ -68,14 +73,23 @@ static void finish(struct scene *s)
 	(void)close(s->server);
 }
 
+static const struct tape *recorded; /* what is awaited, too */
+
+static bool is_recording(void)
+{
+	return recorded && !recorded->error && recorded->done < recorded->len;
+}
+
 /* Turns of the loop while there is something to do, at most for so long. */
 static void turn(int ms)
 {
 	int64_t until = loop_now() + ms;
 
-	do
+	do {
 		(void)loop_turn(&sup.loop, 1);
-	while (loop_now() < until);
+		if (is_recording() && loop_now() < until + 10000)
+			until = loop_now() + ms;
+	} while (loop_now() < until);
 }
 
 /* As much as goes through in that time. */
@@ -194,6 +208,59 @@ static void test_limits(void)
 
 /* --- recorded -------------------------------------------------------------------------------- */
 
+/* Does what the factory does for records. The last scribe's process. */
+static pid_t *scribe_pid;
+
+static void start_factory(void)
+{
+	static struct factory_request r;
+	int pair[2], fds[FACTORY_FDS_MAX], n;
+
+	scribe_pid = mmap(NULL, sizeof *scribe_pid, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (scribe_pid == MAP_FAILED || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return;
+	factory_init(&sup.factory);
+	sup.factory.fd = pair[0];
+	if (fork() != 0) {
+		(void)close(pair[1]);
+		return;
+	}
+	(void)close(pair[0]);
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	while ((n = factory_receive(pair[1], &r, sizeof r, fds, 0)) == SCRIBE_FDS) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			scribe_main(fds);
+		*scribe_pid = pid;
+		for (int i = 0; i < n; i++)
+			(void)close(fds[i]);
+	}
+	_exit(0);
+}
+
+static int signal_scribe(int signal)
+{
+	return *scribe_pid > 0 ? kill(*scribe_pid, signal) : -1;
+}
+
+static struct tape *record(struct tapes *t, enum policy_record format, uint64_t max, int *fd)
+{
+	int rc = tapes_add(t, &sup, "x", format, max, fd);
+
+	recorded = rc == 0 ? tapes_find(t, "x") : NULL;
+	turn(1); /* its beginning is written */
+	TAP_INT(rc, 0, "a record");
+	return tapes_find(t, "x");
+}
+
+static void end_record(struct tapes *t, int file)
+{
+	recorded = NULL;
+	tapes_fini(t);
+	(void)close(file);
+}
+
 /* A file without a name, under a limit of its own. */
 static int new_file(void)
 {
@@ -213,9 +280,8 @@ static void test_record_raw(void)
 	struct scene s;
 	char buf[64] = "";
 
-	TAP_INT(tapes_add(&tapes, "x", POLICY_RECORD_RAW, 20, &fd), 0, "a raw record");
-	TAP_OK(tapes_find(&tapes, "x") && !tapes_find(&tapes, "y"), "is found by its name");
-	terms.recording.tape = tapes_find(&tapes, "x");
+	terms.recording.tape = record(&tapes, POLICY_RECORD_RAW, 20, &fd);
+	TAP_OK(terms.recording.tape && !tapes_find(&tapes, "y"), "is found by its name");
 	begin(&s, &terms);
 	(void)!write(s.app, "there", 5);
 	turn(5);
@@ -235,37 +301,95 @@ static void test_record_raw(void)
 	turn(5);
 	TAP_INT(s.ended, 1, "after that nothing finds room");
 	finish(&s);
-	tapes_fini(&tapes);
-	(void)close(file);
+	end_record(&tapes, file);
 }
 
 /* The system says no in the middle of a block: the file ends with the one before. */
 static void test_record_cut(void)
 {
-	const struct rlimit small = { 1000, RLIM_INFINITY }, all = { RLIM_INFINITY, RLIM_INFINITY };
+	const struct rlimit small = { 1000, RLIM_INFINITY };
 	struct tapes tapes = { 0 };
 	struct recording r = { .addr = { addr_v4(10, 0, 0, 1), addr_v4(192, 0, 2, 1) }, .port = { 1, 2 } };
 	static uint8_t data[700];
 	int fd = new_file(), file = dup(fd);
 	struct stat st;
-	int limited, rc;
 
-	(void)signal(SIGXFSZ, SIG_IGN);
-	TAP_INT(tapes_add(&tapes, "x", POLICY_RECORD_PCAPNG, 1 << 20, &fd), 0, "a record");
-	r.tape = tapes_find(&tapes, "x");
+	r.tape = record(&tapes, POLICY_RECORD_PCAPNG, 1 << 20, &fd);
 	TAP_INT(recording_begin(&r, "who it is"), 0, "begins");
-	/* Which holds for our own output, too: nothing is said meanwhile. */
-	limited = setrlimit(RLIMIT_FSIZE, &small);
-	rc = recording_bytes(&r, true, data, sizeof data);
-	(void)setrlimit(RLIMIT_FSIZE, &all);
-	TAP_INT(limited, 0, "a limit");
-	TAP_INT(rc, -EFBIG, "keeps the rest from the file");
+	turn(1);
+	TAP_INT(prlimit(*scribe_pid, RLIMIT_FSIZE, &small, NULL), 0, "a limit");
+	TAP_INT(recording_bytes(&r, true, data, sizeof data), 0, "bytes");
+	turn(1);
+	TAP_INT(r.tape->error, EFBIG, "are kept from the file");
 	TAP_INT(fstat(file, &st), 0, "the file");
 	TAP_OK((uint64_t)st.st_size == r.tape->len && st.st_size % 4 == 0 && st.st_size < 1000,
 	       "which has whole blocks: %lld bytes", (long long)st.st_size);
 	TAP_INT(recording_bytes(&r, true, data, 1), -EFBIG, "and gets nothing more");
+	end_record(&tapes, file);
+}
+
+/* A file whose system does not write for a while: what it is to have waits, and nothing else does. */
+static void test_record_hangs(void)
+{
+	const struct relay_terms none = { 0 };
+	struct tapes tapes = { 0 };
+	struct relay_terms terms = { 0 };
+	int fd = new_file(), file = dup(fd);
+	struct scene held, other;
+	char buf[8];
+	int64_t began;
+
+	terms.recording.tape = record(&tapes, POLICY_RECORD_RAW, 1 << 20, &fd);
+	begin(&held, &terms);
+	begin(&other, &none);
+	TAP_INT(signal_scribe(SIGSTOP), 0, "its scribe stands still");
+	(void)!write(held.app, "there", 5);
+	(void)!write(other.app, "there", 5);
+	recorded = NULL;
+	turn(20);
+	TAP_INT(read(other.server, buf, sizeof buf), 5, "others go on");
+	TAP_INT(read(held.server, buf, sizeof buf), -1, "what is not recorded does not pass");
+	TAP_INT(loop_turn(&sup.loop, 0), 0, "and the loop rests");
+	TAP_INT(signal_scribe(SIGCONT), 0, "it goes on");
+	recorded = terms.recording.tape;
+	turn(5);
+	TAP_OK(read(held.server, buf, sizeof buf) == 5 && memcmp(buf, "there", 5) == 0, "and so do they");
+	TAP_INT(signal_scribe(SIGSTOP), 0, "once more");
+	(void)!write(held.app, "there", 5);
+	recorded = NULL;
+	turn(5);
+	finish(&held);
+	finish(&other);
+	began = loop_now();
 	tapes_fini(&tapes);
+	TAP_OK(loop_now() - began < 5000, "its end is not waited for");
+	TAP_INT(signal_scribe(SIGCONT), 0, "it ends");
 	(void)close(file);
+}
+
+/* A scribe that is killed: what was in its hands does not pass. */
+static void test_record_killed(void)
+{
+	struct tapes tapes = { 0 };
+	struct relay_terms terms = { 0 };
+	int fd = new_file(), file = dup(fd);
+	struct scene s;
+	char buf[8];
+
+	terms.recording.tape = record(&tapes, POLICY_RECORD_RAW, 1 << 20, &fd);
+	begin(&s, &terms);
+	TAP_INT(signal_scribe(SIGSTOP), 0, "its scribe stands still");
+	(void)!write(s.app, "there", 5);
+	recorded = NULL;
+	turn(5);
+	TAP_INT(signal_scribe(SIGKILL), 0, "and is killed");
+	for (int i = 0; i < 1000 && !s.ended; i++)
+		turn(10);
+	TAP_INT(s.ended, 1, "the connection ends");
+	TAP_INT(terms.recording.tape->error, EIO, "for that");
+	TAP_OK(read(s.server, buf, sizeof buf) <= 0, "nothing has passed");
+	finish(&s);
+	end_record(&tapes, file);
 }
 
 /* What a rule refuses for its TLS is not in the record either. */
@@ -278,8 +402,7 @@ static void test_record_tls(void)
 	struct stat st;
 	struct scene s;
 
-	(void)tapes_add(&tapes, "x", POLICY_RECORD_RAW, 4 << 20, &fd);
-	terms.recording.tape = tapes_find(&tapes, "x");
+	terms.recording.tape = record(&tapes, POLICY_RECORD_RAW, 4 << 20, &fd);
 	usual_hello(&hello, "evil.example");
 	begin(&s, &terms);
 	(void)!write(s.app, hello.v, hello.n);
@@ -296,8 +419,7 @@ static void test_record_tls(void)
 	turn(5);
 	TAP_INT(push(&s, 1 << 20, 20000), 1 << 20, "and all that follows");
 	finish(&s);
-	tapes_fini(&tapes);
-	(void)close(file);
+	end_record(&tapes, file);
 }
 
 static void test_record_bytes(void)
@@ -310,8 +432,7 @@ static void test_record_bytes(void)
 	struct scene s;
 	size_t got;
 
-	(void)tapes_add(&tapes, "x", POLICY_RECORD_RAW, 1 << 20, &fd);
-	terms.recording.tape = tapes_find(&tapes, "x");
+	terms.recording.tape = record(&tapes, POLICY_RECORD_RAW, 1 << 20, &fd);
 	begin(&s, &terms);
 	got = push(&s, 30000, 5000);
 	TAP_INT(got, 30000, "bytes are counted alike where they are looked at");
@@ -320,8 +441,7 @@ static void test_record_bytes(void)
 	TAP_OK(s.ended == 1 && s.used_up, "one more is one too many");
 	TAP_OK(fstat(file, &st) == 0 && st.st_size == 30000, "which is not recorded: %lld", (long long)st.st_size);
 	finish(&s);
-	tapes_fini(&tapes);
-	(void)close(file);
+	end_record(&tapes, file);
 }
 
 /* --- behind a ClientHello -------------------------------------------------------------------- */
@@ -542,12 +662,15 @@ int main(void)
 	struct err e = { 0 };
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	start_factory();
 	TAP_INT(loop_init(&sup.loop, &e), 0, "a loop");
 	test_bytes();
 	test_pressure();
 	test_limits();
 	test_record_raw();
 	test_record_cut();
+	test_record_hangs();
+	test_record_killed();
 	test_record_tls();
 	test_record_bytes();
 	test_tls_passes();
@@ -558,5 +681,8 @@ int main(void)
 	test_alive();
 	relay_pipes_fini(&sup.pipes);
 	loop_fini(&sup.loop);
+	(void)close(sup.factory.fd);
+	while (wait(NULL) > 0)
+		;
 	return tap_done();
 }
