@@ -336,6 +336,24 @@ static int shape(const struct launch *l, int fd, const struct bundle_mount *m, s
 	return rc == -EPERM ? err_hint(e, "a caller without privileges may not take back what the host's own mount has (nosuid, nodev, ro ...), nor change how it keeps access times") : rc;
 }
 
+/*
+ * mountinfo(5) lists mounts in the order in which they were made (from Linux 6.8 on), and sources were opened ahead
+ * of their turn. Made anew, they stand where the bundle has them: where the kernel copies what is mounted
+ * nowhere (6.15), and for engines alone, whose checks look at that. For a run it would be time.
+ */
+static void take_turn(const struct launch *l, const struct bundle_mount *m, int *fd)
+{
+	struct err ignored = { 0 };
+	int own;
+
+	if (!l->opt->create || !m->bind || hostroot_is_view(m) || *fd < 0)
+		return;
+	if (mount_clone(*fd, "", m->rbind, &own, &ignored, m->destination) < 0)
+		return;
+	fd_close(fd);
+	*fd = own;
+}
+
 static int mount_one(struct launch *l, int root, size_t i, struct err *e)
 {
 	const struct bundle_mount *m = &l->bundle->mounts[i];
@@ -344,6 +362,7 @@ static int mount_one(struct launch *l, int root, size_t i, struct err *e)
 	struct stat tree;
 	int rc = 0;
 
+	take_turn(l, m, &fd);
 	if (m->bind && fd >= 0 && fstat(fd, &tree) < 0)
 		return err_sys(e, "mount on %s", m->destination);
 	/* sysfs shows the network namespace of whoever mounts it. */
