@@ -167,6 +167,7 @@ static int hand_over(struct monitor *m, struct err *e)
 	rc = supervisor_hand_over(&m->supervisor, m->l, m->pid, listener, m->network, e);
 	if (rc < 0) {
 		m->exit_code = EXIT_OWN;
+		m->refused = true;
 		return rc;
 	}
 	m->handed_over = true;
@@ -279,7 +280,7 @@ static void hear_supervisor(struct monitor *m)
 	m->exit_code = EXIT_OWN;
 	if (!m->handed_over && supervisor_complaint(&m->supervisor, &e) < 0)
 		log_err(&e);
-	else
+	else if (!m->refused) /* that is its reason */
 		supervisor_gone(m);
 	(void)sys_pidfd_send_signal(m->pidfd, SIGKILL);
 }

@@ -28,6 +28,7 @@ struct monitor {
 	struct keeper keeper;
 	struct supervisor supervisor;
 	bool handed_over;      /* the container is the supervisor's */
+	bool refused;          /* ... is not, and has been told why */
 	bool supervisor_gone;  /* that has been said */
 	bool supervisor_spoke; /* its last word is there, to be read at the end */
 	int network; /* the app's network namespace, for the supervisor; -1 */

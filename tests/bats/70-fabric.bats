@@ -244,6 +244,8 @@ stop() # NAME SIGNAL
 	wait_until test -s "$T/a.out"
 	run --separate-stderr "$VRUN" run --fabric "$MARK" -p "$T/a.json" -- true
 	assert_vrun_error 'another one is called "a"'
+	# shellcheck disable=SC2154 # set by run
+	[[ $stderr != *"the supervisor has ended"* ]] || fail "beside the reason:" "$stderr"
 	run --separate-stderr "$VRUN" run --fabric "$MARK" -p "$T/b.json" -- true
 	assert_vrun_error 'another one has the address 10.88.0.70'
 	# Another fabric is another world, and so is a run without one.
