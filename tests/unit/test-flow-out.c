@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Flows of datagrams to the outside, between an app's frames and a gateway that is the test's own:
- * batches, silence, limits, and answers that no gateway gives. The clock is the test's, too.
+ * batches, silence, limits, and answers that no gateway gives; and the silence of flows to another
+ * domain. The clock is the test's, too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,14 +37,17 @@ static void complain(const struct err *e)
 }
 
 static const char text[] = "{\"version\": 1, \"net\": {\"rules\": [{\"allow\": \"connect\", \"proto\": \"udp\", "
-			   "\"to\": \"192.0.2.0/24:7\"}]}}";
+			   "\"to\": \"192.0.2.0/24:7\"}, {\"allow\": \"connect\", \"proto\": \"udp\", "
+			   "\"to\": \"10.88.0.3:7\"}]}}";
+static const char peer_text[] = "{\"version\": 1, \"net\": {\"rules\": [{\"allow\": \"listen\", \"proto\": \"udp\", "
+				"\"at\": \":7\", \"from\": \"10.88.0.2\"}]}}";
 
-static bool load(struct policy *p)
+static bool load(struct policy *p, const char *json)
 {
 	char path[] = "/tmp/test-flow-out-XXXXXX";
 	AUTO_FD int fd = mkstemp(path);
 	struct err e;
-	bool ok = fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1 &&
+	bool ok = fd >= 0 && write(fd, json, strlen(json)) == (ssize_t)strlen(json) &&
 		  policy_load(p, AT_FDCWD, path, NULL, &e) == 0;
 
 	(void)unlink(path);
@@ -68,7 +72,7 @@ static void begin(void)
 	d = (struct domain){ .sup = &s, .id = (char *)(uintptr_t)"app", .virtual = &own, .n_virtual = 1, .generation = 1,
 			     .records_since = INT64_MAX / 2, .n_records = DOMAIN_RECORDS_MAX };
 	TAILQ_INIT(&d.flows);
-	TAP_OK(load(&d.policy), "a policy");
+	TAP_OK(load(&d.policy, text), "a policy");
 	d.hits = calloc(d.policy.n_rules, sizeof *d.hits);
 	pair_of(SOCK_DGRAM, &app, &d.net.packets);
 	pair_of(SOCK_SEQPACKET, &gateway, &theirs);
@@ -105,29 +109,39 @@ static struct frame_ends ends(uint8_t host, uint16_t port)
 	return (struct frame_ends){ own, addr_v4(192, 0, 2, host), port, 7 };
 }
 
-static void app_sends(const struct frame_ends *e, uint32_t what)
+static void sends(int from, const struct frame_ends *e, uint32_t what)
 {
 	static uint8_t frame[FRAME_MAX];
 	size_t len;
 
 	memcpy(frame + FRAME_PAYLOAD(true), &what, sizeof what);
 	len = frame_write(frame, e, sizeof what);
-	if (send(app, frame, len, 0) != (ssize_t)len)
+	if (send(from, frame, len, 0) != (ssize_t)len)
 		exit(1);
 }
 
-/* What comes to the app next; *ret is what it carries. */
-static enum frame_kind app_gets(struct frame_ends *ret_ends, uint32_t *ret)
+static void app_sends(const struct frame_ends *e, uint32_t what)
+{
+	sends(app, e, what);
+}
+
+/* What comes next; *ret is what it carries. */
+static enum frame_kind gets_at(int at, struct frame_ends *ret_ends, uint32_t *ret)
 {
 	static uint8_t frame[FRAME_MAX];
 	size_t payload = 0;
-	ssize_t n = recv(app, frame, sizeof frame, MSG_DONTWAIT);
+	ssize_t n = recv(at, frame, sizeof frame, MSG_DONTWAIT);
 	enum frame_kind k = n < 0 ? FRAME_OTHER : frame_read(frame, (size_t)n, ret_ends, &payload);
 
 	*ret = 0;
 	if (k == FRAME_DATAGRAM && payload == sizeof *ret)
 		memcpy(ret, frame + frame_payload_at(frame), sizeof *ret);
 	return k;
+}
+
+static enum frame_kind app_gets(struct frame_ends *ret_ends, uint32_t *ret)
+{
+	return gets_at(app, ret_ends, ret);
 }
 
 /* --- the gateway -------------------------------------------------------------------------------- */
@@ -293,6 +307,73 @@ static void test_silence(void)
 	close(talking);
 }
 
+/* Which number got from one domain to the other; 0: none. */
+static uint32_t across(int from, const struct frame_ends *e, int to, uint32_t what)
+{
+	struct frame_ends got;
+	uint32_t n;
+
+	sends(from, e, what);
+	turn();
+	return gets_at(to, &got, &n) == FRAME_DATAGRAM ? n : 0;
+}
+
+/* Between domains an answer may come as long as the flow lives, and is nobody's afterwards. */
+static void test_inside(void)
+{
+	static struct domain peer;
+	static struct addr at;
+	const char *names[] = { "peer" };
+	struct domain_at app_index, peer_index;
+	struct frame_ends e, back;
+	int there;
+
+	at = addr_v4(10, 88, 0, 3);
+	e = (struct frame_ends){ own, at, 6001, 7 };
+	back = (struct frame_ends){ at, own, 7, 6001 };
+	peer = (struct domain){ .sup = &s, .id = (char *)(uintptr_t)"peer", .virtual = &at, .n_virtual = 1, .generation = 1,
+				.index = &peer_index, .names = names, .n_names = 1, .records_since = INT64_MAX / 2,
+				.n_records = DOMAIN_RECORDS_MAX };
+	TAILQ_INIT(&peer.flows);
+	TAP_OK(load(&peer.policy, peer_text), "the other domain's policy");
+	peer.hits = calloc(peer.policy.n_rules, sizeof *peer.hits);
+	peer.gateway.fd = -1;
+	pair_of(SOCK_DGRAM, &there, &peer.net.packets);
+	LIST_INSERT_HEAD(&s.domains, &peer, link);
+	d.index = &app_index;
+	domain_index(&d);
+	domain_index(&peer);
+	TAP_INT(flow_add_domain(&s, &peer), 0, "its interface");
+
+	TAP_INT(across(there, &back, app, 1), 0, "nobody has asked it");
+	sweep(FLOW_SHORT_MS + 1);
+	TAP_INT((int)s.flows.n, 0, "which is forgotten");
+	TAP_INT(across(app, &e, there, 2), 2, "the app asks");
+	sweep(FLOW_SHORT_MS);
+	TAP_INT((int)s.flows.n, 1, "and may wait for an answer");
+	sweep(1);
+	TAP_INT((int)s.flows.n, 0, "but not for ever");
+	TAP_INT(across(there, &back, app, 3), 0, "what comes then is none");
+	sweep(FLOW_SHORT_MS + 1);
+	TAP_INT(across(app, &e, there, 4), 4, "it asks again");
+	now += FLOW_SHORT_MS;
+	TAP_INT(across(there, &back, app, 5), 5, "and has its answer in time");
+	sweep(FLOW_LONG_MS);
+	TAP_INT(across(there, &back, app, 6), 6, "and one much later");
+	now += FLOW_LONG_MS + 1; /* without the sweep: it comes some time after that */
+	TAP_INT(across(there, &back, app, 7), 0, "and none when nobody has said anything for long");
+	sweep(FLOW_LONG_MS + 1);
+	TAP_INT((int)s.flows.n, 0, "nothing is left");
+
+	flow_remove_domain(&s, &peer);
+	domain_unindex(&peer);
+	domain_unindex(&d);
+	LIST_REMOVE(&peer, link);
+	policy_fini(&peer.policy);
+	free(peer.hits);
+	close(there);
+}
+
 /* The app is told as its kernel would be, by an error about what it sent. */
 static bool is_refused(const struct frame_ends *e)
 {
@@ -422,6 +503,7 @@ int main(void)
 	test_batches();
 	sweep(FLOW_LONG_MS + 1);
 	test_silence();
+	test_inside();
 	test_refusals();
 	if (l.rlim_cur > (rlim_t)3 * FLOW_OUT_MAX)
 		test_limit();
