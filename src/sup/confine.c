@@ -34,6 +34,7 @@ static const uint16_t supervisor_calls[] = {
 	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvmmsg, __NR_recvfrom, __NR_sendto,
 	__NR_shutdown, __NR_ppoll, __NR_socketpair, __NR_epoll_create1, __NR_dup3, __NR_pipe2, __NR_splice,
 	__NR_setitimer, /* of accept4 */
+	__NR_sched_getaffinity,
 	__NR_wait4, /* for the factory, at the end */
 	/* policies, /proc, the audit stream */
 	__NR_openat, __NR_openat2, __NR_read, __NR_preadv2, __NR_write, __NR_writev, __NR_lseek, __NR_getdents64, __NR_fstat,

@@ -397,7 +397,7 @@ int64_t handle_connect(struct call *c)
 		return rc;
 	/* With one processor for all, the accept that waits goes first: the client finds a server that has
 	 * had its turn, and all together switch two times less. With more of them both go on at once. */
-	if (rc == 0 && c->sup->one_cpu)
+	if (rc == 0 && sup_one_cpu(c->sup))
 		wait_hand_over(c->sup);
 	if (rc != CALL_ANSWERED)
 		call_reply(c, rc, t.cookie);

@@ -16,6 +16,7 @@
 
 /* The supervisor's own, a few for each domain, and those of the call in work; but no more than half. */
 #define FILES_OWN (PROCS_SLOTS + 2 * RELAY_PIPES + 128)
+#define CPUS_MS 1000 /* an affinity may be changed while it runs */
 #define COSTLY_US 2000 /* of a call; who asks for less takes its turn with the others as ever */
 #define OTHERS_SHARE 4 /* times what it took is the others' */
 
@@ -46,6 +47,17 @@ static bool has_one_cpu(void)
 	return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
 }
 
+bool sup_one_cpu(struct sup *s)
+{
+	int64_t now = loop_now();
+
+	if (now >= s->cpus_until) {
+		s->one_cpu = has_one_cpu();
+		s->cpus_until = now + CPUS_MS;
+	}
+	return s->one_cpu;
+}
+
 int sup_init(struct sup *s, struct err *e)
 {
 	struct rlimit files = { .rlim_cur = 1024 };
@@ -54,7 +66,6 @@ int sup_init(struct sup *s, struct err *e)
 	memset(s, 0, sizeof *s);
 	(void)getrlimit(RLIMIT_NOFILE, &files);
 	s->files_max = files.rlim_cur;
-	s->one_cpu = has_one_cpu();
 	socket_init();
 	LIST_INIT(&s->domains);
 	TAILQ_INIT(&s->waits);

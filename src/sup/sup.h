@@ -154,7 +154,8 @@ struct sup {
 	size_t own_sockets; /* the supervisor's, in F */
 	uint16_t last_number; /* that a domain was given */
 	bool served; /* there was a container */
-	bool one_cpu; /* the supervisor may run on one only, as apps may then; a hint */
+	bool one_cpu; /* sup_one_cpu() knew until cpus_until */
+	int64_t cpus_until;
 };
 
 /* Moves the calling thread into its own network namespace. No fini on failure. */
@@ -171,6 +172,9 @@ void sup_remove(struct sup *s, struct domain *d);
 
 /* Its policy or ceiling has another "trapRate". */
 void sup_set_rate(struct domain *d);
+
+/* It may run on one CPU only, as apps may then: a hint. */
+bool sup_one_cpu(struct sup *s);
 
 /* A call of the domain's was worth about so much of the loop's time: where there are others, its next ones wait. */
 void sup_charge(struct domain *d, int64_t microseconds);
