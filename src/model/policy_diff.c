@@ -49,6 +49,17 @@ static int step_order(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
+/* Rules about other names have no say about a region, nor have those about other IPv4 addresses about
+ * an IPv4 one. An IPv6 address may carry another. */
+static bool is_elsewhere(const struct host_pattern *h, const struct policy_region *who)
+{
+	const struct host_pattern *w = &who->pattern;
+
+	if (h->kind == HOST_PREFIX && w->kind == HOST_PREFIX && addr_is_v4(&w->prefix.addr) && w->prefix.bits >= 96)
+		return addr_is_v4(&h->prefix.addr) && h->prefix.bits >= 96 && !host_covers(h, w);
+	return (h->kind == HOST_DOMAIN || h->kind == HOST_NAME || h->kind == HOST_WILDCARD) && !host_covers(h, w);
+}
+
 static size_t put_steps(const struct policy *p, enum policy_op op, const struct policy_region *who,
 			unsigned *v)
 {
@@ -59,11 +70,8 @@ static size_t put_steps(const struct policy *p, enum policy_op op, const struct 
 
 		for (size_t j = 0; r->op == op && j < r->n_endpoints; j++) {
 			const struct endpoint *ep = &r->endpoints[j];
-			bool names_only = ep->host.kind == HOST_DOMAIN || ep->host.kind == HOST_NAME ||
-					  ep->host.kind == HOST_WILDCARD;
 
-			/* Rules about other names have no say here. */
-			if (op == POLICY_CONNECT && names_only && !host_covers(&ep->host, &who->pattern))
+			if (op == POLICY_CONNECT && is_elsewhere(&ep->host, who))
 				continue;
 			for (size_t k = 0; k < ep->ports.n; k++) {
 				if (v) {
