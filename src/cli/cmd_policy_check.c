@@ -204,24 +204,38 @@ static uint64_t first_free_port(void)
 	return port;
 }
 
+/* What no host changes. */
+static void check_run(struct report *r, json_t *entry, const char *path, const struct policy *p)
+{
+	struct err e = { 0 };
+
+	if (p->net != POLICY_NET_RULES && p->on_deny != POLICY_DENY_EACCES) {
+		(void)err_set(&e, EINVAL, "%s: a run is refused: \"onDeny\" goes with rules, without them the kernel itself answers EACCES",
+			      p->file);
+		(void)err_hint(&e, "take it out, or make \"net\" an object");
+		report_error(r, entry, path, &e);
+	}
+	for (size_t i = 0; i < p->n_rules; i++) {
+		const char *hint, *what = policy_rule_unserved(&p->rules[i], &hint);
+
+		if (!what)
+			continue;
+		(void)err_set(&e, EINVAL, "%s:%zu: a run is refused: %s", p->file, p->rules[i].line, what);
+		(void)err_hint(&e, "%s", hint);
+		e.line = p->rules[i].line;
+		report_error(r, entry, path, &e);
+	}
+}
+
 static void check_host(const struct policy *p, struct policy_warnings *w)
 {
 	uint64_t free_port = first_free_port();
 
-	if (p->net != POLICY_NET_RULES && p->on_deny != POLICY_DENY_EACCES)
-		host_warning(w, p, 0, "\"onDeny\" goes with rules: without them the kernel itself answers EACCES, and a run is refused",
-			     "take it out, or make \"net\" an object");
 	if ((policy_needs(p) & POLICY_NEEDS_WIRE) && !can_close_rights())
 		host_warning(w, p, 0, "this host: \"transport\": \"wire\" needs Linux 6.16", "use \"tcp\" here");
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct policy_rule *r = &p->rules[i];
-		const char *hint, *what = policy_rule_unserved(r, &hint);
-		char text[200];
 
-		if (what) {
-			(void)snprintf(text, sizeof text, "a run is refused: %s", what);
-			host_warning(w, p, r->line, text, hint);
-		}
 		if (r->publish && r->publish_port && r->publish_port < free_port)
 			host_warning(w, p, r->line, "this host: publishing below port 1024 needs root",
 				     "publish at a higher port, or lower net.ipv4.ip_unprivileged_port_start");
@@ -258,6 +272,7 @@ static void check_fabric(struct report *r, json_t *entry, const char *path, cons
 	if (!others || (f.n_others && policy_fabric_check(&f, &w, &e) < 0))
 		report_error(r, entry, path, &e);
 	free(others);
+	check_run(r, entry, path, p);
 	check_host(p, &w);
 	report_warnings(r, entry, path, &w);
 	policy_warnings_fini(&w);

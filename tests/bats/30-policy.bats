@@ -96,19 +96,20 @@ setup()
 	assert_status 0
 }
 
-@test "check warns of what a run refuses, and a run refuses it" {
+@test "what every run refuses is an error for check, too" {
 	local rules=('{ "allow": "listen", "at": ":53", "proto": "udp", "from": ["host"], "publish": "127.0.0.1:5353" }' 'publishing a port for UDP is not served'
 		'{ "allow": "connect", "to": "db:1", "rate": "1MB/s" }' 'served for TCP connections to the outside alone') i
 
 	for ((i = 0; i < ${#rules[@]}; i += 2)); do
 		policy refused "${rules[i]}"
 		run "$VRUN" policy check refused.json
-		assert_status 0
+		assert_status 1
 		assert_contains "$output" "refused.json:5: a run is refused: "
 		assert_contains "$output" "${rules[i + 1]}"
 		assert_contains "$output" $'\n  '"    ${rules[i]:0:20}"
-		run "$VRUN" policy check --strict refused.json
+		run "$VRUN" policy check --json refused.json
 		assert_status 1
+		assert_equal "$(jq -c '[.[0].errors[].line]' <<<"$output")" "[5]"
 		run "$VRUN" run --cwd none -p refused.json -- true
 		assert_status 125
 		assert_contains "$output" "${rules[i + 1]}"
