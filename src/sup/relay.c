@@ -2,6 +2,7 @@
 #include "sup/relay.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -548,8 +549,18 @@ struct relay *relay_new(struct sup *s, int *near, int *far, const struct relay_t
 	return r;
 }
 
+/* Whoever resets a connection and ends may be gone before the loop has come to it: the record says it all the same. */
+static void look_for_reset(struct relay *r)
+{
+	struct pollfd p[] = { { .fd = r->side[0].fd }, { .fd = r->side[1].fd } };
+
+	if (r->terms.recording.tape && poll(p, 2, 0) > 0 && ((p[0].revents | p[1].revents) & POLLERR))
+		(void)recording_reset(&r->terms.recording);
+}
+
 void relay_free(struct relay *r)
 {
+	look_for_reset(r);
 	loop_clear_alarm(&r->refill);
 	stop_waiting(r);
 	for (unsigned i = 0; i < 2; i++) {

@@ -444,6 +444,40 @@ static void test_record_bytes(void)
 	end_record(&tapes, file);
 }
 
+/* The app resets its connection and is gone, with its domain, before the loop has seen it. */
+static void test_record_reset(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct tapes tapes = { 0 };
+	struct relay_terms terms = { 0 };
+	const struct linger now = { .l_onoff = 1 };
+	int listener = socket(AF_INET, SOCK_STREAM, 0), near = -1, far[2], file = new_file();
+	socklen_t n = sizeof to;
+	struct scene s = { .app = socket(AF_INET, SOCK_STREAM, 0) };
+	uint64_t before;
+
+	TAP_OK(bind(listener, (struct sockaddr *)&to, n) == 0 && listen(listener, 1) == 0 &&
+	       getsockname(listener, (struct sockaddr *)&to, &n) == 0 && connect(s.app, (struct sockaddr *)&to, n) == 0 &&
+	       (near = accept(listener, NULL, NULL)) >= 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, far) == 0,
+	       "a connection");
+	s.server = far[0];
+	(void)tapes_add(&tapes, &sup, "x", POLICY_RECORD_PCAPNG, 1 << 20, &file);
+	terms.recording = (struct recording){ .tape = tapes_find(&tapes, "x"),
+					      .addr = { addr_v4(10, 0, 0, 1), addr_v4(192, 0, 2, 1) }, .port = { 1, 2 } };
+	s.relay = relay_new(&sup, &near, &far[1], &terms, ended, &s);
+	turn(2);
+	before = terms.recording.tape->len;
+	(void)setsockopt(s.app, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	(void)close(s.app);
+	s.app = -1;
+	relay_free(s.relay);
+	s.relay = NULL;
+	TAP_OK(terms.recording.tape->len > before, "its reset is in the record");
+	finish(&s);
+	tapes_fini(&tapes);
+	(void)close(listener);
+}
+
 /* --- behind a ClientHello -------------------------------------------------------------------- */
 
 static const struct relay_terms web = { .tls = is_web }, hasty = { .tls = is_web, .patience = 30 };
@@ -673,6 +707,7 @@ int main(void)
 	test_record_killed();
 	test_record_tls();
 	test_record_bytes();
+	test_record_reset();
 	test_tls_passes();
 	test_tls_refused();
 	test_tls_again();
