@@ -123,7 +123,8 @@ tcp 192.0.2.11 80" "what arrived"
 	END
 	foreign_bundle strict '{"allow": "connect", "to": "192.0.2.10:80"}'
 	foreign_bundle loose '{"allow": "connect", "to": "192.0.2.10:80"}' loose
-	echo : >app.sh
+	# It stays: who has ended before the supervisor looks is not refused for its policy.
+	echo 'exec sleep 1000' >app.sh
 	foreign_bundle shop '{"allow": "listen", "at": ":80", "from": ["host"], "publish": "127.0.0.1:0"}' loose
 	work_script <<-'END'
 		. ./functions.sh
@@ -137,8 +138,13 @@ tcp 192.0.2.11 80" "what arrived"
 			wait
 		done
 		supervise
-		runc_run shop </dev/null >/dev/null 2>&1
-		until grep -q publishes "$T/supervise.err"; do kill -0 "$supervisor" && read -rt 0.02 <> <(:); done
+		runc_run shop </dev/null >/dev/null 2>&1 &
+		shop=$!
+		until grep -q publishes "$T/supervise.err"; do read -rt 0.02 <> <(:); done
+		while kill -0 "$shop" 2>/dev/null; do
+			runc --root "$T/runc" kill "$VRUN_TEST_MARK-shop" KILL 2>/dev/null
+			read -rt 0.02 <> <(:)
+		done
 		cat "$T/supervise.err"
 		kill "$supervisor"
 		wait
