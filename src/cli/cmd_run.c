@@ -44,6 +44,7 @@ static const char help[] =
 	"      --output FILE      with -d: append the app's output to FILE (default: none is kept)\n"
 	"      --id ID            name of the sandbox (default: made up)\n"
 	"  -b, --bundle DIR       as other runtimes have it: the bundle; what follows the options is the id then\n"
+	"  -f, --config FILE      with -b: its configuration (default: config.json of the bundle)\n"
 	"      --console-socket PATH  send the terminal's controlling side to this Unix socket\n"
 	"      --no-new-keyring   accepted; the app has a keyring of its own all the same\n"
 	"      --no-subreaper     accepted; there is none\n"
@@ -78,7 +79,8 @@ struct run_args {
 	bool detach, verify, quiet;
 	int tty; /* -1: not said */
 	const char *bundle; /* NULL with CMD */
-	char *config;       /* owned; its config.json */
+	const char *config_file; /* NULL: its config.json */
+	char *config;       /* owned; the text of that */
 	bool engine;        /* it and the id were given as other runtimes have them */
 };
 
@@ -97,6 +99,7 @@ static const struct option options[] = {
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "id", required_argument, NULL, OPT_ID },
 	{ "bundle", required_argument, NULL, 'b' },
+	{ "config", required_argument, NULL, 'f' },
 	{ "console-socket", required_argument, NULL, OPT_CONSOLE },
 	{ "no-new-keyring", no_argument, NULL, OPT_IGNORED },
 	{ "no-subreaper", no_argument, NULL, OPT_IGNORED },
@@ -234,6 +237,8 @@ static const char **place_of(struct run_args *a, int opt)
 		return &a->launch.record_dir;
 	case OPT_OUTPUT:
 		return &a->launch.output;
+	case 'f':
+		return &a->config_file;
 	case OPT_CONSOLE:
 		return &a->launch.console_socket;
 	case OPT_ROOT:
@@ -303,6 +308,8 @@ static int take_container(struct run_args *a, int n, char **args, bool command)
 		return command_usage("run", "with --bundle, expected one id and nothing else");
 	if (a->host.n_paths || a->host.n_env)
 		return command_usage("run", "--rw, --ro and --env go with a command, not with a bundle");
+	if (a->config_file && a->verify)
+		return command_usage("run", "--verify holds for the bundle's own config.json, not for --config");
 	a->launch.hooks = true;
 	return parse_id(a, args[0]);
 }
@@ -317,7 +324,7 @@ static int parse(struct run_args *a, int argc, char **argv)
 	for (int i = 1; i < argc && !command; i++)
 		command = strcmp(argv[i], "--") == 0;
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "+p:b:dtTqh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "+p:b:f:dtTqh", options, NULL)) != -1) {
 		if (opt == 'h')
 			return -1;
 		if (opt == '?' && (why = oci_refusal(argv[optind - 1])) != NULL)
@@ -334,6 +341,8 @@ static int parse(struct run_args *a, int argc, char **argv)
 		return command_usage("run", "--output goes with --detach");
 	if (a->engine)
 		return take_container(a, argc - optind, argv + optind, command);
+	if (a->config_file)
+		return command_usage("run", "--config goes with --bundle and an id, as other runtimes have them");
 	if (optind >= argc)
 		return command_usage("run", "no bundle and no command given");
 	if (command) {
@@ -350,6 +359,24 @@ static int parse(struct run_args *a, int argc, char **argv)
 	return 0;
 }
 
+static int load_config(struct run_args *a, struct bundle *b, struct err *e)
+{
+	AUTO_FREE char *dir = realpath(a->bundle, NULL);
+	struct json_doc doc;
+	int rc;
+
+	if (!dir)
+		return err_sys(e, "bundle %s", a->bundle);
+	rc = json_doc_load(&doc, AT_FDCWD, a->config_file, NULL, e);
+	if (rc < 0)
+		return rc;
+	rc = bundle_read(b, dir, &doc, e);
+	if (rc == 0)
+		a->config = mem_take(&doc.text);
+	json_doc_fini(&doc);
+	return rc;
+}
+
 static int load_bundle(struct run_args *a, struct bundle *b, struct err *e)
 {
 	int rc;
@@ -364,7 +391,7 @@ static int load_bundle(struct run_args *a, struct bundle *b, struct err *e)
 		if (rc < 0)
 			return rc;
 	}
-	rc = bundle_load_text(b, a->bundle, &a->config, e);
+	rc = a->config_file ? load_config(a, b, e) : bundle_load_text(b, a->bundle, &a->config, e);
 	a->launch.config = a->config;
 	if (rc == 0 && a->tty >= 0)
 		b->process.terminal = a->tty == 1;

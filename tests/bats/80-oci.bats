@@ -422,6 +422,18 @@ count_lines() # WORD COUNT
 	assert_equal "$(<"$T/tmp/hook")" ran
 	rm "$T/tmp/hook"
 	assert_matches "$(<"$T/pid")" '^[0-9]+$'
+	# crun's way to have the configuration elsewhere.
+	jq '.process.args = ["echo", "elsewhere"]' "$T/b/config.json" >"$T/elsewhere.json"
+	new_id
+	run -0 --separate-stderr "$VRUN" run -f "$T/elsewhere.json" --bundle "$T/b" "$REPLY"
+	assert_output elsewhere
+	rm "$T/tmp/hook"
+	run "$VRUN" run --config "$T/elsewhere.json" "$T/b"
+	assert_status 125
+	assert_contains "$output" "--config goes with --bundle"
+	run "$VRUN" run --config "$T/elsewhere.json" --verify -b "$T/b" x
+	assert_status 125
+	assert_contains "$output" "--verify holds for the bundle's own"
 	run "$VRUN" run -b "$T/b"
 	assert_status 125
 	assert_contains "$output" "one id"
