@@ -120,6 +120,8 @@ import_busybox()
 	import_busybox
 	pod_run --name again --restart on-failure:2 box sh -c 'echo up; exit 3' >/dev/null 2>&1 || :
 	wait_until restarts again 3
+	run -0 pod wait again
+	assert_equal "$(pod inspect again --format '{{.RestartCount}} {{.State.ExitCode}}')" "2 3"
 	pod_run -d --name well --health-cmd 'test -e /tmp/well' --health-interval disable box sleep 1000 >/dev/null 2>&1
 	run pod healthcheck run well
 	assert_status 1
@@ -181,6 +183,14 @@ ready() # NAME
 	run -0 pod unpause one
 	run pod_run --rm --memory 16m box sh -c 'head -c 64m /dev/zero | tail'
 	assert_not_equal "$status" 0
+}
+
+# bats test_tags=identity:user
+@test "limits are no hindrance to a user, whom podman gives none on cgroup v1" {
+	import_busybox
+	run -0 --separate-stderr pod_run --rm --memory 64m --pids-limit 20 box echo hello
+	assert_output hello
+	[[ $(stat -f -c %T /sys/fs/cgroup) == cgroup2fs ]] || assert_contains "$stderr" "not supported and ignored on cgroups V1"
 }
 
 # bats test_tags=identity:root
