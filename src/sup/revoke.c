@@ -100,7 +100,7 @@ static void decide_row(struct sup *s, struct vsk *v, const struct domain *change
 		v->generation = changed->generation;
 		v->rule = asked && !v->accepted ? decision_rule(&d, changed) : asked ? d.theirs : NULL;
 	}
-	if (!v->doomed)
+	if (!v->doomed || v->told) /* an app may keep what was cut for as long as it likes */
 		return;
 	if (v->status == VSK_LISTENING)
 		ret->listeners++;
@@ -272,7 +272,8 @@ static void cut_rows(struct sup *s, struct revoked *ret)
 static void settle(struct sup *s, struct vsk *v)
 {
 	v->doomed = v->seen = false;
-	if (v->status != VSK_LISTENING)
+	v->told = v->status != VSK_LISTENING;
+	if (v->told)
 		return;
 	vsk_set_status(&s->table, v, VSK_BOUND);
 	sup_arrived(s, v->cookie);

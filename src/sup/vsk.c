@@ -142,7 +142,7 @@ void vsk_set_status(struct vsk_table *t, struct vsk *v, enum vsk_status status)
 	if (status != VSK_LISTENING)
 		drop_queues(v);
 	v->status = (uint8_t)status;
-	v->missed = false;
+	v->missed = v->told = false;
 	v->changed = t->survey;
 	enter_lists(t, v);
 	if (closed)

@@ -88,6 +88,7 @@ struct vsk {
 	bool bound_port : 1; /* at a port that bind was told */
 	bool host : 1;       /* a socket of the host's (handoff.h) */
 	bool cut : 1;        /* such a one that was shut down for a policy */
+	bool told : 1;       /* a connection: its end for a policy is on record */
 	bool dissolved : 1;  /* such a one whose connection another process has taken away */
 	bool several : 1;    /* a listener from which more than one thread accepts */
 	uint16_t acceptor;               /* the last one, by its number's end; 0: none yet */

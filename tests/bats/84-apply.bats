@@ -95,9 +95,11 @@ cut_by_client() # TRANSPORT
 	run -0 "$VRUN" log --json "$MARK-app"
 	assert_equal "$(jq -sr '[.[] | select(.call == "policy") | .decision] | unique | join(" ")' <<<"$output")" deny \
 		"what is on record of the cut"
+	run -0 "$VRUN" policy apply "$MARK-app" "$T/app.less.json"
+	assert_output "in force as generation 3"
 	# And back again: what was cut stays so, and can be made anew.
 	run -0 "$VRUN" policy apply "$MARK-app" "$T/app.json"
-	assert_output "in force as generation 3"
+	assert_output "in force as generation 4"
 	assert_equal "$(answer_of app)" "alive 0 500 0 1" "at the end, over $1"
 }
 
