@@ -49,6 +49,10 @@ two_domains()
 	assert_contains "$output" "Address: fd76:7275:6e02::31"
 	run -0 in_domain app python3 -c 'import socket; print(sorted({a[4][0] for a in socket.getaddrinfo("DB.", 6379)}))'
 	assert_output "['10.88.0.31', 'fd76:7275:6e02::31']"
+	# It has no IPv6 address of its own.
+	run -0 in_domain app python3 -c 'from socket import *
+print(*{a[4][0] for a in getaddrinfo("db", 6379, flags=AI_ADDRCONFIG)})'
+	assert_output 10.88.0.31
 	end_domain db
 	assert_nothing_left
 }
