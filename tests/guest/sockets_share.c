@@ -49,11 +49,16 @@ static void join(int *a, int *b)
 
 /* --- events ------------------------------------------------------------------------ */
 
+/* Also of a process that is stopped meanwhile and goes on. */
 static int ready(int ep, int ms)
 {
 	struct epoll_event e;
+	int n;
 
-	return epoll_wait(ep, &e, 1, ms);
+	do
+		n = epoll_wait(ep, &e, 1, ms);
+	while (n < 0 && errno == EINTR);
+	return n;
 }
 
 static void watch(int ep, int op, int fd, unsigned events, const char *what)
