@@ -177,7 +177,7 @@ static int prepare_gateway(const struct apply *a, const struct json_doc *doc, in
 	AUTO_FD int sock = -1, text = -1;
 	int rc = find_gateway(a, &name, e);
 
-	if (rc < 0 || !*name)
+	if (rc < 0 || !name || !*name)
 		return rc;
 	rc = control_connect(name, &sock, e);
 	if (rc == -ECONNREFUSED) {

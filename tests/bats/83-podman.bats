@@ -190,6 +190,7 @@ ready() # NAME
 	import_busybox
 	run -0 --separate-stderr pod_run --rm --memory 64m --pids-limit 20 box echo hello
 	assert_output hello
+	# shellcheck disable=SC2154 # set by run
 	[[ $(stat -f -c %T /sys/fs/cgroup) == cgroup2fs ]] || assert_contains "$stderr" "not supported and ignored on cgroups V1"
 }
 

@@ -38,6 +38,7 @@ none_left()
 	local user=${VRUN_TEST_USER:-nobody}
 
 	run -0 --separate-stderr job root srun --container="$T/b" /bin/sh -c 'hostname; id -u; echo $SLURM_JOB_ID' </dev/null
+	# shellcheck disable=SC2154 # set by run
 	assert_output "sandbox"$'\n'"0"$'\n'"1" || fail "$stderr" "$(<"$T/slurm/slurmd.log")"
 	run job root srun --container="$T/b" /bin/sh -c 'exit 7' </dev/null
 	assert_status 7

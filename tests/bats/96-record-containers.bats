@@ -15,6 +15,7 @@ setup()
 	mkdir -m 0700 "$T/work" "$T/rec" "$T/run/oci"
 	cd "$T/work" || return 1
 	# Containers have more than one id.
+	# shellcheck disable=SC2034 # of internet.bash
 	INTERNET_IDS=(--map-root-user --map-auto)
 }
 

@@ -16,6 +16,7 @@ setup()
 	if ! is_root; then
 		need_command newuidmap newgidmap
 		# The user namespace that rootless podman makes for itself, with the tests' internet in it.
+		# shellcheck disable=SC2034 # of internet.bash
 		INTERNET_IDS=(--map-root-user --map-auto)
 		PODMAN=(env _CONTAINERS_USERNS_CONFIGURED=done "_CONTAINERS_ROOTLESS_UID=$EUID" "_CONTAINERS_ROOTLESS_GID=$(id -g)" podman)
 	fi
