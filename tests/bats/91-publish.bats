@@ -358,7 +358,8 @@ supervisor_below() # PID
 	for pid in $(pgrep -x vrun-supervisor); do
 		up=$pid
 		while ((up > 1 && up != $1)); do
-			up=$(awk '$1 == "PPid:" { print $2 }' "/proc/$up/status" 2>/dev/null) && [[ $up ]] || break
+			up=$(awk '$1 == "PPid:" { print $2 }' "/proc/$up/status" 2>/dev/null)
+			up=${up:-1} # it has ended
 		done
 		if ((up == $1)); then
 			echo "$pid"

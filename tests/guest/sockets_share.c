@@ -369,7 +369,7 @@ static void test_linger(void)
 static void test_interfaces(void)
 {
 	struct ifaddrs *all = NULL;
-	struct ifreq r[16], one = { .ifr_name = "lo" };
+	struct ifreq r[16] = { 0 }, one = { .ifr_name = "lo" };
 	struct ifconf c = { .ifc_len = sizeof r, .ifc_req = r };
 	int fd = tcp("127.0.0.1", 0), u = socket(AF_INET, SOCK_DGRAM, 0), loopback = 0, listed = 0;
 

@@ -266,10 +266,10 @@ static struct msghdr message(struct iovec *io, union rights *r)
 
 static void *accept_all(void *arg)
 {
-	const int *listener = arg;
+	const int *l = arg;
 
 	for (;;) {
-		int s = accept(*listener, NULL, NULL);
+		int s = accept(*l, NULL, NULL);
 
 		if (s < 0 && errno != EINTR)
 			return NULL; /* the app has ended */
@@ -285,16 +285,16 @@ static void steal(void)
 	struct iovec io = { &byte, 1 };
 	union rights r;
 	struct msghdr m = message(&io, &r);
-	int s = socket(AF_UNIX, SOCK_STREAM, 0), listener;
+	int s = socket(AF_UNIX, SOCK_STREAM, 0), l;
 
 	(void)alarm(0);
 	if (connect(s, (struct sockaddr *)&at, sizeof at) < 0 || recvmsg(s, &m, MSG_CMSG_CLOEXEC) != 1)
 		_exit(2);
-	memcpy(&listener, CMSG_DATA(&r.h), sizeof listener);
+	memcpy(&l, CMSG_DATA(&r.h), sizeof l);
 	for (int i = 0; i < 2; i++) {
 		pthread_t t;
 
-		(void)pthread_create(&t, NULL, accept_all, &listener);
+		(void)pthread_create(&t, NULL, accept_all, &l);
 	}
 	(void)write(s, "x", 1);
 	(void)read(s, &byte, 1); /* until the other one ends */

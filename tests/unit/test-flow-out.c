@@ -336,7 +336,7 @@ static void test_inside(void)
 				.n_records = DOMAIN_RECORDS_MAX };
 	TAILQ_INIT(&peer.flows);
 	TAP_OK(load(&peer.policy, peer_text), "the other domain's policy");
-	peer.hits = calloc(peer.policy.n_rules, sizeof *peer.hits);
+	peer.hits = calloc(peer.policy.n_rules + 1, sizeof *peer.hits);
 	peer.gateway.fd = -1;
 	pair_of(SOCK_DGRAM, &there, &peer.net.packets);
 	LIST_INSERT_HEAD(&s.domains, &peer, link);
