@@ -14,7 +14,7 @@
 #include "sup/sup.h"
 #include "sup/transport.h"
 
-#define OUTGOING_FILES 3 /* its two ends and a plug; pipes come and go (relay.c) */
+#define OUTGOING_FILES 2 /* its two ends, of which one is the plug at first; pipes come and go (relay.c) */
 #define LATE_MS 5 /* of an app that waits, until its socket enters limbo */
 #define BEGIN_MS 100 /* of one that does not, until it is told that it takes time, whatever the gateway does */
 #define GRACE_MS 20 /* for a call that brings the host's socket, when a server speaks first */
