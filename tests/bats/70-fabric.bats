@@ -138,7 +138,7 @@ stop() # NAME SIGNAL
 	bin=$(postgres_bin)
 	need_command pgbench
 	mkdir -m 0700 "$T/cluster"
-	policy pg '"10.88.0.40"' '{"allow": "listen", "at": ":5432", "from": ["bench"]}'
+	policy pg '"10.88.0.40", "fd00:88::40"' '{"allow": "listen", "at": ":5432", "from": ["bench"]}'
 	policy bench '' '{"allow": "connect", "to": "pg:5432"}'
 	pack pg --user postgres --data "$T/cluster:/var/lib/pg" --add "$bin/initdb" --add /bin/sh \
 		"$bin/postgres" -D /var/lib/pg -k /tmp -c listen_addresses='*'
@@ -148,13 +148,15 @@ stop() # NAME SIGNAL
 	assert_status 0
 	cp "$T/config.saved" "$T/pg/config.json"
 	# Who comes from another address needs a line of its own.
-	printf 'host all all 10.88.0.0/16 trust\n' >>"$(find "$T/pg/data" -name pg_hba.conf)"
+	printf 'host all all %s trust\n' 10.88.0.0/16 ::/0 >>"$(find "$T/pg/data" -name pg_hba.conf)"
 	pack bench "$bin/pgbench" -h 10.88.0.40 -U postgres -i -q -s 1 postgres
 	serve pg
 	wait_until client_works bench
-	edit_bundle "$T/bench" '.process.args = [.process.args[0], "-h", "10.88.0.40", "-U", "postgres", "-c", "4", "-j", "2", "-t", "50", "postgres"]'
-	run -0 client bench
-	assert_contains "$output" "number of transactions actually processed: 200/200"
+	for host in 10.88.0.40 fd00:88::40 pg; do
+		edit_bundle "$T/bench" '.process.args = [.process.args[0], "-h", "'"$host"'", "-U", "postgres", "-c", "4", "-j", "2", "-t", "25", "postgres"]'
+		run -0 client bench
+		assert_contains "$output" "number of transactions actually processed: 100/100"
+	done
 	stop pg INT
 	assert_contains "$(<"$T/pg.err")" "database system is shut down" "the server's log"
 	assert_nothing_left
@@ -177,28 +179,28 @@ stop() # NAME SIGNAL
 		asyncio.run(main())
 	END
 	cat >"$T/client.py" <<-'END'
-		import asyncio
+		import asyncio, sys
 		async def one(i):
-		    r, w = await asyncio.open_connection("10.88.0.50", 7000)
+		    r, w = await asyncio.open_connection(sys.argv[1 + i % 3], 7000)
 		    w.write(b"line %d\n" % i)
 		    answer = await r.readline()
 		    w.close()
 		    await w.wait_closed()
 		    return answer == b"LINE %d\n" % i
 		async def main():
-		    print(sum(await asyncio.gather(*(one(i) for i in range(100)))))
+		    print(sum(await asyncio.gather(*(one(i) for i in range(120)))))
 		asyncio.run(main())
 	END
-	policy srv '"10.88.0.50"' '{"allow": "listen", "at": ":7000", "from": ["cli"]}'
+	policy srv '"10.88.0.50", "fd00:88::50"' '{"allow": "listen", "at": ":7000", "from": ["cli"]}'
 	policy cli '' '{"allow": "connect", "to": "srv:7000"}'
 	pack srv --add "$T/server.py:/server.py" --add "$T/client.py:/client.py" /usr/bin/python3 /server.py
 	# The same with another script: a python has thousands of files.
 	cp -al "$T/srv" "$T/cli"
-	edit_bundle "$T/cli" '.process.args[-1] = "/client.py"'
+	edit_bundle "$T/cli" '.process.args[-1:] = ["/client.py", "10.88.0.50", "fd00:88::50", "srv"]'
 	serve srv
 	wait_until test -s "$T/srv.out"
 	run -0 client cli
-	assert_output 100
+	assert_output 120
 	stop srv KILL # a program without a handler, as pid 1
 	assert_nothing_left
 }
@@ -209,14 +211,16 @@ stop() # NAME SIGNAL
 		require("http").createServer((q, r) => r.end(q.socket.remoteAddress + "\n"))
 			.listen(3000, () => console.log("ready"));
 	END
-	policy web '"10.88.0.60"' '{"allow": "listen", "at": ":3000", "from": ["user"]}'
-	policy user '"10.88.0.61"' '{"allow": "connect", "to": "web:3000"}'
+	policy web '"10.88.0.60", "fd00:88::60"' '{"allow": "listen", "at": ":3000", "from": ["user"]}'
+	policy user '"10.88.0.61", "fd00:88::61"' '{"allow": "connect", "to": "web:3000"}'
 	pack web --add "$T/server.js:/server.js" "$(command -v node)" /server.js
-	pack user curl -sS -m 10 http://10.88.0.60:3000/
+	pack user curl -sS -m 10 http://10.88.0.60:3000/ 'http://[fd00:88::60]:3000/' http://web:3000/
 	serve web
 	wait_until test -s "$T/web.out"
 	run -0 client user
-	assert_output "::ffff:10.88.0.61"
+	assert_output "::ffff:10.88.0.61
+fd00:88::61
+fd00:88::61"
 	stop web KILL
 	assert_nothing_left
 }
