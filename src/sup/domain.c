@@ -223,6 +223,7 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	names_init(&d->host_names);
 	TAILQ_INIT(&d->flows);
 	TAILQ_INIT(&d->tokens);
+	LIST_INIT(&d->lingering);
 	d->net.resolver = d->net.packets = -1;
 	d->number = s->last_number = free_number(s);
 	d->serial = s->next_domain++;

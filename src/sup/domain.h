@@ -109,6 +109,9 @@ struct domain {
 	size_t n_files; /* descriptors that the supervisor has for it beyond a call (sup_take_files()) */
 	TAILQ_HEAD(, token) tokens; /* under way to its listeners, oldest first (transport_tcp.c) */
 	size_t n_tokens;
+	LIST_HEAD(, outgoing) lingering; /* what its app had sent before it ended, and is not out yet */
+	struct loop_alarm give_up;       /* on those */
+	bool retired;                    /* nothing else of it is left */
 	struct rate rate;   /* of its calls */
 	int64_t resume_at;  /* milliseconds of the monotonic clock; 0: its listener is watched */
 	uint64_t n_traps, n_denied;

@@ -56,6 +56,8 @@ void outgoing_drop(struct outgoing *o)
 	fd_close(&o->far);
 	fd_close(&o->plug.fd);
 	sup_give_files(o->domain, OUTGOING_FILES);
+	if (o->lingers)
+		outgoing_lingered(o);
 	free(o);
 }
 

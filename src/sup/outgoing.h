@@ -58,6 +58,11 @@ int outgoing_error(struct target *t);
  * the app has the host's socket, and nobody has looked. */
 const struct policy_tls *outgoing_tls(const struct outgoing *o);
 
+/* The app has ended: what it has sent through a relay is the domain's, which outlives its rows for that. */
+void outgoing_linger(struct vsk *v);
+/* Such ones of the domain are reset. It is freed with the last of them. */
+void outgoing_abandon(struct domain *d);
+
 /* The row goes, and with it what is under way. */
 void outgoing_drop(struct outgoing *o);
 

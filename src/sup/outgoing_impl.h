@@ -37,6 +37,8 @@ struct outgoing {
 	struct policy_tls tls;     /* that the attempt points to, once its ClientHello is there */
 	char tls_name[NAME_TEXT_MAX];
 	struct relay *pipe;        /* owned; then near and far are its */
+	bool lingers;              /* in the domain's list; its row has gone */
+	LIST_ENTRY(outgoing) lingering;
 };
 
 /* The app's, or NULL. */
@@ -50,6 +52,8 @@ void outgoing_unwatch(struct outgoing *o);
 void outgoing_take_terms(struct outgoing *o);
 /* The address of the name is known: another rule may have its say. */
 void outgoing_found(struct outgoing *o, const struct addr *a);
+/* It is not in its domain's list any more, which may have been the last thing of that. */
+void outgoing_lingered(struct outgoing *o);
 /* Both ends are there: they are the relay's from now on. May drop it. */
 void outgoing_relay(struct outgoing *o);
 

@@ -126,3 +126,37 @@ void outgoing_relay(struct outgoing *o)
 	if (!o->pipe)
 		outgoing_drop(o); /* both are closed, as the app sees */
 }
+
+/* --- after the app's end -------------------------------------------------------------------------- */
+
+void outgoing_linger(struct vsk *v)
+{
+	struct outgoing *o = v->out;
+
+	if (o && !o->pipe && o->near >= 0 && o->far >= 0 && !o->connecting && !o->request) {
+		outgoing_relay(o); /* no call will bring the host's socket now */
+		o = v->out;
+	}
+	if (!o || !o->pipe || !relay_linger(o->pipe))
+		return;
+	v->out = NULL;
+	o->lingers = true;
+	LIST_INSERT_HEAD(&o->domain->lingering, o, lingering);
+}
+
+void outgoing_lingered(struct outgoing *o)
+{
+	LIST_REMOVE(o, lingering);
+	if (o->domain->retired && LIST_EMPTY(&o->domain->lingering))
+		sup_bury(o->domain);
+}
+
+void outgoing_abandon(struct domain *d)
+{
+	struct outgoing *o = LIST_FIRST(&d->lingering), *next;
+
+	for (; o; o = next) { /* the domain is gone with the last */
+		next = LIST_NEXT(o, lingering);
+		relay_abandon(o->pipe);
+	}
+}

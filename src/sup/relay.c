@@ -51,6 +51,7 @@ struct relay {
 	int64_t give_up_at;        /* loop_now(); 0: it does not wait for a ClientHello */
 	uint64_t left;             /* of max_bytes */
 	bool used_up;
+	bool app_gone;             /* what it sent goes on, nothing else */
 	int64_t at;                /* loop_now() when tokens were counted */
 	struct loop_alarm refill;  /* set while a side has none */
 	struct relay_side side[2]; /* near, far */
@@ -397,7 +398,9 @@ static int64_t refill_after(const struct relay *r)
 static void want(struct relay_side *s, const struct relay_side *other)
 {
 	bool reads = !s->ended && !has_more(s) && !s->kept.coming && tls_reads(&s->relay->tls, is_app(s)), may = allowed(s, 1) > 0;
-	uint32_t events = (reads && may ? EPOLLIN : 0) | (has_more(other) ? EPOLLOUT : 0);
+	bool gone = s->relay->app_gone;
+	uint32_t events = (reads && may && (!gone || is_app(s)) ? EPOLLIN : 0) |
+			  (has_more(other) && (!gone || !is_app(s)) ? EPOLLOUT : 0);
 	struct loop *l = &s->relay->sup->loop;
 
 	if (reads && !may && s->relay->refill.due == 0)
@@ -414,13 +417,19 @@ static void want(struct relay_side *s, const struct relay_side *other)
 	s->interest = events;
 }
 
-static void reset(struct relay *r)
+/* Closing them will be a reset. */
+static void break_both(struct relay *r)
 {
 	const struct linger now = { .l_onoff = 1 };
 
 	(void)recording_reset(&r->terms.recording);
 	for (unsigned i = 0; i < 2; i++)
 		(void)setsockopt(r->side[i].fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+static void reset(struct relay *r)
+{
+	break_both(r);
 	r->ended(r->ctx);
 }
 
@@ -434,7 +443,7 @@ static void go_on(struct relay_side *s, int rc)
 		reset(r);
 		return;
 	}
-	if (rc < 0 || (is_done(s) && is_done(other))) {
+	if (rc < 0 || (is_done(s) && is_done(other)) || (r->app_gone && r->side[1].shut)) {
 		r->ended(r->ctx);
 		return;
 	}
@@ -509,6 +518,30 @@ static void impatient(struct loop_alarm *a)
 	}
 	if (r)
 		loop_set_alarm(&r->sup->loop, a, r->give_up_at - loop_now());
+}
+
+bool relay_linger(struct relay *r)
+{
+	struct relay_side *app = &r->side[0], *out = &r->side[1];
+	int rc;
+
+	if (tls_waits(&r->tls))
+		return false;
+	r->app_gone = true;
+	count_tokens(r);
+	rc = pump(app, out);
+	if (rc < 0)
+		break_both(r);
+	if (rc < 0 || out->shut)
+		return false;
+	want(app, out);
+	want(out, app);
+	return true;
+}
+
+void relay_abandon(struct relay *r)
+{
+	reset(r);
 }
 
 bool relay_is_used_up(const struct relay *r)

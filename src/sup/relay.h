@@ -55,6 +55,14 @@ struct relay_terms {
 struct relay *relay_new(struct sup *s, int *near, int *far, const struct relay_terms *terms, void (*ended)(void *ctx), void *ctx);
 /* It ended because it had moved all that it may. */
 bool relay_is_used_up(const struct relay *r);
+/*
+ * The app has ended: what it has sent goes on, as it would from the kernel, and
+ * nothing comes back. False: nothing of that is left, or can be; the caller
+ * calls relay_free().
+ */
+bool relay_linger(struct relay *r);
+/* What is left is given up: the other side sees a reset, and `ended` is called. */
+void relay_abandon(struct relay *r);
 /* Closes both. */
 void relay_free(struct relay *r);
 

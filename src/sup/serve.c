@@ -13,7 +13,7 @@
 /* A launcher that came with the start may leave without ever bringing a container. */
 static bool is_over(const struct serve_params *p, const struct sup *s, const struct agent *a)
 {
-	return (s->served || p->launcher >= 0 || p->door >= 0) && LIST_EMPTY(&s->domains) && !a->has_door &&
+	return (s->served || p->launcher >= 0 || p->door >= 0) && LIST_EMPTY(&s->domains) && LIST_EMPTY(&s->retired) && !a->has_door &&
 	       (a->over || a->n_peers == 0);
 }
 

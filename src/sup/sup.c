@@ -12,11 +12,13 @@
 #include "kern/guestmem.h"
 #include "sup/handoff.h"
 #include "sup/network.h"
+#include "sup/outgoing.h"
 #include "sup/transport.h"
 
 /* The supervisor's own, a few for each domain, and those of the call in work; but no more than half. */
 #define FILES_OWN ((size_t)PROCS_SLOTS + (size_t)2 * RELAY_PIPES + 128)
 #define CPUS_MS 1000 /* an affinity may be changed while it runs */
+#define LINGER_MS 4000 /* less than a launcher waits for its supervisor's end (run/supervisor.c) */
 #define COSTLY_US 2000 /* of a call; who asks for less takes its turn with the others as ever */
 #define OTHERS_SHARE 4 /* times what it took is the others' */
 
@@ -68,6 +70,7 @@ int sup_init(struct sup *s, struct err *e)
 	s->files_max = files.rlim_cur;
 	socket_init();
 	LIST_INIT(&s->domains);
+	LIST_INIT(&s->retired);
 	TAILQ_INIT(&s->waits);
 	for (unsigned i = 0; i < WAIT_BUCKETS; i++)
 		TAILQ_INIT(&s->waits_for[i]);
@@ -199,8 +202,37 @@ static void remove_listener(struct sup *s, struct listener *l)
 	listener_free(l);
 }
 
+static void given_up(struct loop_alarm *a)
+{
+	outgoing_abandon((struct domain *)((char *)a - offsetof(struct domain, give_up)));
+}
+
+void sup_bury(struct domain *d)
+{
+	loop_clear_alarm(&d->give_up);
+	LIST_REMOVE(d, link);
+	domain_free(d);
+}
+
+/* Names and addresses are free for others. What its app has sent goes on for a while. */
+static void retire(struct sup *s, struct domain *d)
+{
+	if (LIST_EMPTY(&d->lingering)) {
+		domain_free(d);
+		return;
+	}
+	while (!LIST_EMPTY(&d->listeners))
+		listener_free(LIST_FIRST(&d->listeners));
+	fabric_forget(d);
+	d->retired = true;
+	d->give_up.ring = given_up;
+	loop_set_alarm(&s->loop, &d->give_up, LINGER_MS);
+	LIST_INSERT_HEAD(&s->retired, d, link);
+}
+
 void sup_remove(struct sup *s, struct domain *d)
 {
+	struct vsk *v;
 	struct listener *l;
 	struct faddr *place;
 	struct wait *w = TAILQ_FIRST(&s->waits), *next;
@@ -211,6 +243,8 @@ void sup_remove(struct sup *s, struct domain *d)
 			wait_free(w);
 	}
 	transport_tcp_end_tokens(d, INT64_MAX);
+	LIST_FOREACH(v, &d->rows, in_domain)
+		outgoing_linger(v);
 	while (!LIST_EMPTY(&d->rows))
 		vsk_free(&s->table, LIST_FIRST(&d->rows));
 	/* Others may still have arrivals and peers at addresses of this domain. */
@@ -228,7 +262,7 @@ void sup_remove(struct sup *s, struct domain *d)
 	domain_unindex(d);
 	if (d->ended)
 		d->ended(d, d->ended_ctx);
-	domain_free(d);
+	retire(s, d);
 }
 
 void sup_call(struct call *c)
@@ -390,6 +424,8 @@ void sup_fini(struct sup *s)
 {
 	while (!LIST_EMPTY(&s->domains))
 		sup_remove(s, LIST_FIRST(&s->domains));
+	while (!LIST_EMPTY(&s->retired))
+		outgoing_abandon(LIST_FIRST(&s->retired));
 	query_fini(s);
 	if (s->collections)
 		survey_remove(&s->survey, &s->collector);

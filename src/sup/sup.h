@@ -134,6 +134,7 @@ struct sup {
 	unsigned n_missed;    /* rows of which it has to have another look */
 	struct queries queries;
 	struct domain_list domains;
+	struct domain_list retired; /* whose apps have ended, and have sent what is not out yet */
 	LIST_HEAD(, domain_at) addresses[DOMAIN_BUCKETS]; /* theirs */
 	struct wait_queue waits; /* those that wait longest first */
 	struct wait_queue waits_for[WAIT_BUCKETS]; /* the same, by cookie */
@@ -167,8 +168,13 @@ void sup_add(struct sup *s, struct domain *d);
 int sup_serve(struct sup *s, struct domain *d, struct err *e);
 /* The same for a listener that was added since. */
 int sup_serve_listener(struct sup *s, struct listener *l, struct err *e);
-/* Ends it: calls of its apps that wait, and all that come, get ENOSYS. */
+/*
+ * Ends it: calls of its apps that wait, and all that come, get ENOSYS. What they
+ * have sent through relays goes out for LINGER_MS more, and is cut off with a reset then.
+ */
 void sup_remove(struct sup *s, struct domain *d);
+/* The last of that is out. */
+void sup_bury(struct domain *d);
 
 /* Its policy or ceiling has another "trapRate". */
 void sup_set_rate(struct domain *d);

@@ -183,3 +183,48 @@ need_wires()
 	assert_contains "$output" " 0 failed"
 	assert_nothing_left
 }
+
+# As the kernel would send it: a rate is no reason to lose it, and what is lost must not look like an end.
+@test "what an app has sent before it ends goes out through a relay, or its server sees a reset" {
+	need_command python3
+	cat >"$T/count.py" <<-'END'
+		import socket, sys
+
+		s = socket.create_server(("192.0.2.1", 7000))
+		print("ready", flush=True)
+		c, n, end = s.accept()[0], 0, "end"
+		try:
+		    while data := c.recv(65536):
+		        n += len(data)
+		except OSError as e:
+		    end = type(e).__name__
+		with open(sys.argv[1], "w") as f:
+		    print("all" if n == 150000 else "a part" if n else "nothing", end, file=f)
+		s.accept() # until it is killed
+	END
+	cat >"$T/and-wait" <<-'END'
+		"$@" || exit
+		until [ -s "$got" ]; do :; done
+	END
+	mkdir "$T/work"
+	cd "$T/work"
+	cat >send.py <<-'END'
+		import os, socket
+
+		s = socket.create_connection(("192.0.2.1", 7000))
+		s.sendall(b"x" * 150000)
+		os._exit(0)
+	END
+	export got=$T/got
+	SERVER=(python3 "$T/count.py" "$got")
+	for case in "tcp 500KB/s all end" "tcp 20KB/s a part ConnectionResetError" "wire 500KB/s all end"; do
+		read -r transport rate want <<<"$case"
+		[[ $transport == tcp ]] || need_wires
+		jq -n --arg transport "$transport" --arg rate "$rate" '{version: 1, domain: "app", net: {transport: $transport,
+			rules: [{allow: "connect", to: "192.0.2.1:7000", rate: $rate}]}}' >"$T/app.json"
+		rm -f "$got"
+		run -0 on_machine timeout 30 sh "$T/and-wait" "$VRUN" run -p "$T/app.json" -- python3 send.py
+		assert_equal "$(<"$got")" "$want" "what the server saw of $case"
+		assert_nothing_left
+	done
+}
