@@ -198,20 +198,28 @@ int64_t socket_timeout(int fd, int option)
 	return t.tv_sec * INT64_C(1000) + (t.tv_usec + 999) / 1000;
 }
 
+static sigset_t alarm_set; /* the signal that ends accept4(2) */
+
 static void nothing(int sig)
 {
 	(void)sig;
 }
 
+/*
+ * The timer goes on when its signal is taken (kernel/signal.c, dequeue_signal()), which is
+ * blocked outside of socket_accept(): whoever does not accept is not woken, and
+ * who does has no timer to set.
+ */
 void socket_init(void)
 {
 	const struct sigaction sa = { .sa_handler = nothing }; /* without SA_RESTART */
-	sigset_t alarm;
+	const struct itimerval again = { { 0, ACCEPT_US }, { 0, ACCEPT_US } };
 
-	(void)sigemptyset(&alarm);
-	(void)sigaddset(&alarm, SIGALRM);
+	(void)sigemptyset(&alarm_set);
+	(void)sigaddset(&alarm_set, SIGALRM);
+	(void)sigprocmask(SIG_BLOCK, &alarm_set, NULL);
 	(void)sigaction(SIGALRM, &sa, NULL);
-	(void)sigprocmask(SIG_UNBLOCK, &alarm, NULL);
+	(void)setitimer(ITIMER_REAL, &again, NULL);
 }
 
 /*
@@ -221,16 +229,15 @@ void socket_init(void)
  */
 int socket_accept(int fd, struct sockaddr *sa, socklen_t *len, int flags)
 {
-	const struct itimerval soon = { { 0, ACCEPT_US }, { 0, ACCEPT_US } }, never = { { 0, 0 }, { 0, 0 } };
 	int got;
 
 	if (!socket_readable(fd))
 		return -EAGAIN;
-	(void)setitimer(ITIMER_REAL, &soon, NULL);
+	(void)sigprocmask(SIG_UNBLOCK, &alarm_set, NULL);
 	got = accept4(fd, sa, len, flags | SOCK_CLOEXEC);
 	if (got < 0)
 		got = errno == EINTR ? -ETIME : errno == EMFILE ? -ENFILE : -errno;
-	(void)setitimer(ITIMER_REAL, &never, NULL);
+	(void)sigprocmask(SIG_BLOCK, &alarm_set, NULL);
 	return got;
 }
 

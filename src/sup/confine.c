@@ -33,7 +33,6 @@ static const uint16_t supervisor_calls[] = {
 	__NR_bind, __NR_listen, __NR_accept4, __NR_connect, __NR_getsockname, __NR_getpeername,
 	__NR_getsockopt, __NR_setsockopt, __NR_recvmsg, __NR_recvmmsg, __NR_recvfrom, __NR_sendto,
 	__NR_shutdown, __NR_ppoll, __NR_socketpair, __NR_epoll_create1, __NR_dup3, __NR_pipe2, __NR_splice,
-	__NR_setitimer, /* of accept4 */
 	__NR_sched_getaffinity,
 	__NR_wait4, /* for the factory, at the end */
 	/* policies, /proc, the audit stream */

@@ -64,13 +64,18 @@ static void raise_limit(void)
 /* All that needs rights; they are gone afterwards. */
 static int start(const struct serve_params *p, struct sup *s, struct err *e)
 {
+	static sigset_t waiting;
 	AUTO_FD int resolver = p->resolver;
 	int rc = sup_init(s, e);
 
 	if (rc < 0)
 		return rc;
 	s->audit = p->audit;
-	s->loop.mask = p->mask;
+	if (p->mask) {
+		waiting = *p->mask;
+		(void)sigaddset(&waiting, SIGALRM); /* that is accept's (socket_init()) */
+		s->loop.mask = &waiting;
+	}
 	s->complain = p->complain;
 	rc = factory_start(&s->factory, &s->loop, resolver, !p->cell || p->spaces[0] < 0, e);
 	if (rc == 0 && p->guarded)

@@ -291,7 +291,8 @@ int64_t socket_timeout(int fd, int option);
 bool socket_nonblocking(int fd);
 /*
  * accept4(2), close-on-exec, of whatever the app's mode is: a descriptor or -errno; -EAGAIN: nobody is there; -ETIME:
- * somebody was, and others were faster, which took a millisecond. socket_init() comes before, once.
+ * somebody was, and others were faster, which took a millisecond. socket_init() comes before, once: it takes SIGALRM
+ * and the interval timer of the process.
  */
 int socket_accept(int fd, struct sockaddr *sa, socklen_t *len, int flags);
 void socket_init(void);
