@@ -73,6 +73,7 @@ struct domain {
 	struct policy policy;
 	struct policy ceiling; /* allowed is what both allow */
 	bool has_ceiling;
+	bool retired;          /* nothing of it is left but what lingers */
 	uint32_t generation;   /* of the policy, from 1; counted on by each that is put in force */
 	uint64_t *hits;        /* owned; for each rule of the policy how many decisions it made */
 	bool relayed;          /* no socket of the host's is put into its hands */
@@ -111,7 +112,6 @@ struct domain {
 	size_t n_tokens;
 	LIST_HEAD(, outgoing) lingering; /* what its app had sent before it ended, and is not out yet */
 	struct loop_alarm give_up;       /* on those */
-	bool retired;                    /* nothing else of it is left */
 	struct rate rate;   /* of its calls */
 	int64_t resume_at;  /* milliseconds of the monotonic clock; 0: its listener is watched */
 	uint64_t n_traps, n_denied;

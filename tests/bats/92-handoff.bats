@@ -216,6 +216,7 @@ need_wires()
 		os._exit(0)
 	END
 	export got=$T/got
+	# shellcheck disable=SC2034 # on_machine's
 	SERVER=(python3 "$T/count.py" "$got")
 	for case in "tcp 500KB/s all end" "tcp 20KB/s a part ConnectionResetError" "wire 500KB/s all end"; do
 		read -r transport rate want <<<"$case"
