@@ -23,21 +23,21 @@ struct outgoing {
 	bool late;                 /* it has waited for LATE_MS or BEGIN_MS */
 	bool racing;               /* the gateway says that it takes time */
 	bool connecting;           /* far is, still */
+	bool near_watched, far_watched;
 	bool relay;                /* the host's socket cannot take the place, or is not to */
+	bool lingers;              /* in the domain's list; its row has gone */
+	bool recorded;             /* to terms.recording.tape, or not at all */
+	bool told;                 /* connect() of a wire has said that it is connected */
 	struct in6_addr at;        /* the app's socket in limbo */
 	uint16_t port;             /* 0: it is not there */
 	struct plug plug;          /* the same of a wire, which has a port of the table's then */
-	bool told;                 /* connect() of a wire has said that it is connected */
 	int near, far;             /* owned; joined with the app's; the host's */
 	struct watch near_watch, far_watch;
-	bool near_watched, far_watched;
 	struct loop_alarm grace, lateness;
 	struct relay_terms terms;
-	bool recorded;             /* to terms.recording.tape, or not at all */
 	struct policy_tls tls;     /* that the attempt points to, once its ClientHello is there */
 	char tls_name[NAME_TEXT_MAX];
 	struct relay *pipe;        /* owned; then near and far are its */
-	bool lingers;              /* in the domain's list; its row has gone */
 	LIST_ENTRY(outgoing) lingering;
 };
 
