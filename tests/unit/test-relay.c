@@ -232,22 +232,45 @@ static void start_factory(void)
 
 		if (pid == 0)
 			scribe_main(fds);
-		*scribe_pid = pid;
+		__atomic_store_n(scribe_pid, pid, __ATOMIC_RELEASE);
 		for (int i = 0; i < n; i++)
 			(void)close(fds[i]);
 	}
 	_exit(0);
 }
 
+/* Its state, of proc_pid_stat(5). */
+static char scribe_state(void)
+{
+	AUTO_FREE char *text = NULL;
+	char path[32];
+	const char *end;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/stat", (int)*scribe_pid);
+	if (fd_read_file(AT_FDCWD, path, 4096, &text, NULL, NULL) < 0)
+		return '?';
+	end = strrchr(text, ')');
+	return end && end[1] ? end[2] : '?';
+}
+
+/* A signal that stops it is seen to have: on another processor it may be at work for a moment more. */
 static int signal_scribe(int signal)
 {
-	return *scribe_pid > 0 ? kill(*scribe_pid, signal) : -1;
+	int rc = *scribe_pid > 0 ? kill(*scribe_pid, signal) : -1;
+
+	for (int i = 0; rc == 0 && signal == SIGSTOP && scribe_state() != 'T'; i++)
+		rc = i < 5000 ? poll(NULL, 0, 1) : -1;
+	return rc;
 }
 
 static struct tape *record(struct tapes *t, enum policy_record format, uint64_t max, int *fd)
 {
-	int rc = tapes_add(t, &sup, "x", format, max, fd);
+	int rc;
 
+	__atomic_store_n(scribe_pid, 0, __ATOMIC_RELEASE);
+	rc = tapes_add(t, &sup, "x", format, max, fd);
+	for (int i = 0; rc == 0 && i < 5000 && __atomic_load_n(scribe_pid, __ATOMIC_ACQUIRE) == 0; i++)
+		(void)poll(NULL, 0, 1); /* the factory is another process */
 	recorded = rc == 0 ? tapes_find(t, "x") : NULL;
 	turn(1); /* its beginning is written */
 	TAP_INT(rc, 0, "a record");
