@@ -183,6 +183,13 @@ static int run_one(const struct bundle_hook *h, const char *kind, const char *st
 	return rc < 0 || status != 0 ? failed(h, kind, &r, rc, status, e) : 0;
 }
 
+/* A monitor has signals blocked: one that came waits, ignored or not, and would end us after this. */
+static void restore_sigpipe(void (*old)(int))
+{
+	(void)signal(SIGPIPE, SIG_IGN); /* drops it (kernel/signal.c, do_sigaction()) */
+	(void)signal(SIGPIPE, old);
+}
+
 int hooks_run(const struct bundle *b, enum hook_kind kind, const char *state, struct err *e)
 {
 	void (*old)(int) = signal(SIGPIPE, SIG_IGN);
@@ -190,7 +197,7 @@ int hooks_run(const struct bundle *b, enum hook_kind kind, const char *state, st
 
 	for (size_t i = 0; rc == 0 && i < b->hooks.n[kind]; i++)
 		rc = run_one(&b->hooks.v[kind][i], kinds[kind], state, e);
-	(void)signal(SIGPIPE, old);
+	restore_sigpipe(old);
 	return rc;
 }
 
@@ -202,7 +209,7 @@ void hooks_run_all(const struct bundle *b, enum hook_kind kind, const char *stat
 	for (size_t i = 0; state && i < b->hooks.n[kind]; i++)
 		if (run_one(&b->hooks.v[kind][i], kinds[kind], state, &e) < 0)
 			log_warn("%s", e.text);
-	(void)signal(SIGPIPE, old);
+	restore_sigpipe(old);
 }
 
 char *hooks_state(const struct bundle *b, const char *id, const char *status, pid_t pid)

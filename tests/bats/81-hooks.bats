@@ -178,7 +178,7 @@ stopped() # ID
 }
 
 @test "a poststop hook that fails is a warning, and the others are run" {
-	make_bundle "$T/b" '.process.args = ["sh", "-c", "exit 7"]' \
+	make_bundle "$T/b" '.process.args = ["sh", "-c", "exit 7"]' '.annotations.long = ("x" * 100000)' \
 		'.hooks.poststop = [{ path: "/bin/false" }, { path: "/no/such/hook" },
 			{ path: "'"$T"'/hook", args: ["hook", "last", "outside"], env: ["PATH=/bin:/usr/bin"] }]'
 	run "$VRUN" run --hooks "$T/b"
