@@ -287,6 +287,14 @@ static void heard(struct agent_peer *p, const struct json_doc *doc)
 		peer_free(p);
 }
 
+static void stop_listening(struct agent *a)
+{
+	if (a->listening)
+		loop_remove(&a->sup->loop, a->fd, &a->watch);
+	a->listening = false;
+	fd_close(&a->fd);
+}
+
 /*
  * The last launcher leaves when there is nothing more to serve: this is the
  * end. Its connection is closed after the listening socket, so what it finds
@@ -305,7 +313,9 @@ static void leave(struct agent_peer *p)
 		peer_free(p);
 		return;
 	}
-	loop_remove(&a->sup->loop, p->fd, &p->watch);
+	/* At once: what lingers of apps takes its time. */
+	stop_listening(a);
+	peer_free(p);
 	a->over = true;
 }
 
@@ -440,9 +450,7 @@ int agent_listen(struct agent *a, struct err *e)
 void agent_fini(struct agent *a)
 {
 	/* First, so that nobody believes to have been heard. */
-	if (a->listening)
-		loop_remove(&a->sup->loop, a->fd, &a->watch);
-	fd_close(&a->fd);
+	stop_listening(a);
 	while (!LIST_EMPTY(&a->peers))
 		peer_free(LIST_FIRST(&a->peers));
 	if (a->path)
