@@ -11,7 +11,6 @@
 #include "sup/sup.h"
 #include "sup/tls.h"
 
-#define PIPE_SIZE (256 << 10) /* what is asked for; a user's share may be used up (pipe(7)) */
 #define PIECE 16384           /* under a rate no less than that is moved at once, as far as the burst allows */
 #define TURN_BYTES (1 << 20)  /* of one direction; the loop has others to serve */
 #define LOOK_BYTES 4096       /* read at once of what is looked at */
@@ -104,61 +103,6 @@ static bool take(struct relay_side *s, size_t n)
 	return true;
 }
 
-/* --- pipes ------------------------------------------------------------------------------ */
-
-static void pay_back(struct relay *r)
-{
-	if (r->terms.payer)
-		sup_give_files(r->terms.payer, 2);
-}
-
-static bool take_pipe(struct relay *r, int *ret)
-{
-	struct relay_pipes *p = &r->sup->pipes;
-
-	if (r->terms.payer && !sup_take_files(r->terms.payer, 2))
-		return false;
-	if (p->n) {
-		p->n--;
-		ret[0] = p->spare[p->n][0];
-		ret[1] = p->spare[p->n][1];
-		return true;
-	}
-	if (pipe2(ret, O_CLOEXEC | O_NONBLOCK) < 0) {
-		pay_back(r);
-		return false;
-	}
-	(void)fcntl(ret[0], F_SETPIPE_SZ, PIPE_SIZE);
-	return true;
-}
-
-/* An empty one, for others. */
-static void give_pipe(struct relay *r, int *pipe)
-{
-	struct relay_pipes *p = &r->sup->pipes;
-
-	if (pipe[0] < 0)
-		return;
-	pay_back(r);
-	if (p->n < RELAY_PIPES) {
-		p->spare[p->n][0] = pipe[0];
-		p->spare[p->n][1] = pipe[1];
-		p->n++;
-		pipe[0] = pipe[1] = -1;
-		return;
-	}
-	fd_close(&pipe[0]);
-	fd_close(&pipe[1]);
-}
-
-void relay_pipes_fini(struct relay_pipes *p)
-{
-	for (; p->n; p->n--) {
-		fd_close(&p->spare[p->n - 1][0]);
-		fd_close(&p->spare[p->n - 1][1]);
-	}
-}
-
 /* --- one direction ------------------------------------------------------------------------ */
 
 /* Bytes, 0 at the end, -errno. */
@@ -227,7 +171,7 @@ static int drain(struct relay_side *from, const struct relay_side *to)
 			return is_wait(n) ? 0 : (int)n;
 		from->held -= (size_t)n;
 	}
-	give_pipe(from->relay, from->pipe);
+	relay_pipe_give(&from->relay->sup->pipes, from->relay->terms.payer, from->pipe);
 	return 0;
 }
 
@@ -236,11 +180,11 @@ static ssize_t read_unseen(struct relay_side *from, size_t most)
 {
 	ssize_t n;
 
-	if (from->pipe[0] < 0 && !take_pipe(from->relay, from->pipe))
+	if (from->pipe[0] < 0 && !relay_pipe_take(&from->relay->sup->pipes, from->relay->terms.payer, from->pipe))
 		return -ENFILE;
 	n = move(from->fd, from->pipe[1], most);
 	if (n <= 0)
-		give_pipe(from->relay, from->pipe);
+		relay_pipe_give(&from->relay->sup->pipes, from->relay->terms.payer, from->pipe);
 	else
 		from->held = (size_t)n;
 	return n;
@@ -355,7 +299,7 @@ static int pump(struct relay_side *from, struct relay_side *to)
 
 	while (rc == 0 && !has_more(from) && !from->kept.coming && !from->ended && moved < TURN_BYTES &&
 	       tls_reads(&r->tls, is_app(from))) {
-		size_t most = allowed(from, PIPE_SIZE);
+		size_t most = allowed(from, RELAY_PIPE_SIZE);
 		bool seen = r->tls.phase != TLS_OPEN || r->terms.recording.tape;
 		ssize_t n;
 
@@ -603,10 +547,7 @@ void relay_free(struct relay *r)
 		if (s->watched)
 			loop_remove(&r->sup->loop, s->fd, &s->watch);
 		fd_close(&s->fd);
-		if (s->pipe[0] >= 0)
-			pay_back(r);
-		fd_close(&s->pipe[0]); /* with what is in it */
-		fd_close(&s->pipe[1]);
+		relay_pipe_drop(r->terms.payer, s->pipe);
 		free(s->kept.v);
 	}
 	free(r);

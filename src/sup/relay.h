@@ -20,15 +20,6 @@
 struct sup;
 struct relay;
 
-#define RELAY_PIPES 32 /* empty ones that are kept */
-
-/* Of a supervisor. Zeroed: none. */
-struct relay_pipes {
-	size_t n;
-	int spare[RELAY_PIPES][2]; /* owned */
-};
-void relay_pipes_fini(struct relay_pipes *p);
-
 /* Of a supervisor: those that wait for a ClientHello, longest first. Zeroed: none. */
 struct relay_waits {
 	TAILQ_HEAD(, relay) list;

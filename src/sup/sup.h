@@ -42,6 +42,7 @@
 #include "sup/loop.h"
 #include "sup/outgoing.h"
 #include "sup/relay.h"
+#include "sup/relay_pipes.h"
 #include "sup/resolver.h"
 #include "sup/query.h"
 #include "sup/survey.h"
