@@ -112,6 +112,11 @@ full_bundle()
 	cut_everywhere KILL 137 -T -- true
 }
 
+@test "SIGKILL at each moment of a run with rules leaves nothing, no socket of its supervisor's either" {
+	echo '{"version": 1, "net": {"rules": [{"allow": "connect", "to": "db:5432"}]}}' >"$T/rules.json"
+	cut_everywhere KILL 137 -T -p "$T/rules.json" -- true
+}
+
 # After the app has ended it is the app's status.
 @test "Ctrl-C at each moment of a bundle's run leaves nothing" {
 	full_bundle
