@@ -11,12 +11,20 @@
 
 #define ROWS_PER_US 4 /* that are worth a microsecond of looking */
 
+#define UNTOLD_SURVEYS 4 /* for so many an error that nobody has asked for keeps its row: the kernel knows another one */
+
+/* On its way out the socket itself is nowhere until it enters limbo, so the kernel does not list it. */
+static bool is_leaving(const struct vsk *v)
+{
+	return v->out && outgoing_asks(v->out);
+}
+
 static void collect_domain(struct sup *s, struct domain *d, const struct transport *t)
 {
 	struct vsk *v = LIST_FIRST(&d->rows), *next;
 
 	for (; v; v = next) {
-		bool gone = transport_of(v) == t && !v->seen && t->is_gone(v);
+		bool gone = transport_of(v) == t && !v->seen && !is_leaving(v) && t->is_gone(v);
 
 		next = LIST_NEXT(v, in_domain);
 		v->seen = false;
@@ -60,7 +68,8 @@ static void look(struct survey_job *j, struct vsk *v, const struct sockdiag_entr
 	const struct survey *u = &s->survey;
 	enum sockdiag_kind kind = v->wire ? SOCKDIAG_UNIX : SOCKDIAG_TCP6;
 
-	if (e || v->host || (v->status == VSK_UNCONNECTED && !v->wire) || !u->whole[kind]) {
+	if (e || v->host || (v->status == VSK_UNCONNECTED && !v->wire) || !u->whole[kind] || is_leaving(v) ||
+	    (v->error > 0 && u->number - v->changed < UNTOLD_SURVEYS)) {
 		v->missed = false;
 		return;
 	}
@@ -143,7 +152,7 @@ static void collect_own(struct sup *s, struct domain *d)
 	}
 	for (; v; v = next) {
 		next = LIST_NEXT(v, in_domain);
-		if (!v->host && !t->is_there(s, v))
+		if (!v->host && !is_leaving(v) && !t->is_there(s, v))
 			vsk_free(&s->table, v);
 	}
 }

@@ -30,6 +30,11 @@ struct vsk *outgoing_row(const struct outgoing *o)
 	return v && v->out == o ? v : NULL;
 }
 
+bool outgoing_asks(const struct outgoing *o)
+{
+	return o->request != 0;
+}
+
 void outgoing_unwatch(struct outgoing *o)
 {
 	if (o->near_watched)
@@ -125,8 +130,10 @@ static void fail(struct outgoing *o, int error)
 	uint64_t cookie = o->cookie;
 	struct vsk *v = outgoing_row(o);
 
-	if (v)
+	if (v) {
 		v->error = (int16_t)error;
+		v->changed = s->table.survey;
+	}
 	outgoing_drop(o); /* a wire hangs up */
 	sup_retry(s, cookie);
 	/* Nobody has heard it: those who poll the socket are to ask. */

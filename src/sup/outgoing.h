@@ -63,6 +63,9 @@ void outgoing_linger(struct vsk *v);
 /* Such ones of the domain are reset. It is freed with the last of them. */
 void outgoing_abandon(struct domain *d);
 
+/* Its gateway is still to say how it goes. */
+bool outgoing_asks(const struct outgoing *o);
+
 /* The row goes, and with it what is under way. */
 void outgoing_drop(struct outgoing *o);
 
