@@ -51,6 +51,8 @@ void alive_remove(const struct alive *a, int fd)
 /* One line without its end; those that are none of ours are passed over. */
 static bool parse(const char *line, struct alive_entry *ret)
 {
+	if (strncmp(line, "tfd:", 4) != 0)
+		return false; /* sscanf() takes its time to find out */
 	/* The kernel's own numbers. NOLINTNEXTLINE(cert-err34-c) */
 	return sscanf(line, "tfd: %d events: %" SCNx32 " data: %" SCNx64 " pos:%*d ino:%" SCNx64, &ret->fd,
 		      &ret->events, &ret->data, &ret->ino) == 4;

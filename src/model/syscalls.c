@@ -35,8 +35,8 @@ static const struct trap_info traps[] = {
 	[TRAP_GETPEERNAME] = { "getpeername", __NR_getpeername, "always" },
 	[TRAP_GETSOCKOPT] = { "getsockopt", __NR_getsockopt, "SO_DOMAIN, SO_LINGER and IPV6_V6ONLY; SO_ERROR in domains with a way out; "
 						     "with wires what is TCP's or IP's" },
-	[TRAP_SETSOCKOPT] = { "setsockopt", __NR_setsockopt, "SO_LINGER, IPV6_V6ONLY, and what asks for ancillary data of datagrams; "
-						     "with wires what is TCP's or IP's" },
+	[TRAP_SETSOCKOPT] = { "setsockopt", __NR_setsockopt, "SO_LINGER, IPV6_V6ONLY, and what asks for ancillary data of datagrams; in "
+						     "domains with a way out what is seldom set; with wires what is TCP's or IP's" },
 	[TRAP_SENDTO] = { "sendto", __NR_sendto, "with an address" },
 	[TRAP_SHUTDOWN] = { "shutdown", __NR_shutdown, "in domains with wires" },
 	[TRAP_EPOLL_CREATE] = { "epoll_create", TRAPPED_EPOLL_CREATE, "in domains with a way out" },
@@ -65,8 +65,9 @@ int trap_find(uint32_t nr)
 #define SET 2U
 #define TRAP_GET 4U
 #define TRAP_SET 8U
-#define OUT 32U  /* its get is trapped where connections lead outside: it tells how they went */
-#define WIRE 16U /* trapped where streams are wires: a socket of AF_UNIX does not have it, or has it otherwise */
+#define OUT 32U   /* its get is trapped where connections lead outside: it tells how they went */
+#define WIRE 16U  /* trapped where streams are wires: a socket of AF_UNIX does not have it, or has it otherwise */
+#define NOTED 64U /* its set is trapped where connections lead outside, to be copied to the host's sockets: seldom made */
 
 struct option {
 	uint16_t level, lo, hi; /* both options belong to it */
@@ -83,29 +84,31 @@ struct option {
  * another's credentials or descriptors unasked (SO_PASS*, SO_PEERPIDFD).
  */
 static const struct option options[] = {
-	{ IPPROTO_IP, IP_TOS, IP_TTL, GET | SET | WIRE },
+	{ IPPROTO_IP, IP_TOS, IP_TTL, GET | SET | WIRE | NOTED },
 	{ IPPROTO_IP, IP_PKTINFO, IP_PKTINFO, GET | TRAP_SET | WIRE },
-	{ IPPROTO_IP, IP_MTU_DISCOVER, IP_MTU_DISCOVER, GET | SET | WIRE },
+	{ IPPROTO_IP, IP_MTU_DISCOVER, IP_MTU_DISCOVER, GET | SET | WIRE | NOTED },
 	{ IPPROTO_IP, IP_RECVERR, IP_RECVTOS, GET | TRAP_SET | WIRE },
 	{ IPPROTO_IP, IP_MTU, IP_MTU, GET | WIRE },
 	{ IPPROTO_IP, IP_MULTICAST_TTL, IP_MULTICAST_LOOP, GET | SET | WIRE },
-	{ SOL_SOCKET, SO_DEBUG, SO_REUSEADDR, GET | SET },
+	{ SOL_SOCKET, SO_DEBUG, SO_DEBUG, GET | SET },
+	{ SOL_SOCKET, SO_REUSEADDR, SO_REUSEADDR, GET | SET | NOTED },
 	{ SOL_SOCKET, SO_TYPE, SO_TYPE, GET },
 	{ SOL_SOCKET, SO_ERROR, SO_ERROR, GET | OUT },
-	{ SOL_SOCKET, SO_DONTROUTE, SO_OOBINLINE, GET | SET },
-	{ SOL_SOCKET, SO_PRIORITY, SO_PRIORITY, GET | SET },
+	{ SOL_SOCKET, SO_DONTROUTE, SO_KEEPALIVE, GET | SET },
+	{ SOL_SOCKET, SO_OOBINLINE, SO_OOBINLINE, GET | SET | NOTED },
+	{ SOL_SOCKET, SO_PRIORITY, SO_PRIORITY, GET | SET | NOTED },
 	{ SOL_SOCKET, SO_LINGER, SO_LINGER, TRAP_GET | TRAP_SET },
 	{ SOL_SOCKET, SO_REUSEPORT, SO_REUSEPORT, GET | SET | WIRE },
 	{ SOL_SOCKET, SO_PEERCRED, SO_PEERCRED, GET | WIRE },
 	{ SOL_SOCKET, SO_RCVLOWAT, SO_SNDTIMEO_OLD, GET | SET },
-	{ SOL_SOCKET, SO_TIMESTAMP_OLD, SO_TIMESTAMP_OLD, GET | SET },
+	{ SOL_SOCKET, SO_TIMESTAMP_OLD, SO_TIMESTAMP_OLD, GET | SET | NOTED },
 	{ SOL_SOCKET, SO_ACCEPTCONN, SO_ACCEPTCONN, GET },
 	{ SOL_SOCKET, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SET },
-	{ SOL_SOCKET, SO_TIMESTAMPNS_OLD, SO_TIMESTAMPNS_OLD, GET | SET },
+	{ SOL_SOCKET, SO_TIMESTAMPNS_OLD, SO_TIMESTAMPNS_OLD, GET | SET | NOTED },
 	{ SOL_SOCKET, SO_PROTOCOL, SO_PROTOCOL, GET | WIRE },
 	{ SOL_SOCKET, SO_DOMAIN, SO_DOMAIN, TRAP_GET },
 	{ SOL_SOCKET, SO_PEEK_OFF, SO_PEEK_OFF, GET | SET },
-	{ SOL_SOCKET, SO_MAX_PACING_RATE, SO_MAX_PACING_RATE, GET | SET },
+	{ SOL_SOCKET, SO_MAX_PACING_RATE, SO_MAX_PACING_RATE, GET | SET | NOTED },
 	{ SOL_SOCKET, SO_INCOMING_CPU, SO_INCOMING_CPU, GET | SET },
 	{ SOL_SOCKET, SO_MEMINFO, SO_MEMINFO, GET },
 	{ SOL_SOCKET, SO_COOKIE, SO_COOKIE, GET },
@@ -114,29 +117,33 @@ static const struct option options[] = {
 	{ SOL_SOCKET, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, GET | SET },
 	{ SOL_SOCKET, SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW, GET | SET },
 	{ SOL_SOCKET, SO_BUF_LOCK, SO_BUF_LOCK, GET | SET },
-	{ IPPROTO_TCP, TCP_NODELAY, TCP_QUICKACK, GET | SET | WIRE },
-	{ IPPROTO_TCP, TCP_CONGESTION, TCP_CONGESTION, GET | SET | WIRE },
-	{ IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, TCP_THIN_DUPACK, GET | SET | WIRE },
-	{ IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_USER_TIMEOUT, GET | SET | WIRE },
-	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP_CC_INFO, GET | SET | WIRE },
-	{ IPPROTO_TCP, TCP_INQ, TCP_INQ, GET | SET | WIRE },
-	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, IPV6_UNICAST_HOPS, GET | SET | WIRE },
+	{ IPPROTO_TCP, TCP_NODELAY, TCP_NODELAY, GET | SET | WIRE },
+	{ IPPROTO_TCP, TCP_MAXSEG, TCP_MAXSEG, GET | SET | WIRE | NOTED },
+	{ IPPROTO_TCP, TCP_CORK, TCP_KEEPCNT, GET | SET | WIRE },
+	{ IPPROTO_TCP, TCP_SYNCNT, TCP_INFO, GET | SET | WIRE | NOTED },
+	{ IPPROTO_TCP, TCP_QUICKACK, TCP_QUICKACK, GET | SET | WIRE },
+	{ IPPROTO_TCP, TCP_CONGESTION, TCP_CONGESTION, GET | SET | WIRE | NOTED },
+	{ IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, TCP_THIN_DUPACK, GET | SET | WIRE | NOTED },
+	{ IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_USER_TIMEOUT, GET | SET | WIRE | NOTED },
+	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP_CC_INFO, GET | SET | WIRE | NOTED },
+	{ IPPROTO_TCP, TCP_INQ, TCP_INQ, GET | SET | WIRE | NOTED },
+	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, IPV6_UNICAST_HOPS, GET | SET | WIRE | NOTED },
 	{ IPPROTO_IPV6, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_LOOP, GET | SET | WIRE },
-	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_MTU_DISCOVER, GET | SET | WIRE },
+	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_MTU_DISCOVER, GET | SET | WIRE | NOTED },
 	{ IPPROTO_IPV6, IPV6_MTU, IPV6_MTU, GET | WIRE },
 	{ IPPROTO_IPV6, IPV6_RECVERR, IPV6_RECVERR, GET | TRAP_SET | WIRE },
 	{ IPPROTO_IPV6, IPV6_V6ONLY, IPV6_V6ONLY, TRAP_GET | TRAP_SET },
 	{ IPPROTO_IPV6, IPV6_RECVPKTINFO, IPV6_RECVPKTINFO, GET | TRAP_SET | WIRE },
 	{ IPPROTO_IPV6, IPV6_RECVHOPLIMIT, IPV6_RECVHOPLIMIT, GET | TRAP_SET | WIRE },
 	{ IPPROTO_IPV6, IPV6_RECVTCLASS, IPV6_RECVTCLASS, GET | TRAP_SET | WIRE },
-	{ IPPROTO_IPV6, IPV6_TCLASS, IPV6_TCLASS, GET | SET | WIRE },
+	{ IPPROTO_IPV6, IPV6_TCLASS, IPV6_TCLASS, GET | SET | WIRE | NOTED },
 	{ SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_NO_ENOBUFS, SET },
 	{ SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK, GET | SET },
 };
 #define N_OPTIONS (sizeof options / sizeof *options)
-static_assert(TCP_NODELAY == 1 && TCP_QUICKACK == 12, "no later option in the row of old ones");
+static_assert(TCP_CORK == 3 && TCP_KEEPCNT == 6 && TCP_SYNCNT == 7 && TCP_INFO == 11, "no other option in the row of old ones");
 static_assert(TCP_CC_INFO == TCP_NOTSENT_LOWAT + 1, "neighbours");
-static_assert(SO_OOBINLINE == 10, "no SO_NO_CHECK");
+static_assert(SO_DONTROUTE == 5 && SO_KEEPALIVE == 9, "nothing else between them");
 
 enum option_use syscalls_option(unsigned needs, bool set, int level, int option)
 {
@@ -148,6 +155,8 @@ enum option_use syscalls_option(unsigned needs, bool set, int level, int option)
 		if (o->uses & (set ? TRAP_SET : TRAP_GET))
 			return OPTION_TRAPPED;
 		if (!set && o->uses & OUT && needs & POLICY_NEEDS_GATEWAY)
+			return OPTION_TRAPPED;
+		if (set && o->uses & NOTED && needs & POLICY_NEEDS_GATEWAY)
 			return OPTION_TRAPPED;
 		if (o->uses & (set ? SET : GET))
 			return o->uses & WIRE && needs & POLICY_NEEDS_WIRE ? OPTION_TRAPPED : OPTION_NATIVE;

@@ -228,6 +228,7 @@ int domain_new(struct sup *s, const char *id, struct policy *policy, int listene
 	d->number = s->last_number = free_number(s);
 	d->serial = s->next_domain++;
 	d->policy = given;
+	d->trapped = policy_needs(&given);
 	d->generation = 1;
 	d->hits = calloc(given.n_rules + 1, sizeof *d->hits);
 	d->id = strdup(id);

@@ -89,6 +89,8 @@ struct domain {
 	struct tapes tapes;     /* that its connections are recorded to */
 	struct gateway gateway; /* its way out, where its policy has one */
 	struct epolls epolls; /* of its apps, when it has a gateway */
+	unsigned trapped;     /* policy_needs() that its filter was made for; a later policy may need less */
+	uint64_t options_set; /* that its apps ever set on a socket: bits by kind (handoff.h) */
 	uint64_t unknown[DOMAIN_UNKNOWN_MAX]; /* names that were looked up in vain and are on record: hashes */
 	size_t next_unknown;
 	int64_t records_since; /* loop_now() when n_records was 0: those of names and datagrams */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/handoff.h"
 
+#include <assert.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -45,7 +46,21 @@ void handoff_fini(struct sup *s)
 
 struct handoff_defaults {
 	struct gateway_option v[GATEWAY_OPTIONS_MAX];
+	uint64_t untrapped; /* bits of those that apps set without our knowing */
 };
+static_assert(GATEWAY_OPTIONS_MAX <= 64, "a bit for each");
+
+void handoff_note_option(struct domain *d, int level, int name)
+{
+	for (unsigned i = 0; i < gateway_n_option_kinds; i++)
+		if (gateway_option_kinds[i].level == level && gateway_option_kinds[i].name == name)
+			d->options_set |= UINT64_C(1) << i;
+}
+
+static bool is_untrapped(const struct gateway_option_kind *k)
+{
+	return syscalls_option(POLICY_NEEDS_GATEWAY, true, k->level, k->name) == OPTION_NATIVE;
+}
 
 /* The value, as it would have to be set. False: it has none. */
 static bool get_option(int fd, const struct gateway_option_kind *k, struct gateway_option *ret)
@@ -93,8 +108,10 @@ static const struct handoff_defaults *defaults(struct sup *s)
 	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0)
 		s->defaults = calloc(1, sizeof *s->defaults);
-	for (unsigned i = 0; s->defaults && i < gateway_n_option_kinds; i++)
+	for (unsigned i = 0; s->defaults && i < gateway_n_option_kinds; i++) {
 		(void)get_option(fd, &gateway_option_kinds[i], &s->defaults->v[i]);
+		s->defaults->untrapped |= (uint64_t)is_untrapped(&gateway_option_kinds[i]) << i;
+	}
 	return s->defaults;
 }
 
@@ -107,7 +124,13 @@ static bool is_left_out(const struct gateway_option_kind *k, bool v6, int locks)
 	       (k->level == SOL_SOCKET && k->name == SO_BUF_LOCK);
 }
 
-static unsigned read_options(struct sup *s, int fd, bool v6, struct gateway_option *ret)
+/* The kinds that may not be as on a new one, by their bits. A filter that is not ours may not have told. */
+static uint64_t to_read(const struct handoff_defaults *known, const struct domain *d)
+{
+	return d->relayed || !(d->trapped & POLICY_NEEDS_GATEWAY) ? UINT64_MAX : known->untrapped | d->options_set;
+}
+
+static unsigned read_options(struct sup *s, uint64_t kinds, int fd, bool v6, struct gateway_option *ret)
 {
 	const struct handoff_defaults *d = defaults(s);
 	int locks = buffers_set(fd);
@@ -117,7 +140,7 @@ static unsigned read_options(struct sup *s, int fd, bool v6, struct gateway_opti
 		const struct gateway_option_kind *k = &gateway_option_kinds[i];
 		struct gateway_option *o = &ret[n];
 
-		if (is_left_out(k, v6, locks) || !get_option(fd, k, o))
+		if (!(kinds >> i & 1) || is_left_out(k, v6, locks) || !get_option(fd, k, o))
 			continue;
 		if (is_buffer(k) ? adjust_buffer(o) : memcmp(o, &d->v[i], sizeof *o) != 0)
 			n += gateway_option_allowed(o);
@@ -166,12 +189,16 @@ static unsigned options_of_wire(struct sup *s, const struct target *t, struct ga
 	n = read_wire_options(s, v->domain, t->fd, ret);
 	set_options(fd, ret, n);
 	wire_give_options(v, fd);
-	return read_options(s, fd, v->v6, ret);
+	return read_options(s, UINT64_MAX, fd, v->v6, ret);
 }
 
 unsigned handoff_options(struct sup *s, const struct target *t, struct gateway_option *ret)
 {
-	return t->row->wire ? options_of_wire(s, t, ret) : read_options(s, t->fd, t->row->v6, ret);
+	const struct handoff_defaults *known = defaults(s);
+
+	if (t->row->wire)
+		return options_of_wire(s, t, ret);
+	return known ? read_options(s, to_read(known, t->row->domain), t->fd, t->row->v6, ret) : 0;
 }
 
 /* --- rows --------------------------------------------------------------------------------- */
@@ -262,7 +289,7 @@ static int return_to_f(struct call *c, struct target *t, bool wire, bool leave)
 	const struct addr local = old->local;
 	/* Bound by the app, and to go out from there. */
 	uint16_t port = old->wire && old->bound_port ? old->local_port : 0;
-	unsigned n = old->wire ? read_wire_options(c->sup, c->domain, t->fd, options) : read_options(c->sup, t->fd, old->v6, options);
+	unsigned n = old->wire ? read_wire_options(c->sup, c->domain, t->fd, options) : handoff_options(c->sup, t, options);
 	AUTO_FD int fd = -1;
 	int rc = handoff_init(c->sup); /* a wire may be the first that goes out */
 

@@ -13,6 +13,7 @@
 #include "sup/vsk.h"
 
 struct call;
+struct domain;
 struct sup;
 struct target;
 
@@ -30,6 +31,13 @@ int handoff_return(struct call *c, struct target *t, bool wire);
 /* The same for one whose connection is to be taken away, whoever else has it: it ends for all of them, and only the
  * calling process has a socket that can be connected again. */
 int handoff_discard(struct call *c, struct target *t, bool wire);
+
+/*
+ * An app of the domain sets such an option. Most are set so seldom that their calls are trapped: what no app has ever
+ * set need not be read. That it is the domain's matter, not the socket's, leaves nothing to lose: whichever socket
+ * the call reaches in the end, however it is found, and whoever has it by then.
+ */
+void handoff_note_option(struct domain *d, int level, int name);
 
 /* Options of an unconnected socket of F, or of a wire, that are not as on a new one; at most GATEWAY_OPTIONS_MAX. */
 unsigned handoff_options(struct sup *s, const struct target *t, struct gateway_option *ret);

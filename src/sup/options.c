@@ -7,14 +7,26 @@
 #include "kern/guestmem.h"
 #include "sup/bind.h"
 #include "sup/datagram.h"
+#include "sup/handoff.h"
 #include "sup/transport.h"
 #include "sup/wire_options.h"
 
 /* Level and option are what the filter traps; a bundle's own filter may trap more. */
 static bool trapped(const struct call *c, bool set)
 {
-	return syscalls_option(policy_needs(&c->domain->policy), set, (int)c->args[1], (int)c->args[2]) ==
-	       OPTION_TRAPPED;
+	return syscalls_option(c->domain->trapped, set, (int)c->args[1], (int)c->args[2]) == OPTION_TRAPPED;
+}
+
+/* Trapped for every domain with rules. */
+static bool always(const struct call *c, bool set)
+{
+	return syscalls_option(0, set, (int)c->args[1], (int)c->args[2]) == OPTION_TRAPPED;
+}
+
+/* A wire has it from its row. */
+static bool of_wires(const struct call *c, bool set)
+{
+	return syscalls_option(POLICY_NEEDS_WIRE, set, (int)c->args[1], (int)c->args[2]) == OPTION_TRAPPED;
 }
 
 /* Answered from the row whatever the transport is; the others are those of wires. */
@@ -29,7 +41,7 @@ static bool of_row(const struct call *c)
 /* Trapped without wires, and not for the row: only datagram sockets may have it. */
 static bool of_datagrams(const struct call *c)
 {
-	return !of_row(c) && syscalls_option(0, true, (int)c->args[1], (int)c->args[2]) == OPTION_TRAPPED;
+	return !of_row(c) && always(c, true);
 }
 
 static int64_t write_value(struct call *c, const void *value, size_t size)
@@ -131,14 +143,16 @@ int64_t handle_setsockopt(struct call *c)
 		return rc;
 	if (!trapped(c, true))
 		return -ENOPROTOOPT;
+	/* Before it is set: the connect() that copies it may be on its way in another thread. */
+	handoff_note_option(c->domain, (int)c->args[1], (int)c->args[2]);
 	if (t.datagram)
-		return datagram_setsockopt(c, &t);
+		return always(c, true) || of_wires(c, true) ? datagram_setsockopt(c, &t) : CALL_CONTINUE;
 	if (is_linger(c))
 		return set_linger(c, &t);
 	if (of_datagrams(c))
 		return t.row ? -ENOPROTOOPT : -EOPNOTSUPP;
-	if (!of_row(c))
-		return t.row && t.row->wire ? wire_setsockopt(c, &t) : CALL_CONTINUE;
+	if (!of_row(c)) /* harmless on any socket: without a way out, or wires, it is not even trapped */
+		return t.row && t.row->wire && of_wires(c, true) ? wire_setsockopt(c, &t) : CALL_CONTINUE;
 	if (!t.row || !t.row->v6)
 		return t.row ? -ENOPROTOOPT : -EOPNOTSUPP;
 	if ((int)c->args[4] < (int)sizeof value)

@@ -439,12 +439,16 @@ static int64_t retry(struct wait *w)
 }
 
 /* No duplicate is kept: it would be another that has the socket. */
-static int64_t wait_for(struct call *c, struct target *t, int kind)
+static int64_t wait_until(struct call *c, const struct target *t, int kind, int64_t patience)
 {
-	int64_t timeout = kind == WAITS_FOR_END ? socket_timeout(t->fd, SO_SNDTIMEO) : -1;
 	int none = -1;
 
-	return call_wait(c, &none, t->cookie, 0, timeout, kind, retry) == 0 ? CALL_ANSWERED : -EAGAIN;
+	return call_wait(c, &none, t->cookie, 0, patience, kind, retry) == 0 ? CALL_ANSWERED : -EAGAIN;
+}
+
+static int64_t wait_for(struct call *c, const struct target *t, int kind)
+{
+	return wait_until(c, t, kind, kind == WAITS_FOR_END ? socket_timeout(t->fd, SO_SNDTIMEO) : -1);
 }
 
 static void fill(struct gateway_request *r, struct call *c, const struct outgoing *o, const struct target *t)
@@ -503,7 +507,7 @@ static struct outgoing *outgoing_new(struct call *c, const struct target *t, con
 /* A wire cannot leave again, so it is put off where nobody has to hear of it before the end. */
 static bool enters_at_once(const struct outgoing *o, const struct target *t, bool nonblock)
 {
-	return (o->relay && (nonblock || !t->row->wire)) || (!nonblock && socket_timeout(t->fd, SO_SNDTIMEO) >= 0);
+	return (o->relay && (nonblock || !t->row->wire)) || o->patience >= 0;
 }
 
 /* One whose connection failed, or was taken away. */
@@ -527,6 +531,7 @@ int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_a
 	outgoing_take_terms(o);
 	o->relay = o->relay || t->row->wire || c->domain->relayed || handoff_init(c->sup) < 0;
 	o->first = nonblock && !o->relay;
+	o->patience = nonblock ? -1 : socket_timeout(t->fd, SO_SNDTIMEO);
 	fill(&r, c, o, t);
 	if (enters_at_once(o, t, nonblock))
 		rc = enter_limbo(o, t);
@@ -544,7 +549,7 @@ int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_a
 	vsk_set_status(&c->sup->table, t->row, VSK_CONNECTING);
 	if (nonblock && o->relay)
 		return -EINPROGRESS;
-	rc = wait_for(c, t, nonblock ? WAITS_FOR_BEGIN : WAITS_FOR_END);
+	rc = wait_until(c, t, nonblock ? WAITS_FOR_BEGIN : WAITS_FOR_END, o->patience);
 	if (rc == -EAGAIN) { /* too many wait */
 		outgoing_drop(o);
 		limbo_leave(t->fd);

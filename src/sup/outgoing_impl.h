@@ -19,6 +19,7 @@ struct outgoing {
 	uint64_t cookie;           /* of the app's socket */
 	uint32_t request;          /* at the gateway; 0: it has answered */
 	uint32_t generation;       /* of the policy that it was decided by */
+	int64_t patience;          /* milliseconds of the app's SO_SNDTIMEO when it began; negative: for ever */
 	bool first;                /* connect() waits to hear how it goes on; its socket is as it was */
 	bool late;                 /* it has waited for LATE_MS or BEGIN_MS */
 	bool racing;               /* the gateway says that it takes time */

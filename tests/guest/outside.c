@@ -567,6 +567,7 @@ int main(int argc, char **argv)
 	alarm(60); /* whatever hangs is to end */
 	signal(SIGPIPE, SIG_IGN);
 	test_blocking();
+	test_kept_options(address, port);
 	test_refused();
 	test_nonblocking();
 	test_silent();

@@ -42,4 +42,7 @@ void test_killed(void);
 void test_shared(void);
 int share_child(const char *numbers); /* "sockets child", of a listener and of what is closed by then */
 
+/* outside_options.c */
+void test_kept_options(const char *address, int port);
+
 #endif
