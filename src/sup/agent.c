@@ -268,7 +268,7 @@ static void refuse(const struct agent_peer *p, const struct json_doc *doc, const
 		p->agent->complain(e);
 }
 
-/* A whole message: the connection ends with it, unless its sender waits for more. */
+/* A whole message: the connection ends with it, unless its sender waits for more or has to leave. */
 static void heard(struct agent_peer *p, const struct json_doc *doc)
 {
 	struct err e = { 0 };
@@ -281,9 +281,11 @@ static void heard(struct agent_peer *p, const struct json_doc *doc)
 	}
 	if (wants_to_join(p, doc))
 		return;
-	if (take_container(p, doc, &e) < 0)
+	if (take_container(p, doc, &e) < 0) {
 		refuse(p, doc, &e);
-	if (!p->domain)
+		p->told = p->launcher; /* it leaves when it has heard, which may be the end (see leave()) */
+	}
+	if (!p->domain && !p->told)
 		peer_free(p);
 }
 
