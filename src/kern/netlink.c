@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kern/netlink.h"
 
+#include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netlink/msg.h>
@@ -65,21 +66,16 @@ int netlink_loopback_up(const char *const *addresses, size_t n, struct err *e)
 	return rc;
 }
 
-int netlink_route_everything_local(struct err *e)
+static int route_everything(struct nl_sock *sock, struct err *e)
 {
 	const struct rtmsg route = { .rtm_family = AF_INET6,
 				     .rtm_table = RT_TABLE_LOCAL,
 				     .rtm_protocol = RTPROT_BOOT,
 				     .rtm_scope = RT_SCOPE_HOST,
 				     .rtm_type = RTN_LOCAL };
-	struct nl_sock *sock = nl_socket_alloc();
 	struct nl_msg *msg = nlmsg_alloc_simple(RTM_NEWROUTE, NLM_F_CREATE);
-	int rc = -NLE_NOMEM;
+	int rc = msg ? nlmsg_append(msg, (void *)(uintptr_t)&route, sizeof route, NLMSG_ALIGNTO) : -NLE_NOMEM;
 
-	if (sock && msg)
-		rc = nl_connect(sock, NETLINK_ROUTE);
-	if (rc >= 0)
-		rc = nlmsg_append(msg, (void *)(uintptr_t)&route, sizeof route, NLMSG_ALIGNTO);
 	if (rc >= 0)
 		rc = nla_put_u32(msg, RTA_OIF, LO_INDEX);
 	if (rc >= 0) {
@@ -87,6 +83,24 @@ int netlink_route_everything_local(struct err *e)
 		msg = NULL;
 	}
 	nlmsg_free(msg);
-	nl_socket_free(sock);
 	return rc < 0 ? nl_failed(rc, e, "route to every address by lo") : 0;
+}
+
+int netlink_everything_local(int *ret_sock, struct err *e)
+{
+	struct nl_sock *sock = nl_socket_alloc();
+	int rc;
+
+	if (!sock)
+		return err_num(e, ENOMEM, "netlink socket");
+	rc = nl_connect(sock, NETLINK_ROUTE);
+	rc = rc < 0 ? nl_failed(rc, e, "netlink socket") : set_up(sock, e);
+	if (rc == 0)
+		rc = route_everything(sock, e);
+	if (rc == 0) {
+		*ret_sock = fcntl(nl_socket_get_fd(sock), F_DUPFD_CLOEXEC, 3);
+		rc = *ret_sock < 0 ? err_sys(e, "netlink socket") : 0;
+	}
+	nl_socket_free(sock);
+	return rc;
 }

@@ -38,7 +38,11 @@ int netlink_veth_make(const struct netlink_veth *here, struct netlink_veth *ther
  */
 int netlink_domain(const struct netlink_veth *end, const struct addr *addresses, size_t n, struct err *e);
 
-/* Makes every IPv6 address one of this namespace's own: the route local ::/0 dev lo. */
-int netlink_route_everything_local(struct err *e);
+/*
+ * Sets lo up and makes every IPv6 address one of this namespace's own: the route local ::/0 dev lo.
+ * *ret_sock is the socket that it took: the kernel counts a netlink socket of the namespace for some
+ * time after it was closed, so who counts sockets there has to keep it open.
+ */
+int netlink_everything_local(int *ret_sock, struct err *e);
 
 #endif

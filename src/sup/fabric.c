@@ -39,14 +39,13 @@ int fabric_init(struct fabric *f, struct err *e)
 	int rc;
 
 	memset(f, 0, sizeof *f);
+	f->netlink = -1;
 	if (unshare(CLONE_NEWNET) < 0) {
 		(void)err_sys(e, "making a network namespace");
 		return err_hint(e, "a supervisor needs root, or a user namespace that is the parent of its "
 				   "containers'");
 	}
-	rc = netlink_loopback_up(NULL, 0, e);
-	if (rc == 0)
-		rc = netlink_route_everything_local(e);
+	rc = netlink_everything_local(&f->netlink, e);
 	if (rc < 0)
 		return rc;
 	/* The namespace's own; one call less for each socket. Where /proc/sys is read-only it is not. */
@@ -66,6 +65,11 @@ int fabric_init(struct fabric *f, struct err *e)
 		return err_num(e, -rc, "random numbers");
 	LIST_INSERT_HEAD(bucket_of(f, &f->own.addr), &f->own, by_addr);
 	return 0;
+}
+
+void fabric_fini(struct fabric *f)
+{
+	fd_close(&f->netlink);
 }
 
 struct faddr *fabric_addr(struct fabric *f, struct domain *d, const struct addr *virtual)

@@ -41,6 +41,7 @@ LIST_HEAD(faddr_list, faddr);
 
 struct fabric {
 	uint64_t cookie; /* of the namespace, SO_NETNS_COOKIE */
+	int netlink;     /* owned, until the factory has it; open so that F's sockets can be counted (collect.c) */
 	struct faddr own;   /* where tokens come from, and where nobody ever listens */
 	struct faddr limbo; /* of sockets that were never bound, in domains without an address of the family */
 	bool free_bind;     /* every address can be bound to, without IPV6_FREEBIND */
@@ -52,6 +53,7 @@ struct fabric {
  * in the user namespace; -EPERM with a hint otherwise.
  */
 int fabric_init(struct fabric *f, struct err *e);
+void fabric_fini(struct fabric *f);
 
 /* The address in F that stands for a virtual one of the domain; made when new. NULL: too many, or no memory. */
 struct faddr *fabric_addr(struct fabric *f, struct domain *d, const struct addr *virtual);

@@ -204,7 +204,7 @@ void factory_init(struct factory *f)
 }
 
 /* Nothing of the supervisor's stays open in it, above all not its streams: somebody may wait for their end. */
-static _Noreturn void child(int sock, int resolver, bool foreign, pid_t parent)
+static _Noreturn void child(int sock, int resolver, int kept, bool foreign, pid_t parent)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -212,16 +212,18 @@ static _Noreturn void child(int sock, int resolver, bool foreign, pid_t parent)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent || null < 0 ||
 	    dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
 		_exit(125);
-	/* Out of the way first, so that neither is overwritten. */
-	sock = fcntl(sock, F_DUPFD_CLOEXEC, 5);
-	resolver = fcntl(resolver, F_DUPFD_CLOEXEC, 5);
-	if (dup2(sock, 3) < 0 || dup3(resolver, 4, O_CLOEXEC) < 0 || sys_close_range(5, ~0U, 0) < 0)
+	/* Out of the way first, so that none is overwritten. */
+	sock = fcntl(sock, F_DUPFD_CLOEXEC, 6);
+	resolver = fcntl(resolver, F_DUPFD_CLOEXEC, 6);
+	kept = fcntl(kept, F_DUPFD_CLOEXEC, 6);
+	if (dup2(sock, 3) < 0 || dup3(resolver, 4, O_CLOEXEC) < 0 || dup3(kept, 5, O_CLOEXEC) < 0 ||
+	    sys_close_range(6, ~0U, 0) < 0)
 		_exit(125);
 	(void)fcntl(3, F_SETFD, FD_CLOEXEC);
-	factory_main(3, 4, foreign);
+	factory_main(3, 4, 5, foreign);
 }
 
-int factory_start(struct factory *f, struct loop *loop, int resolver, bool foreign, struct err *e)
+int factory_start(struct factory *f, struct loop *loop, int resolver, int *kept, bool foreign, struct err *e)
 {
 	AUTO_FD int ours = -1;
 	AUTO_FD int its = -1;
@@ -238,7 +240,8 @@ int factory_start(struct factory *f, struct loop *loop, int resolver, bool forei
 		return err_sys(e, "starting the factory");
 	}
 	if (f->pid == 0)
-		child(its, resolver, foreign, parent);
+		child(its, resolver, *kept, foreign, parent);
+	fd_close(kept);
 	rc = loop_add(loop, ours, EPOLLIN, &f->watch);
 	if (rc < 0)
 		return err_num(e, -rc, "socket of the factory");

@@ -59,9 +59,9 @@ void factory_init(struct factory *f);
 /*
  * Starts it. `resolver` is the resolver's program (kern/helper.h), `foreign`: containers come from other
  * runtimes, and may have no user namespace of their own. Comes after the
- * supervisor has its network namespace and before it is confined.
+ * supervisor has its network namespace and before it is confined. `kept` is open in it to its end, and nowhere else.
  */
-int factory_start(struct factory *f, struct loop *loop, int resolver, bool foreign, struct err *e);
+int factory_start(struct factory *f, struct loop *loop, int resolver, int *kept, bool foreign, struct err *e);
 /* Ends it and waits for that. Requests that are open are dropped unanswered. */
 void factory_fini(struct factory *f);
 

@@ -39,7 +39,7 @@ struct place {
 	bool sink;
 	struct stat own; /* of the supervisor's namespace */
 	uint32_t next_index;
-	int resolver;
+	int resolver, kept;
 };
 
 static int enter(int ns, struct err *e)
@@ -213,6 +213,7 @@ static void porter(const struct place *p, int sock, const struct factory_request
 	(void)close(sock);
 	(void)close(p->home);
 	(void)close(p->resolver);
+	(void)close(p->kept);
 	porter_main(&q->porter, fds);
 }
 
@@ -246,12 +247,13 @@ static void serve(struct place *p, int sock, const struct factory_request *q, in
 	fd_close(&fds[1]);
 }
 
-_Noreturn void factory_main(int sock, int resolver_program, bool foreign)
+_Noreturn void factory_main(int sock, int resolver_program, int kept, bool foreign)
 {
 	static struct factory_request q;
 	struct place p = { .home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC),
 			   .next_index = 100,
-			   .resolver = resolver_program };
+			   .resolver = resolver_program,
+			   .kept = kept };
 	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	int fds[FACTORY_FDS_MAX], n;
 	struct err e;

@@ -39,6 +39,6 @@ int factory_send(int sock, const void *data, size_t len, const int *fds, size_t 
 int factory_receive(int sock, void *data, size_t len, int *ret_fds, int flags);
 
 /* The factory's process. Never returns. */
-_Noreturn void factory_main(int sock, int resolver, bool foreign);
+_Noreturn void factory_main(int sock, int resolver, int kept, bool foreign);
 
 #endif

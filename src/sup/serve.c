@@ -77,7 +77,7 @@ static int start(const struct serve_params *p, struct sup *s, struct err *e)
 		s->loop.mask = &waiting;
 	}
 	s->complain = p->complain;
-	rc = factory_start(&s->factory, &s->loop, resolver, !p->cell || p->spaces[0] < 0, e);
+	rc = factory_start(&s->factory, &s->loop, resolver, &s->fabric.netlink, !p->cell || p->spaces[0] < 0, e);
 	if (rc == 0 && p->guarded)
 		rc = guard_start(&s->guard, s->fabric.cookie, e);
 	raise_limit();

@@ -86,8 +86,10 @@ int sup_init(struct sup *s, struct err *e)
 	rc = fabric_init(&s->fabric, e);
 	if (rc == 0)
 		rc = sockdiag_init(&s->diag, e);
-	if (rc < 0)
+	if (rc < 0) {
+		fabric_fini(&s->fabric);
 		return rc;
+	}
 	query_init(&s->queries);
 	rc = survey_init(&s->survey, &s->table, e);
 	if (rc == 0 && vsk_table_init(&s->table) < 0)
@@ -103,6 +105,7 @@ int sup_init(struct sup *s, struct err *e)
 		vsk_table_fini(&s->table);
 		survey_fini(&s->survey);
 		sockdiag_fini(&s->diag);
+		fabric_fini(&s->fabric);
 	}
 	return rc;
 }
@@ -441,6 +444,7 @@ void sup_fini(struct sup *s)
 	vsk_table_fini(&s->table);
 	procs_fini(&s->procs);
 	sockdiag_fini(&s->diag);
+	fabric_fini(&s->fabric);
 	loop_fini(&s->loop);
 }
 
