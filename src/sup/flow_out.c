@@ -130,17 +130,18 @@ static void hold(struct flow_out *o, const struct gateway_datagram *head, const 
 	o->held_bytes += HELD_COST + len;
 }
 
-/* What finds no room is lost, as datagrams are. */
-static void send_one(struct flow_out *o, const uint8_t *bytes, size_t len)
+/* What finds no room is lost, as datagrams are. False: the gateway has ended, which we have not heard yet. */
+static bool send_one(struct flow_out *o, const uint8_t *bytes, size_t len)
 {
 	struct gateway_datagram head = { 0 };
 	struct iovec iov[] = { { &head, sizeof head }, { (void *)(uintptr_t)bytes, len } };
 	const struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
 
 	if (o->fd >= 0)
-		(void)sendmsg(o->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
-	else if (!o->over)
+		return sendmsg(o->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || (errno != EPIPE && errno != ECONNRESET);
+	if (!o->over)
 		hold(o, &head, bytes, len);
+	return true;
 }
 
 void flow_out_send(struct sup *s, struct flow *w, size_t payload)
@@ -155,7 +156,11 @@ void flow_out_send(struct sup *s, struct flow *w, size_t payload)
 	do {
 		size_t n = left < size ? left : size;
 
-		send_one(w->out, bytes, n);
+		if (!send_one(w->out, bytes, n)) {
+			stop(w->out);
+			tell_refused(w->out); /* over the bytes */
+			return;
+		}
 		bytes += n;
 		left -= n;
 	} while (left);

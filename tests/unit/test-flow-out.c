@@ -410,6 +410,14 @@ static void test_refusals(void)
 	turn();
 	TAP_OK(is_refused(&e), "that the gateway ends is refused");
 	TAP_INT(app_gets(&from, &what), FRAME_OTHER, "once");
+	/* What is sent before its end is heard of. */
+	e.from_port++;
+	ours = opened(&e);
+	app_sends(&e, 2);
+	app_sends(&e, 3);
+	close(ours);
+	turn();
+	TAP_OK(is_refused(&e) && is_refused(&e), "what the gateway did not see for its end is refused, too");
 	/* An error, and bytes where there are none. */
 	e.from_port++;
 	ours = opened(&e);
