@@ -298,7 +298,7 @@ static int hand_over(const struct attend_params *p, pid_t pid, const struct laun
 	return rc == 0 ? supervisor_hand_over(sup, l, pid, listener, network, e) : rc;
 }
 
-/* Takes the listener and the connection, whose runtime has nothing more to hear. */
+/* When it is served it takes the listener and the connection, whose runtime has nothing more to hear. */
 static int serve(const struct attend_params *p, const struct admit_state *s, const struct policy_applied *applied,
 		 int *listener, int *conn, struct err *e)
 {
@@ -316,9 +316,9 @@ static int serve(const struct attend_params *p, const struct admit_state *s, con
 		opt.relayed = !may_have_sockets(s, &applied->policy);
 	if (rc == 0)
 		rc = hand_over(p, (pid_t)s->pid, &l, &sup, *listener, network, e);
-	fd_close(listener);
-	fd_close(conn);
 	if (rc == 0) {
+		fd_close(listener);
+		fd_close(conn);
 		tell_gateway(p, s->id, sup.gateway_control);
 		outlast(sup.sock, p->door, POLLIN);
 		__atomic_store_n(&p->slots[p->slot].ready, 0, __ATOMIC_RELEASE);
@@ -344,6 +344,10 @@ static int take_container(const struct attend_params *p, const struct json_doc *
 		rc = serve(p, &s, &applied, &fds[s.listener], conn, e);
 		policy_applied_fini(&applied);
 	}
+	/* Said before its calls fail for want of the listener: who sees that it has ended may end us. */
+	if (rc < 0 && e->num)
+		log_err(e);
+	e->num = 0;
 	for (size_t i = 0; i < n; i++)
 		fd_close(&fds[i]);
 	return rc;
