@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vrun policy apply: another policy for a sandbox that runs. */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +21,11 @@
 #include "run/state.h"
 
 #define ANSWER_SECONDS 10
+#define END_MS 2000 /* longest wait for the end of a run whose gateway has ended */
+#define LOOK_MS 20
 
 struct apply {
 	struct policy_run run; /* its flag: a dry run */
-	bool stopped;          /* a sandbox was */
 };
 
 /* "3 connections"; "" for none. */
@@ -37,9 +39,8 @@ static void print_count(const json_t *o, const char *key, const char *one, const
 
 static int print_text(void *ctx, json_t *o)
 {
-	struct apply *a = ctx;
+	const struct apply *a = ctx;
 
-	a->stopped = ask_int(o, "stopped") > 0;
 	if (a->run.flag) {
 		(void)printf("it can be applied; generation %lld is in force\n", ask_int(o, "generation"));
 		return fflush(stdout) == 0 ? 0 : -EPIPE;
@@ -55,9 +56,7 @@ static int print_text(void *ctx, json_t *o)
 
 static int print_json(void *ctx, json_t *o)
 {
-	struct apply *a = ctx;
-
-	a->stopped = ask_int(o, "stopped") > 0;
+	(void)ctx;
 	if (json_dumpf(o, stdout, JSON_COMPACT) < 0 || putchar('\n') < 0 || fflush(stdout) != 0)
 		return -EPIPE;
 	return 0;
@@ -143,12 +142,16 @@ static int find_gateway(const struct apply *a, char **ret, struct err *e)
 	rc = state_load(dir, a->run.whom.id, &r, e);
 	if (rc < 0)
 		return rc;
+	if (!r.running)
+		rc = err_set(e, ESRCH, "container %s has ended", a->run.whom.id);
 	if (r.gateway) {
 		free(*ret);
 		*ret = strdup(r.gateway);
 	}
 	state_record_fini(&r);
-	return *ret ? 0 : err_num(e, ENOMEM, "gateway");
+	if (rc == 0 && !*ret)
+		rc = err_num(e, ENOMEM, "gateway");
+	return rc;
 }
 
 static int write_text(const struct json_doc *doc, int *ret_fd, struct err *e)
@@ -170,20 +173,23 @@ static int write_text(const struct json_doc *doc, int *ret_fd, struct err *e)
 	return 0;
 }
 
-/* From here to the end of the conversation the gateway decides by both policies. */
-static int prepare_gateway(const struct apply *a, const struct json_doc *doc, int *ret_sock, struct err *e)
+static int gateway_gone(const struct apply *a, struct err *e)
 {
-	AUTO_FREE char *name = NULL;
-	AUTO_FD int sock = -1, text = -1;
-	int rc = find_gateway(a, &name, e);
+	(void)err_set(e, ESRCH, "the gateway of %s has ended", a->run.whom.id);
+	return err_hint(e, "nothing leads outside any more: start it anew");
+}
 
-	if (rc < 0 || !name || !*name)
+/* From here to the end of the conversation the gateway decides by both policies. */
+static int prepare_gateway(const struct apply *a, const struct json_doc *doc, char **ret_name, int *ret_sock, struct err *e)
+{
+	AUTO_FD int sock = -1, text = -1;
+	int rc = find_gateway(a, ret_name, e);
+
+	if (rc < 0 || !*ret_name || !**ret_name)
 		return rc;
-	rc = control_connect(name, &sock, e);
-	if (rc == -ECONNREFUSED) {
-		(void)err_set(e, ESRCH, "the gateway of %s has ended", a->run.whom.id);
-		return err_hint(e, "nothing leads outside any more: start it anew");
-	}
+	rc = control_connect(*ret_name, &sock, e);
+	if (rc == -ECONNREFUSED)
+		return gateway_gone(a, e);
 	if (rc == 0)
 		rc = write_text(doc, &text, e);
 	if (rc == 0)
@@ -193,9 +199,34 @@ static int prepare_gateway(const struct apply *a, const struct json_doc *doc, in
 	return rc;
 }
 
+/* The run has gone, or another has its id. A gateway may end some moments before its run's record. */
+static bool has_ended(const struct apply *a, const char *gateway)
+{
+	for (int ms = 0; ms < END_MS; ms += LOOK_MS) {
+		AUTO_FREE char *name = NULL;
+		struct err e = { 0 };
+
+		if (find_gateway(a, &name, &e) < 0 || strcmp(name, gateway) != 0)
+			return true;
+		(void)poll(NULL, 0, LOOK_MS);
+	}
+	return false;
+}
+
+static int commit(const struct apply *a, int sock, const char *gateway, struct err *e)
+{
+	int rc = control_ask(sock, CONTROL_COMMIT, -1, e);
+
+	if (rc != -EPIPE && rc != -ECONNRESET)
+		return rc;
+	/* What its app lost may have been the end of it, and of the gateway. */
+	return has_ended(a, gateway) ? 0 : gateway_gone(a, e);
+}
+
 /* What is wrong in it is said here, with the place. */
 static int apply(struct apply *a, const char *file, struct err *e)
 {
+	AUTO_FREE char *name = NULL;
 	AUTO_FD int gateway = -1;
 	struct json_doc doc;
 	struct policy p;
@@ -206,22 +237,19 @@ static int apply(struct apply *a, const char *file, struct err *e)
 	rc = policy_read(&p, &doc, NULL, e);
 	if (rc == 0) {
 		policy_fini(&p);
-		rc = prepare_gateway(a, &doc, &gateway, e);
+		rc = prepare_gateway(a, &doc, &name, &gateway, e);
 	}
 	if (rc == 0)
 		rc = send_policy(a, &doc, gateway >= 0, e);
-	if (rc == 0 && gateway >= 0 && !a->run.flag) {
-		rc = control_ask(gateway, CONTROL_COMMIT, -1, e);
-		if ((rc == -EPIPE || rc == -ECONNRESET) && a->stopped) /* it went with its sandbox */
-			rc = 0;
-	}
+	if (rc == 0 && gateway >= 0 && !a->run.flag)
+		rc = commit(a, gateway, name, e);
 	json_doc_fini(&doc);
 	return rc;
 }
 
 int policy_cmd_apply(int argc, char **argv)
 {
-	struct apply a = { .stopped = false };
+	struct apply a = { .run = { .flag = false } };
 	struct err e = { 0 };
 	int over = policy_run_options(&a.run, argc, argv, "dry-run");
 
