@@ -27,28 +27,37 @@ random_fabric() # SEED
 	cp "$(dirname "$VRUN")/tests/guest/attempts" .
 	python3 "$TOP/tests/policy/why.py" policies .
 	python3 "$TOP/tests/policy/why.py" attempts .
+	local -A go=()
+	local fd
+
 	for name in a b c; do
 		mkfifo "$name.go"
+		# One writer for all of it: the end of one would be a line to the next read.
+		exec {fd}<>"$name.go"
+		go[$name]=$fd
 		# It tries when all are there, and stays as long as it is asked about.
 		# shellcheck disable=SC2016 # the other shell's
 		spawn "$name" "$VRUN" run -q --id "$MARK-$name" --fabric "$MARK" -p "$name.json" -- \
-			sh -c 'echo ready; read -r _ <"$0.go"; ./attempts <"$0.attempts" >"$0.tmp"; mv "$0.tmp" "$0.out"; read -r _ <"$0.go"' "$name"
+			sh -c 'exec 3<"$0.go"; echo ready; read -r _ <&3; ./attempts <"$0.attempts" >"$0.tmp"; mv "$0.tmp" "$0.out"; read -r _ <&3' "$name"
 	done
 	for name in a b c; do
 		wait_until grep -qx ready "$T/$name.out" || fail "$(<"$T/$name.err")"
 	done
 	for name in a b c; do
-		echo >"$name.go"
+		echo >&"${go[$name]}"
 	done
 	for name in a b c; do
 		wait_path "$name.out"
 	done
 	run python3 "$TOP/tests/policy/why.py" compare . "$MARK"
+	assert_status 0 || fail "$(tail -n 5 "$T"/[abc].{out,err})"
 	printf '%s\n' "$output"
-	assert_status 0
 	for name in a b c; do
-		echo >"$name.go"
+		fd=${go[$name]}
+		echo >&"$fd"
+		exec {fd}>&-
 		wait_exit "${PID[$name]}"
+		assert_status 0
 	done
 }
 

@@ -86,7 +86,7 @@ def attempts(where):
                 if not leaves(where, name, proto, address, port):
                     lines.add(f"connect {proto} {address} {port}")
         with open(os.path.join(where, name + ".attempts"), "w", encoding="ascii") as f:
-            f.write("\n".join(sorted(lines, key=lambda _: r.random())) + "\n")
+            f.write("\n".join(sorted(sorted(lines), key=lambda _: r.random())) + "\n")
 
 
 def place(address, port):
