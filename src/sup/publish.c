@@ -82,15 +82,16 @@ static void look_after(struct sup *s, struct vsk *listener)
 static void look(struct loop_alarm *a)
 {
 	struct publish *p = (struct publish *)((char *)a - offsetof(struct publish, look));
-	struct vsk *v = LIST_FIRST(&p->domain->rows), *next;
+	struct sup *s = p->domain->sup;
+	struct vsk *v = vsk_next_listener(&s->table, p->domain, p->local_port, NULL), *next;
 
 	for (; v; v = next) {
-		next = LIST_NEXT(v, in_domain);
-		if (v->status != VSK_LISTENING || v->local_port != p->local_port || v->n_parked == 0)
+		next = vsk_next_listener(&s->table, p->domain, p->local_port, v);
+		if (v->n_parked == 0)
 			continue;
-		look_after(p->domain->sup, v);
+		look_after(s, v);
 		if (!a->due)
-			loop_set_alarm(&p->domain->sup->loop, a, LOOK_MS);
+			loop_set_alarm(&s->loop, a, LOOK_MS);
 	}
 }
 
@@ -229,12 +230,7 @@ static void fail(const struct publish *p, const struct gateway_answer *a)
 /* Somebody who does, or NULL. */
 static const struct vsk *listens(const struct domain *d, uint16_t port)
 {
-	const struct vsk *v;
-
-	LIST_FOREACH(v, &d->rows, in_domain)
-		if (v->status == VSK_LISTENING && v->local_port == port)
-			return v;
-	return NULL;
+	return vsk_next_listener(&d->sup->table, d, port, NULL);
 }
 
 static void open_port(struct publish *p, uint64_t listener)
@@ -414,11 +410,23 @@ void publish_update(struct domain *d)
 
 /* --- listeners ---------------------------------------------------------------------------------- */
 
+/* Who comes in has it from the gateway's listener. */
+static bool is_reuse(const struct gateway_option *o)
+{
+	return o->level == SOL_SOCKET && o->name == SO_REUSEADDR;
+}
+
 static void keep_options(struct sup *s, struct publish *p, const struct target *t)
 {
+	unsigned n;
+
 	if (!p->options)
 		p->options = calloc(GATEWAY_OPTIONS_MAX, sizeof *p->options);
-	p->n_options = p->options ? handoff_options(s, t, p->options) : 0;
+	n = p->options ? handoff_options(s, t, p->options) : 0;
+	p->n_options = 0;
+	for (unsigned i = 0; i < n; i++)
+		if (!is_reuse(&p->options[i]))
+			p->options[p->n_options++] = p->options[i];
 }
 
 void publish_listening(struct sup *s, const struct target *t)

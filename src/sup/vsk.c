@@ -297,6 +297,15 @@ struct vsk *vsk_find_listener(struct vsk_table *t, const struct domain *d, const
 	return best;
 }
 
+struct vsk *vsk_next_listener(struct vsk_table *t, const struct domain *d, uint16_t port, const struct vsk *after)
+{
+	struct vsk *v = after ? LIST_NEXT(after, by_port) : LIST_FIRST(ports_of(t, d, port));
+
+	while (v && (v->domain != d || v->local_port != port || v->status != VSK_LISTENING))
+		v = LIST_NEXT(v, by_port);
+	return v;
+}
+
 bool vsk_client_taken(struct vsk_table *t, const struct vsk *v)
 {
 	struct vsk *o;

@@ -161,6 +161,9 @@ bool vsk_client_taken(struct vsk_table *t, const struct vsk *v);
 struct vsk *vsk_find_listener(struct vsk_table *t, const struct domain *d, const struct addr *a,
 			      uint16_t port);
 
+/* The domain's listening rows at a port, whatever their addresses are: the one behind `after`, NULL: the first. */
+struct vsk *vsk_next_listener(struct vsk_table *t, const struct domain *d, uint16_t port, const struct vsk *after);
+
 /*
  * A row that is in the way of binding `v` to local and local_port, as
  * inet_csk_get_port() in the kernel sees it, or NULL. `for_listen`: asked

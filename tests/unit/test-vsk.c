@@ -115,6 +115,7 @@ static void test_listeners(void)
 {
 	struct vsk *dual = bound(&one, "::", 80, true), *any, *exact, *other = bound(&two, "::", 80, true);
 	struct addr v4 = address("10.88.0.1"), v6 = address("fd00::1");
+	unsigned n = 0;
 
 	TAP_OK(!vsk_find_listener(&table, &one, &v4, 80), "a bound one is not there");
 	vsk_set_status(&table, dual, VSK_LISTENING);
@@ -128,6 +129,17 @@ static void test_listeners(void)
 	exact = bound(&one, "10.88.0.1", 80, false);
 	vsk_set_status(&table, exact, VSK_LISTENING);
 	TAP_OK(vsk_find_listener(&table, &one, &v4, 80) == exact, "the address itself before that");
+	for (struct vsk *v = vsk_next_listener(&table, &one, 80, NULL); v; v = vsk_next_listener(&table, &one, 80, v)) {
+		TAP_OK(v == dual || v == any || v == exact, "a listener at that port, of that domain");
+		n++;
+	}
+	TAP_INT(n, 3, "each of them once");
+	vsk_set_status(&table, exact, VSK_CONNECTED);
+	n = 0;
+	for (struct vsk *v = vsk_next_listener(&table, &one, 80, NULL); v; v = vsk_next_listener(&table, &one, 80, v))
+		n++;
+	TAP_INT(n, 2, "without one that does not listen any more");
+	TAP_OK(!vsk_next_listener(&table, &one, 81, NULL), "none at another port");
 	dual->v6only = true;
 	vsk_free(&table, any);
 	vsk_free(&table, exact);
