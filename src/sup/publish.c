@@ -172,6 +172,15 @@ static void set_options(const struct publish *p, int fd)
 				 p->options[i].len);
 }
 
+/* What makes room may find that the listener was closed, and free its row: NULL. Or there is no room. */
+static struct vsk *make_room(struct publish *p, const struct vsk *listener)
+{
+	struct sup *s = p->domain->sup;
+	uint64_t cookie = listener->cookie;
+
+	return sup_make_room(s, p->domain, domain_sockets_max(p->domain)) ? vsk_find(&s->table, cookie) : NULL;
+}
+
 static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 {
 	struct sup *s = p->domain->sup;
@@ -181,8 +190,11 @@ static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 	bool in = let_in(p, a, listener ? local : NULL, &verdict);
 
 	s->table.turn++;
-	if (*fd >= 0 && in && listener && listener->n_parked <= listener->backlog + UNDER_WAY &&
-	    sup_make_room(s, p->domain, domain_sockets_max(p->domain)))
+	if (*fd >= 0 && in && listener && listener->n_parked <= listener->backlog + UNDER_WAY)
+		listener = make_room(p, listener);
+	else
+		listener = NULL;
+	if (listener)
 		v = new_row(s, listener, *fd);
 	if (!v) {
 		if (*fd >= 0)

@@ -381,6 +381,55 @@ accepted() # NUMBER
 	[[ $n != ready ]] && ((n >= $1))
 }
 
+# Making room frees the rows of closed sockets, of which the listener is one by then.
+@test "a visitor of a domain that is full, and has closed its listener, is refused" {
+	need_wires
+	cat >full.py <<'PYTHON'
+import socket, sys, time
+def listen():
+    s = socket.create_server(("0.0.0.0", 80))
+    print("ready", flush=True)
+    return s
+s = listen()
+first, _ = s.accept()
+more = []
+try:
+    while True: more.append(socket.socket())
+except OSError: pass
+time.sleep(0.1) # a look that took long is not taken again at once
+s.close()
+first.sendall(b"come")
+first.recv(1)
+more.pop().close()
+listen().accept()[0].sendall(b"well")
+PYTHON
+	jq -n --argjson rules "[$LOCAL]" '{version: 1, domain: "web", limits: {sockets: 6},
+		net: {transport: "wire", address: ["10.88.0.10"], rules: $rules}}' >"$T/web.json"
+	spawn web on_host "$VRUN" run -T --id "$MARK-web" -p "$T/web.json" -- python3 full.py </dev/null
+	wait_until grep -q ready "$T/web.out"
+	at=$(published)
+	run -0 on_host timeout 20 python3 -c 'import socket, sys, time
+def visit():
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    s.settimeout(10)
+    return s
+first = visit()
+print(first.recv(4))
+try: print(visit().recv(4))
+except OSError as e: print(e)
+first.close()
+while True:
+    try: print(visit().recv(4))
+    except OSError: time.sleep(0.01)
+    else: break' "${at#*:}"
+	assert_output "b'come'
+[Errno 104] Connection reset by peer
+b'well'"
+	wait_exit "${PID[web]}" || fail "the app: $?" "$(<"$T/web.err")"
+	internet_stop
+	assert_nothing_left
+}
+
 @test "an app that keeps its own queue full holds nothing of the supervisor's" {
 	# Two listeners share the port; where one is full the kernel drops what it sends there, and it sends half there.
 	cat >full.py <<'PYTHON'

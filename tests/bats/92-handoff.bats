@@ -162,15 +162,6 @@ ECONNRESET"
 	assert_nothing_left
 }
 
-# Linux 6.16 has what wires need.
-need_wires()
-{
-	local release
-
-	IFS=.- read -r -a release < <(uname -r)
-	((release[0] > 6 || (release[0] == 6 && release[1] >= 16))) || unsupported "wires need Linux 6.16"
-}
-
 @test "sockets of a domain with wires that lead outside behave as on any Linux, handed over and relayed" {
 	need_wires
 	export TRANSPORT=wire # for sandbox()

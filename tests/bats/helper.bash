@@ -123,6 +123,15 @@ need_command() # NAME...
 	done
 }
 
+# Linux 6.16 has what wires need.
+need_wires()
+{
+	local release
+
+	IFS=.- read -r -a release < <(uname -r)
+	((release[0] > 6 || (release[0] == 6 && release[1] >= 16))) || unsupported "wires need Linux 6.16"
+}
+
 postgres_bin()
 {
 	local dir
