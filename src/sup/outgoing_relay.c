@@ -155,7 +155,7 @@ void outgoing_abandon(struct domain *d)
 {
 	struct outgoing *o = LIST_FIRST(&d->lingering), *next;
 
-	for (; o; o = next) { /* the domain is gone with the last */
+	for (; o; o = next) {
 		next = LIST_NEXT(o, lingering);
 		relay_abandon(o->pipe);
 	}

@@ -210,11 +210,20 @@ static void given_up(struct loop_alarm *a)
 	outgoing_abandon((struct domain *)((char *)a - offsetof(struct domain, give_up)));
 }
 
-void sup_bury(struct domain *d)
+static void bury(struct loop_alarm *a)
 {
-	loop_clear_alarm(&d->give_up);
+	struct domain *d = (struct domain *)((char *)a - offsetof(struct domain, give_up));
+
+	loop_clear_alarm(a);
 	LIST_REMOVE(d, link);
 	domain_free(d);
+}
+
+/* Not at once: it may be something of the domain's, a tape, that tells, and has others to tell. */
+void sup_bury(struct domain *d)
+{
+	d->give_up.ring = bury;
+	loop_set_alarm(&d->sup->loop, &d->give_up, 0);
 }
 
 /* Names and addresses are free for others. What its app has sent goes on for a while. */
@@ -425,10 +434,14 @@ int sup_serve_listener(struct sup *s, struct listener *l, struct err *e)
 
 void sup_fini(struct sup *s)
 {
+	struct domain *d;
+
 	while (!LIST_EMPTY(&s->domains))
 		sup_remove(s, LIST_FIRST(&s->domains));
-	while (!LIST_EMPTY(&s->retired))
-		outgoing_abandon(LIST_FIRST(&s->retired));
+	while ((d = LIST_FIRST(&s->retired))) {
+		outgoing_abandon(d);
+		bury(&d->give_up);
+	}
 	query_fini(s);
 	if (s->collections)
 		survey_remove(&s->survey, &s->collector);

@@ -174,7 +174,7 @@ int sup_serve_listener(struct sup *s, struct listener *l, struct err *e);
  * have sent through relays goes out for LINGER_MS more, and is cut off with a reset then.
  */
 void sup_remove(struct sup *s, struct domain *d);
-/* The last of that is out. */
+/* The last of that is out: the loop frees it. */
 void sup_bury(struct domain *d);
 
 /* Its policy or ceiling has another "trapRate". */
@@ -270,7 +270,8 @@ void sup_sweep_listener(struct sup *s, uint64_t cookie);
 void sup_collect(struct sup *s);
 /* Sockets of F that are open, of apps and of the supervisor; 0: not known. */
 size_t sup_count_sockets(void);
-/* Whether the domain has less than `most` sockets, after a look at which of them are closed where it seems not to. */
+/* Whether the domain has less than `most` sockets, after a look at which of them are closed where it seems not to: rows
+ * that somebody holds, and no descriptor of their sockets, may be gone then. */
 bool sup_make_room(struct sup *s, struct domain *d, uint64_t most);
 /* The same for one domain, but not again at once when it took long. */
 void sup_collect_domain(struct sup *s, struct domain *d);
