@@ -159,7 +159,10 @@ static int take(struct call *c, struct target *t, int flags, struct vsk **ret)
 	return *ret ? fd_take(&fd) : -ENOMEM;
 }
 
-/* The length of the address is read before anything is taken, and whether somebody waits is asked between the two. */
+/*
+ * The length of the address is read before anything is taken, and whether somebody waits is asked between the two.
+ * Without an address nothing of the app's is believed, and the answer tells.
+ */
 static int64_t accept_virtual(struct call *c, struct target *t, int flags)
 {
 	struct vsk *v = NULL;
@@ -169,7 +172,7 @@ static int64_t accept_virtual(struct call *c, struct target *t, int flags)
 
 	if (c->args[1] && guestmem_read(c->tid, c->args[2], &room, sizeof room) < 0)
 		return -EFAULT;
-	if (!call_valid(c))
+	if (c->args[1] && !call_valid(c))
 		return CALL_ANSWERED;
 	fd = take(c, t, flags, &v);
 	if (fd < 0 || !v)
@@ -182,6 +185,8 @@ static int64_t accept_virtual(struct call *c, struct target *t, int flags)
 			rc = notify_reply_fd(&c->listener->notify, c->id, fd, flags & SOCK_CLOEXEC);
 		if (rc < 0)
 			accept_park(c->sup, t->row, v->cookie, &fd);
+		else
+			hunch_served(c, cookie);
 	}
 	sup_retry(c->sup, cookie);
 	return rc >= 0 || rc == -ENOENT ? CALL_ANSWERED : rc;
@@ -236,6 +241,8 @@ static int64_t retry(struct wait *w)
 	struct target t = { .fd = w->fd, .cookie = w->cookie, .family = AF_UNIX };
 
 	t.row = vsk_find(&w->call.sup->table, w->cookie);
+	if (t.row && !w->call.args[1] && !call_valid(&w->call)) /* for long, perhaps */
+		return CALL_ANSWERED;
 	/* AF_UNIX may have a thousand readers with one connection; so may a listener of F. */
 	return try_accept(&w->call, &t);
 }
@@ -264,7 +271,7 @@ static uint32_t events_of(const struct target *t)
 	return v && (v->wire || (!v->reuse_port && v->n_arrivals == 0 && v->n_parked == 0)) ? 0 : EPOLLIN;
 }
 
-int64_t handle_accept(struct call *c)
+static int64_t serve(struct call *c)
 {
 	AUTO_TARGET struct target t = { .fd = -1 };
 	int64_t rc = call_target(c, &t);
@@ -277,7 +284,28 @@ int64_t handle_accept(struct call *c)
 	rc = is_empty(&t) ? -EAGAIN : try_accept(c, &t);
 	if (rc != -EAGAIN || socket_nonblocking(t.fd))
 		return rc;
+	if (t.row)
+		hunch_waits(c, t.cookie);
 	return call_wait(c, &t.fd, t.cookie, events_of(&t), socket_timeout(t.fd, SO_RCVTIMEO), EAGAIN, retry) == 0 ?
 		       CALL_ANSWERED :
 		       -EAGAIN;
+}
+
+/* It is no wait any more, or another one. */
+static int64_t look(struct wait *w)
+{
+	struct call *c = &w->call;
+	int64_t rc;
+
+	c->domain->n_waits--; /* whose place that one takes */
+	rc = serve(c);
+	c->domain->n_waits++;
+	if (rc != CALL_ANSWERED)
+		call_reply(c, rc, 0);
+	return CALL_ANSWERED;
+}
+
+int64_t handle_accept(struct call *c)
+{
+	return hunch_follow(c, look) ? CALL_ANSWERED : serve(c);
 }

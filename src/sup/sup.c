@@ -74,6 +74,8 @@ int sup_init(struct sup *s, struct err *e)
 	TAILQ_INIT(&s->waits);
 	for (unsigned i = 0; i < WAIT_BUCKETS; i++)
 		TAILQ_INIT(&s->waits_for[i]);
+	TAILQ_INIT(&s->unseen);
+	s->unseen_until.ring = hunch_over;
 	s->next_look = INT64_MAX;
 	s->own_sockets = SIZE_MAX;
 	factory_init(&s->factory);

@@ -38,6 +38,7 @@
 #include "sup/factory.h"
 #include "sup/flow.h"
 #include "sup/guard.h"
+#include "sup/hunch.h"
 #include "sup/limbo.h"
 #include "sup/loop.h"
 #include "sup/outgoing.h"
@@ -85,6 +86,8 @@ struct wait {
 	struct call call;
 	int fd;           /* owned; the duplicate */
 	bool watched;
+	bool unseen; /* in sup->unseen (hunch.h) */
+	TAILQ_ENTRY(wait) in_unseen;
 	uint64_t cookie;  /* of the socket waited for: the listener */
 	int64_t deadline; /* milliseconds of the monotonic clock; INT64_MAX: none */
 	/* Tries again: a result, or -EAGAIN to wait on. */
@@ -139,6 +142,9 @@ struct sup {
 	LIST_HEAD(, domain_at) addresses[DOMAIN_BUCKETS]; /* theirs */
 	struct wait_queue waits; /* those that wait longest first */
 	struct wait_queue waits_for[WAIT_BUCKETS]; /* the same, by cookie */
+	struct wait_queue unseen; /* accepts that nobody has looked at (hunch.h) */
+	struct loop_alarm unseen_until;
+	struct hunch hunches[HUNCH_SLOTS];
 	uint64_t arrived[ARRIVED_MAX]; /* listeners that have got connections; accepts that wait are not watched */
 	uint64_t late[ARRIVED_MAX];    /* listeners whose tokens do not come */
 	unsigned n_late;
@@ -249,6 +255,8 @@ void accept_show(struct sup *s, struct vsk *listener, bool each);
 void sup_tokens_late(struct sup *s, uint64_t cookie);
 
 void wait_free(struct wait *w);
+/* Serves one that nobody has looked at, if its thread still waits; frees it. */
+void wait_look_at(struct wait *w);
 void wait_tokens_lost(struct loop_alarm *a);
 /* Gives connections that were made meanwhile to the accepts that wait for them. */
 void wait_hand_over(struct sup *s);

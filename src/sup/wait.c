@@ -21,6 +21,8 @@ void wait_free(struct wait *w)
 
 	if (w->watched)
 		loop_remove(&s->loop, w->fd, &w->watch);
+	if (w->unseen)
+		TAILQ_REMOVE(&s->unseen, w, in_unseen);
 	TAILQ_REMOVE(&s->waits, w, link);
 	TAILQ_REMOVE(waits_for(s, w->cookie), w, by_cookie);
 	w->call.domain->n_waits--;
@@ -49,6 +51,11 @@ static bool wait_retry(struct wait *w)
 		return wait_do(w);
 	wait_free(w);
 	return false;
+}
+
+void wait_look_at(struct wait *w)
+{
+	(void)wait_retry(w);
 }
 
 static void wait_ready(struct watch *watch, uint32_t events)
@@ -211,7 +218,7 @@ void sup_sweep_listener(struct sup *s, uint64_t cookie)
 
 	for (; w; w = next) {
 		next = TAILQ_NEXT(w, by_cookie);
-		if (w->cookie != cookie || !is_accept(w))
+		if (w->cookie != cookie || !is_accept(w) || w->unseen) /* holds no duplicate */
 			continue;
 		if (call_valid(&w->call))
 			return; /* its thread's process has the listener */

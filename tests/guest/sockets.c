@@ -287,6 +287,7 @@ static int self(const char *own)
 	test_waiting();
 	test_restart();
 	test_killed();
+	test_busy();
 	test_shared();
 	printf("%d checks, %d failed\n", count, failed);
 	return failed != 0;

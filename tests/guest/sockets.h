@@ -38,6 +38,9 @@ void test_waiting(void);
 void test_restart(void);
 void test_killed(void);
 
+/* sockets_busy.c: accepts that are not what those before them were. */
+void test_busy(void);
+
 /* sockets_share.c: events, and sockets that several have. */
 void test_shared(void);
 int share_child(const char *numbers); /* "sockets child", of a listener and of what is closed by then */
