@@ -135,23 +135,30 @@ static bool each_place(struct replacement *r, pid_t tid, bool (*each)(struct rep
 	return done;
 }
 
+/* Not another file whose inode has the same number: those of sockets and of file systems are counted apart. */
+static bool is_old(const struct replacement *r, int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof cookie;
+
+	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 && cookie == r->cookie;
+}
+
 static bool replace_there(struct replacement *r, pid_t tid, int number, int *ret)
 {
 	/* Held over the exchange: the app's own would be closed when its thread runs again. */
 	AUTO_FD int old = procs_getfd(&r->call->sup->procs, tid, number);
 
-	*ret = old < 0 ? 0 : place(r, number);
+	*ret = is_old(r, old) ? place(r, number) : 0;
 	return *ret < 0 || r->n_places == PLACES_MAX;
 }
 
-/* A duplicate, when it is the old socket and not another with its inode's number. */
+/* A duplicate. */
 static bool fetch(struct replacement *r, pid_t tid, int number, int *ret)
 {
-	uint64_t cookie = 0;
-	socklen_t len = sizeof cookie;
 	AUTO_FD int fd = procs_getfd(&r->call->sup->procs, tid, number);
 
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 || cookie != r->cookie)
+	if (!is_old(r, fd))
 		return false;
 	*ret = fd_take(&fd);
 	return true;
