@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 #define LATE_MS 5 /* of an app that waits, until its socket enters limbo */
 #define BEGIN_MS 100 /* of one that does not, until it is told that it takes time, whatever the gateway does */
 #define GRACE_MS 20 /* for a call that brings the host's socket, when a server speaks first */
+#define FORSAKEN_MS 1000 /* between looks at whether the thread is there whose wait was interrupted early */
 
 /* What a wait has as its error at its deadline tells which kind it is. */
 #define WAITS_FOR_END EINPROGRESS /* connect() of an app that waits; its time may be up */
@@ -109,9 +111,35 @@ static void near_ready(struct watch *w, uint32_t events)
 	outgoing_relay((struct outgoing *)((char *)w - offsetof(struct outgoing, near_watch)));
 }
 
+/*
+ * A connection that no call waited for when it came, and whose socket never was in limbo: the next call brings it. Not
+ * of an app that has ended: its server would keep it.
+ */
+static void look_for_thread(struct outgoing *o)
+{
+	struct vsk *v = outgoing_row(o);
+
+	if (kill(o->call.tid, 0) == 0 || errno != ESRCH) {
+		loop_set_alarm(&o->sup->loop, &o->grace, FORSAKEN_MS);
+		return;
+	}
+	outgoing_drop(o);
+	if (v)
+		vsk_reset(&v->domain->sup->table, v);
+}
+
+static void join(struct outgoing *o, struct vsk *v);
+
 static void grace_over(struct loop_alarm *a)
 {
-	outgoing_relay((struct outgoing *)((char *)a - offsetof(struct outgoing, grace)));
+	struct outgoing *o = (struct outgoing *)((char *)a - offsetof(struct outgoing, grace));
+
+	if (o->near >= 0)
+		outgoing_relay(o);
+	else if (o->port == 0)
+		look_for_thread(o);
+	else if (outgoing_row(o) && !o->connecting)
+		join(o, outgoing_row(o));
 }
 
 static void watch_both(struct outgoing *o)
@@ -209,6 +237,7 @@ static void join(struct outgoing *o, struct vsk *v)
 		return;
 	}
 	o->near = near;
+	loop_clear_alarm(&o->grace);
 	vsk_set_status(&s->table, v, VSK_CONNECTED);
 	if (o->relay)
 		outgoing_relay(o);
@@ -250,7 +279,7 @@ static void have(struct outgoing *o)
 		outgoing_drop(o);
 		vsk_reset(&s->table, v);
 	} else if (o->port == 0) {
-		return; /* its wait was interrupted early on: the next call on the socket brings this one */
+		loop_set_alarm(&s->loop, &o->grace, 0); /* its wait was interrupted early on, or it is gone */
 	} else if (o->connecting) {
 		o->far_watched = loop_add(&s->loop, o->far, EPOLLOUT, &o->far_watch) == 0;
 	} else {
@@ -329,22 +358,6 @@ static void forward(int near, int far)
 			break;
 }
 
-/* Whoever still has the old socket is to see that it is none any more. */
-static void leave_behind(struct outgoing *o)
-{
-	const struct linger now = { .l_onoff = 1 };
-	struct err e;
-
-	if (o->near >= 0)
-		(void)setsockopt(o->near, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-	else if (o->port)
-		limbo_fail(&o->sup->limbo, &o->sup->diag, &o->at, o->port, o->cookie);
-	(void)err_set(&e, EMLINK, "container %s: a socket was connected to the outside while a copy of it was under way in a "
-		      "message; that copy is dead", o->domain->id);
-	if (o->sup->complain && domain_may_record(o->domain))
-		o->sup->complain(&e);
-}
-
 void outgoing_settle(struct call *c, struct target *t)
 {
 	struct outgoing *o = t->row->out;
@@ -366,7 +379,7 @@ void outgoing_settle(struct call *c, struct target *t)
 	if (rc >= 0) {
 		forward(o->near, t->fd);
 		if (rc > 0)
-			leave_behind(o);
+			outgoing_leave_behind(o);
 		outgoing_drop(o);
 		return;
 	}
@@ -378,6 +391,8 @@ void outgoing_settle(struct call *c, struct target *t)
 		outgoing_relay(o);
 	else if (o->near >= 0)
 		watch_both(o);
+	else
+		loop_set_alarm(&c->sup->loop, &o->grace, o->port ? 0 : FORSAKEN_MS);
 }
 
 /* --- connect() ------------------------------------------------------------------------------- */
@@ -451,25 +466,6 @@ static int64_t wait_for(struct call *c, const struct target *t, int kind)
 	return wait_until(c, t, kind, kind == WAITS_FOR_END ? socket_timeout(t->fd, SO_SNDTIMEO) : -1);
 }
 
-static void fill(struct gateway_request *r, struct call *c, const struct outgoing *o, const struct target *t)
-{
-	const struct vsk *v = t->row;
-
-	*r = (struct gateway_request){ .kind = GATEWAY_CONNECT,
-				       .v6 = v->v6,
-				       .want_v4 = !v->v6only,
-				       .want_v6 = v->v6,
-				       .nonblock = o->first,
-				       .port = o->attempt.port,
-				       .local_port = v->bound_port ? v->local_port : 0,
-				       .addr = o->addr };
-	r->to = o->attempt.peer.kind == PARTY_NAME ? GATEWAY_TO_NAME :
-		o->attempt.peer.kind == PARTY_HOST ? GATEWAY_TO_HOST :
-						     GATEWAY_TO_ADDRESS;
-	memcpy(r->name, o->name, sizeof r->name);
-	r->n_options = handoff_options(c->sup, t, r->options);
-}
-
 static struct outgoing *outgoing_new(struct call *c, const struct target *t, const struct policy_attempt *a)
 {
 	struct outgoing *o = NULL;
@@ -532,7 +528,7 @@ int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_a
 	o->relay = o->relay || t->row->wire || c->domain->relayed || handoff_init(c->sup) < 0;
 	o->first = nonblock && !o->relay;
 	o->patience = nonblock ? -1 : socket_timeout(t->fd, SO_SNDTIMEO);
-	fill(&r, c, o, t);
+	outgoing_request(o, t, &r);
 	if (enters_at_once(o, t, nonblock))
 		rc = enter_limbo(o, t);
 	else

@@ -47,12 +47,19 @@ struct vsk *outgoing_row(const struct outgoing *o);
 /* Nothing of it is watched any more, before its descriptors are somebody else's. */
 void outgoing_unwatch(struct outgoing *o);
 
+/* --- outgoing_request.c ----------------------------------------------------------------------- */
+
+/* For a socket of F, or a wire, with the options that it has. */
+void outgoing_request(const struct outgoing *o, const struct target *t, struct gateway_request *ret);
+
 /* --- outgoing_relay.c ------------------------------------------------------------------------ */
 
 /* What the rules that allow it ask for: its terms, and whether it has to be relayed. */
 void outgoing_take_terms(struct outgoing *o);
 /* The address of the name is known: another rule may have its say. */
 void outgoing_found(struct outgoing *o, const struct addr *a);
+/* Whoever still has the old socket, in whose place the host's has come, is to see that it is none any more. */
+void outgoing_leave_behind(struct outgoing *o);
 /* It is not in its domain's list any more, which may have been the last thing of that. */
 void outgoing_lingered(struct outgoing *o);
 /* Both ends are there: they are the relay's from now on. May drop it. */

@@ -2,6 +2,7 @@
 /* Connections to the outside that the supervisor relays: under which terms, and why they end. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "model/policy_explain.h"
 #include "sup/outgoing_impl.h"
@@ -125,6 +126,23 @@ void outgoing_relay(struct outgoing *o)
 	o->pipe = relay_new(o->sup, &o->near, &o->far, &o->terms, relay_ended, o);
 	if (!o->pipe)
 		outgoing_drop(o); /* both are closed, as the app sees */
+}
+
+/* --- what is left behind ---------------------------------------------------------------------- */
+
+void outgoing_leave_behind(struct outgoing *o)
+{
+	const struct linger now = { .l_onoff = 1 };
+	struct err e;
+
+	if (o->near >= 0)
+		(void)setsockopt(o->near, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	else if (o->port)
+		limbo_fail(&o->sup->limbo, &o->sup->diag, &o->at, o->port, o->cookie);
+	(void)err_set(&e, EMLINK, "container %s: a socket was connected to the outside while a copy of it was under way in a "
+		      "message; that copy is dead", o->domain->id);
+	if (o->sup->complain && domain_may_record(o->domain))
+		o->sup->complain(&e);
 }
 
 /* --- after the app's end -------------------------------------------------------------------------- */
