@@ -354,6 +354,7 @@ int cmd_create(int argc, char **argv)
 	int rc;
 
 	a.launch = (struct launch_options){ .create = true,
+					    .engine = true,
 					    .outlives = true,
 					    .hooks = true,
 					    .started_fd = -1,

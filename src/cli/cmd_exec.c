@@ -466,7 +466,7 @@ static int exec_in(struct exec_args *a, int *ret_code, struct err *e)
 
 int cmd_exec(int argc, char **argv)
 {
-	struct exec_args a = { .launch = { .init = true, .started_fd = -1 } };
+	struct exec_args a = { .launch = { .init = true, .engine = true, .started_fd = -1 } };
 	struct err e = { 0 };
 	int rc, code = EXIT_EXEC;
 

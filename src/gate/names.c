@@ -60,6 +60,7 @@ struct gate_names {
 	unsigned queries_left; /* that may be made now (gate_names_query()) */
 	int64_t queries_at;    /* gate_now() when they were counted */
 	struct stat conf; /* of resolv.conf when the channel was made */
+	const char *servers; /* borrowed; in place of those of resolv.conf */
 };
 
 /* --- c-ares in the loop ---------------------------------------------------------------------- */
@@ -143,6 +144,11 @@ static int channel_open(struct gate *g)
 		n->channel = NULL;
 		return -EIO;
 	}
+	if (n->servers && ares_set_servers_csv(n->channel, n->servers) != ARES_SUCCESS) {
+		ares_destroy(n->channel);
+		n->channel = NULL;
+		return -EIO;
+	}
 	return 0;
 }
 
@@ -162,7 +168,7 @@ static void channel_refresh(struct gate *g)
 {
 	struct gate_names *n = g->names;
 
-	if (n->n_pending || (n->channel && !has_changed(&n->conf)))
+	if (n->n_pending || (n->channel && (n->servers || !has_changed(&n->conf))))
 		return;
 	if (n->channel)
 		ares_destroy(n->channel);
@@ -415,6 +421,7 @@ int gate_names_init(struct gate *g, struct err *e)
 		return err_num(e, ENOMEM, "names");
 	}
 	n->gate = g;
+	n->servers = g->text->servers;
 	n->due.ring = due;
 	LIST_INIT(&n->queries);
 	TAILQ_INIT(&n->ages);

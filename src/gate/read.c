@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/read.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -29,6 +30,7 @@ static int read_one(const struct jat *root, const char *key, struct policy *ret,
 
 static int read_members(const struct jat *root, struct gate_text *t, struct err *e)
 {
+	const char *servers;
 	int rc = read_one(root, "policy", &t->policy, e);
 
 	if (rc == 0)
@@ -39,6 +41,10 @@ static int read_members(const struct jat *root, struct gate_text *t, struct err 
 	}
 	if (rc >= 0)
 		rc = json_get_int(root, "owner", 0, UINT32_MAX, &t->owner, e);
+	if (rc >= 0)
+		rc = json_get_string(root, "servers", &servers, e);
+	if (rc > 0 && !(t->servers = strdup(servers)))
+		rc = err_num(e, ENOMEM, "name servers");
 	return rc < 0 ? rc : 0;
 }
 
@@ -73,4 +79,6 @@ void gate_text_fini(struct gate_text *t)
 {
 	policy_fini(&t->policy);
 	policy_fini(&t->ceiling);
+	free(t->servers);
+	t->servers = NULL;
 }

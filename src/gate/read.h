@@ -8,10 +8,11 @@
 
 #include "model/policy.h"
 
-/* {"policy": {"name", "text"}, "ceiling": ..., "owner": UID}; without "ceiling" there is none. */
+/* {"policy": {"name", "text"}, "ceiling": ..., "owner": UID, "servers": "ADDRESS,..."}; without "ceiling" there is none. */
 struct gate_text {
 	struct policy policy, ceiling;
 	bool has_ceiling;
+	char *servers; /* owned; name servers with commas between them. NULL: those of this machine */
 	int64_t owner; /* who may change the policy; -1: nobody but root */
 };
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process of a domain's gateway. It stays in the caller's namespaces, which
- * are the way out, and is the only part of a sandbox that does.
+ * are the way out, and is the only part of a sandbox that does. That of an engine's
+ * container is in the network that the engine has made for it (outside.h).
  */
 #include <fcntl.h>
 #include <grp.h>
 #include <jansson.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +23,7 @@
 #include "kern/control.h"
 #include "kern/helper.h"
 #include "model/gateway.h"
+#include "run/outside.h"
 #include "run/plan.h"
 #include "run/policy_apply.h"
 #include "run/supervisor.h"
@@ -35,13 +38,18 @@ static json_t *text_of(const struct json_doc *doc)
 }
 
 /* A file in memory with what the gateway decides by. */
-static int write_policies(const struct policy_applied *p, int *ret_fd, struct err *e)
+static int write_policies(const struct launch *l, int *ret_fd, struct err *e)
 {
+	const struct policy_applied *p = l->opt->policy;
+	char servers[OUTSIDE_SERVERS_MAX];
 	json_t *all = json_pack("{s:o, s:I}", "policy", text_of(&p->text), "owner", (json_int_t)geteuid());
 	AUTO_FD int fd = memfd_create("vrun-policy", MFD_CLOEXEC);
 	AUTO_FREE char *text = NULL;
 	int rc;
 
+	outside_servers(l, servers);
+	if (all && servers[0])
+		(void)json_object_set_new(all, "servers", json_string(servers));
 	if (all && p->has_ceiling)
 		(void)json_object_set_new(all, "ceiling", text_of(&p->ceiling_text));
 	text = all ? json_dumps(all, JSON_COMPACT) : NULL;
@@ -59,15 +67,18 @@ static int write_policies(const struct policy_applied *p, int *ret_fd, struct er
 
 /* --- in the child ------------------------------------------------------------------------- */
 
-static bool keep_only(int sock, int policy, int control, int program, bool quiet)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+struct child_fds {
+	int program, sock, policy, control;
+	int network, failed; /* what it enters, and where it says errno when it cannot; -1: the caller's it is */
+};
 
+static bool keep_only(const struct child_fds *f, bool quiet)
+{
 	/* Out of the way first, so that none is overwritten. */
-	sock = fcntl(sock, F_DUPFD_CLOEXEC, 7);
-	policy = fcntl(policy, F_DUPFD_CLOEXEC, 7);
-	control = fcntl(control, F_DUPFD_CLOEXEC, 7);
-	program = fcntl(program, F_DUPFD_CLOEXEC, 7);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), sock = fcntl(f->sock, F_DUPFD_CLOEXEC, 7),
+	    policy = fcntl(f->policy, F_DUPFD_CLOEXEC, 7), control = fcntl(f->control, F_DUPFD_CLOEXEC, 7),
+	    program = fcntl(f->program, F_DUPFD_CLOEXEC, 7);
+
 	return null >= 0 && sock >= 0 && policy >= 0 && control >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
 	       dup2(null, STDOUT_FILENO) >= 0 && (!quiet || dup2(null, STDERR_FILENO) >= 0) &&
 	       dup2(sock, GATEWAY_SOCK) >= 0 && dup2(policy, GATEWAY_POLICY) >= 0 &&
@@ -90,16 +101,21 @@ static bool become_nobody(const struct outer_ids *o, struct err *e)
 	return caps_apply(&sets, e) == 0;
 }
 
-_Noreturn static void child_main(int program, const struct launch *l, const struct outer_ids *o, int sock,
-				 int policy, int control)
+_Noreturn static void child_main(const struct child_fds *f, const struct launch *l, const struct outer_ids *o)
 {
 	struct err e;
 	sigset_t none;
 
+	if (f->network >= 0 && setns(f->network, CLONE_NEWNET) < 0) {
+		uint8_t why = (uint8_t)errno;
+
+		(void)!write(f->failed, &why, sizeof why);
+		_exit(125);
+	}
 	(void)setsid(); /* its terminal's signals are for the app */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (chdir("/") == 0 && keep_only(sock, policy, control, program, l->opt->fabric || l->opt->detached || l->opt->create) &&
+	if (chdir("/") == 0 && keep_only(f, l->opt->fabric || l->opt->detached || l->opt->create) &&
 	    become_nobody(o, &e) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		helper_exec_fd(PROGRAM, "vrun-gateway");
 	_exit(125);
@@ -107,12 +123,27 @@ _Noreturn static void child_main(int program, const struct launch *l, const stru
 
 /* --- in the launcher ------------------------------------------------------------------------ */
 
+/* Before an app is told that its policy holds. Without a word the child has gone on: its end of the pipe is closed then. */
+static int await_entered(int from, const struct launch *l, struct err *e)
+{
+	uint8_t why = 0;
+	ssize_t n;
+
+	while ((n = read(from, &why, sizeof why)) < 0 && errno == EINTR)
+		;
+	if (n <= 0)
+		return 0;
+	(void)err_num(e, why, "the gateway cannot enter network namespace %s", l->outside);
+	return err_hint(e, "the caller needs CAP_SYS_ADMIN over it; without \"path\" in linux.namespaces the caller's network is outside");
+}
+
 int gateway_spawn(struct supervisor *s, const struct launch *l, struct err *e)
 {
 	const struct policy_applied *p = l->opt->policy;
 	struct clone_args args = { .exit_signal = SIGCHLD, .flags = CLONE_PIDFD,
 				   .pidfd = (uint64_t)(uintptr_t)&s->gateway_pidfd };
-	AUTO_FD int policy = -1, ours = -1, theirs = -1, control = -1, program = -1;
+	AUTO_FD int policy = -1, ours = -1, theirs = -1, control = -1, program = -1, network = -1,
+		    entered = -1, failed = -1;
 	struct outer_ids o = { .writer = MAP_NONE };
 	int pair[2], rc;
 	long pid;
@@ -124,7 +155,9 @@ int gateway_spawn(struct supervisor *s, const struct launch *l, struct err *e)
 		rc = program = helper_open("vrun-gateway", o.change_id, e);
 	rc = rc < 0 ? rc : 0;
 	if (rc == 0)
-		rc = write_policies(p, &policy, e);
+		rc = outside_open(l, &network, e);
+	if (rc == 0)
+		rc = write_policies(l, &policy, e);
 	if (rc == 0)
 		rc = control_listen(s->gateway_control, &control, e);
 	if (rc < 0)
@@ -133,14 +166,19 @@ int gateway_spawn(struct supervisor *s, const struct launch *l, struct err *e)
 		return err_sys(e, "socket pair");
 	ours = pair[0];
 	theirs = pair[1];
+	if (network >= 0 && pipe2(pair, O_CLOEXEC) < 0)
+		return err_sys(e, "pipe of the gateway");
+	entered = network >= 0 ? pair[0] : -1;
+	failed = network >= 0 ? pair[1] : -1;
 	pid = syscall(__NR_clone3, &args, sizeof args);
 	if (pid < 0)
 		return err_sys(e, "the gateway's process");
 	if (pid == 0)
-		child_main(program, l, &o, theirs, policy, control);
+		child_main(&(struct child_fds){ program, theirs, policy, control, network, failed }, l, &o);
 	s->gateway_pid = (pid_t)pid;
 	s->gateway = fd_take(&ours);
-	return 0;
+	fd_close(&failed);
+	return network >= 0 ? await_entered(entered, l, e) : 0;
 }
 
 void gateway_reap(struct supervisor *s)

@@ -43,6 +43,7 @@ struct launch_options {
 	bool outlives; /* the parent of the app may end before it: create, and exec in the background */
 	bool subordinate; /* an unprivileged caller gets the whole subordinate range when there is one */
 	bool create;            /* "vrun create", see below */
+	bool engine; /* config.json is an engine's: the network that it joins is what is outside (outside.h) */
 	const char *pid_file; /* NULL: none */
 	const char *output; /* detached: file for the app's output; NULL: none */
 	int started_fd;   /* one byte is written here when the app has been executed; -1 */
@@ -119,6 +120,7 @@ struct launch {
 	uint64_t clone_flags;     /* of the clone that is the container */
 	bool joins;               /* namespaces are joined: a clone before that one does it */
 	bool joins_by_path;       /* ... others' namespaces */
+	const char *outside;      /* the network namespace in which its gateway is; NULL: the caller's */
 	bool supervised;          /* a supervisor serves the app's sockets */
 	const int *outer;         /* its user and pid namespaces, in which the container's are made; -1: none */
 	struct bpf_prog traps;    /* loaded before the filter, when that is the bundle's own: the supervisor's

@@ -22,6 +22,7 @@
 #include "kern/traps.h"
 #include "run/mask.h"
 #include "run/namespaces.h"
+#include "run/outside.h"
 #include "run/policy_apply.h"
 
 /* What config.json says is the bundle's wish; these would be the caller's deeds. */
@@ -299,6 +300,7 @@ int launch_plan(struct launch *l, struct bundle *b, const struct launch_options 
 		return err_num(e, ENOMEM, "launch");
 	for (size_t i = 0; i < b->n_mounts; i++)
 		l->mount_fds[i] = -1;
+	outside_plan(l);
 	rc = check_supported(b, e);
 	if (rc == 0)
 		rc = plan_labels(l, e);

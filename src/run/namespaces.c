@@ -68,23 +68,30 @@ static int refuse_hosts_network(int fd, const char *path, struct err *e)
 	return 0;
 }
 
+int namespaces_open_one(enum ns_kind kind, const char *path, int *ret_fd, struct err *e)
+{
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return err_sys(e, "%s namespace %s", bundle_ns_name(kind), path);
+	if (ioctl(fd, NS_GET_NSTYPE) != kind_flag[kind])
+		return err_set(e, EINVAL, "%s is not a %s namespace", path, bundle_ns_name(kind));
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
 int namespaces_open(const struct bundle *b, int ret_fds[static NS_KINDS], struct err *e)
 {
 	for (int k = 0; k < NS_KINDS; k++)
 		ret_fds[k] = -1;
 	for (int k = 0; k < NS_KINDS; k++) {
 		const char *path = b->ns[k].path;
-		int type;
+		int rc = path ? namespaces_open_one((enum ns_kind)k, path, &ret_fds[k], e) : 0;
 
+		if (rc < 0)
+			return rc;
 		if (!path)
 			continue;
-		ret_fds[k] = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		if (ret_fds[k] < 0)
-			return err_sys(e, "%s namespace %s", bundle_ns_name((enum ns_kind)k), path);
-		type = ioctl(ret_fds[k], NS_GET_NSTYPE);
-		if (type != kind_flag[k])
-			return err_set(e, EINVAL, "%s is not a %s namespace", path,
-				       bundle_ns_name((enum ns_kind)k));
 		if (k == NS_NET && refuse_hosts_network(ret_fds[k], path, e) < 0)
 			return -e->num;
 	}

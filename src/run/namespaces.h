@@ -12,6 +12,9 @@ uint64_t namespaces_clone_flags(const struct launch *l);
 /* Opens the namespaces that the bundle joins by path, checking their kinds. ret_fds[NS_KINDS], -1 where none; the caller's. */
 int namespaces_open(const struct bundle *b, int ret_fds[static NS_KINDS], struct err *e);
 
+/* One namespace that must be of that kind; the caller's. */
+int namespaces_open_one(enum ns_kind kind, const char *path, int *ret_fd, struct err *e);
+
 /* Before that clone, by a process that is made for it: joins what is given by path. A user namespace comes
  * first, for it gives the right to join others; without one they are joined with the caller's rights,
  * before a new user namespace takes these away. */

@@ -108,7 +108,7 @@ static int mount_file(const struct launch *l, int root, const char *name, const 
 	AUTO_FD int dir = -1;
 	int rc;
 
-	if (is_mounted(l->bundle, path))
+	if (is_mounted(l->bundle, path) && (!l->outside || strcmp(path, NETFILES_RESOLV_CONF) != 0))
 		return 0;
 	rc = mount_new("tmpfs", "vrun", data, 2, 0, &dir, e);
 	if (rc < 0)
@@ -124,5 +124,5 @@ int netfiles_mount(const struct launch *l, int root, struct err *e)
 	if (!l->supervised)
 		return 0;
 	rc = mount_file(l, root, "hosts", "/etc/hosts", make_hosts, e);
-	return rc < 0 ? rc : mount_file(l, root, "resolv.conf", "/etc/resolv.conf", make_resolv_conf, e);
+	return rc < 0 ? rc : mount_file(l, root, "resolv.conf", NETFILES_RESOLV_CONF, make_resolv_conf, e);
 }

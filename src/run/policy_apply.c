@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "model/policy.h"
+#include "run/outside.h"
 
 #define CEILING_FILE VRUN_SYSCONFDIR "/vrun/ceiling.json"
 
@@ -27,7 +28,9 @@ static int find(struct policy_applied *ret, const struct bundle *b, const char *
 	struct policy_sources sources = { .option = file,
 					  .bundle_fd = dir,
 					  .bundle_dir = b->dir,
-					  .annotation = has_dir ? bundle_annotation(b, POLICY_ANNOTATION) : NULL };
+					  .annotation = has_dir && !outside_is_sandbox(b) ?
+								bundle_annotation(b, POLICY_ANNOTATION) :
+								NULL };
 	struct policy_warnings warnings = { 0 };
 	enum policy_source source;
 	int rc = policy_find_text(&ret->text, &sources, &source, e);

@@ -460,6 +460,35 @@ count_lines() # WORD COUNT
 	assert_nothing_left
 }
 
+@test "a network that is joined is outside, for engines and who may enter it" {
+	sleeper "$T/b" '.linux.namespaces |= map(if .type == "network" then .path = "/proc/self/ns/net" else . end)'
+	echo '{"version": 1, "net": {"rules": [{"allow": "connect", "to": "192.0.2.1:80"}]}}' >"$T/policy.json"
+	run "$VRUN_PLAIN" run -p "$T/policy.json" "$T/b"
+	assert_vrun_error "a policy with rules, and a network namespace of others"
+	if is_root; then
+		create "$T/b" -p "$T/policy.json"
+		run -0 "$VRUN" delete --force "$REPLY"
+	else
+		run create "$T/b" -p "$T/policy.json"
+		assert_status 1
+		assert_contains "$output" "the gateway cannot enter network namespace /proc/self/ns/net"
+	fi
+	# A policy that stays inside enters nothing.
+	echo '{"version": 1, "net": "loopback"}' >"$T/policy.json"
+	create "$T/b" -p "$T/policy.json"
+	run -0 "$VRUN" start "$REPLY"
+	run -0 "$VRUN" exec "$REPLY" sed -n 's/^ *\([^ ]*\):.*/\1/p' /proc/net/dev
+	assert_output lo
+	run -0 "$VRUN" delete --force "$REPLY"
+	# What is joined must be what it is said to be.
+	edit_bundle "$T/b" '.linux.namespaces |= map(if .type == "network" then .path = "/proc/self/ns/ipc" else . end)'
+	echo '{"version": 1, "net": {"rules": [{"allow": "connect", "to": "192.0.2.1:80"}]}}' >"$T/policy.json"
+	run create "$T/b" -p "$T/policy.json"
+	assert_status 1
+	assert_contains "$output" "/proc/self/ns/ipc is not a network namespace"
+	assert_equal "$(find "$ROOT" -mindepth 1 ! -path '*/filters*')" ""
+}
+
 @test "what other runtimes have and vrun has not is refused with the reason" {
 	local line command
 

@@ -64,6 +64,13 @@ slurm_runs()
 	is_root || podman unshare rm -rf "$T/store" "$T/runroot" "$T/ptmp"
 }
 
+@test "the policy of the RuntimeClass's pod is without fault" {
+	sed -n "s/^ *org.vrun.policy: '\(.*\)'\$/\1/p" "$ENGINES/runtimeclass.yaml" >"$T/policy.json"
+	run -0 "$VRUN" policy check --strict "$T/policy.json"
+	run -0 "$VRUN" policy why "$T/policy.json" --connect api.default.svc.cluster.local:443
+	assert_contains "$output" allowed
+}
+
 @test "containerd reads its part" {
 	need_command containerd
 	run -0 --separate-stderr containerd -c "$ENGINES/containerd.toml" config dump
