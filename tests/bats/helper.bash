@@ -77,10 +77,11 @@ helper_teardown()
 	[[ ${T-} == /tmp/vt-* ]] || return 0
 	# Who is killed together with its keeper cleans up nothing; as root its records are not in $T.
 	for record in /run/vrun/"$MARK"*.json; do
-		[[ ! -w $record ]] || left+=("$record" "/run/vrun/$(jq -r '.vrun.supervisor // "none"' "$record")")
+		[[ ! -w $record ]] || left+=("$record" "/run/vrun/$(jq -r '.vrun.supervisor // "none"' "$record" 2>/dev/null || echo none)")
 	done
+	# Who has ended is not asked for: its number may be somebody else's by now.
 	for pid in "${PID[@]}"; do
-		kill -KILL "$pid" 2>/dev/null || :
+		! is_child "$pid" || kill -KILL "$pid" 2>/dev/null || :
 	done
 	while read -r pid; do
 		kill -KILL "$pid" 2>/dev/null || :
@@ -95,6 +96,16 @@ helper_teardown()
 	rm -rf --one-file-system "$T"
 	rm -f "${left[@]}"
 }
+
+# Of this shell, and not collected yet.
+is_child() # PID
+{
+	local stat
+
+	read -r stat <"/proc/$1/stat" || return 1
+	stat=${stat##*) }
+	[[ $stat == ?" $BASHPID "* ]]
+} 2>/dev/null
 
 # --- failing ------------------------------------------------------------------
 
