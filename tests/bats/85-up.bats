@@ -71,8 +71,12 @@ server_and_client()
 
 @test "one that fails ends the others, one that ends well does not" {
 	script good 'echo done'
-	script bad 'sleep 0.2; exit 9'
-	script long 'trap "echo stopped; exit 0" TERM; echo up; while :; do sleep 1000 & wait; done'
+	script bad 'until [ -e /shared/up ]; do usleep 20000; done; exit 9'
+	script long 'trap "echo stopped; exit 0" TERM; echo up; : >/shared/up; while :; do sleep 1000 & wait; done'
+	mkdir -m 0777 "$T/shared"
+	for name in bad long; do
+		edit_bundle "$T/up/$name" '.mounts += [{destination: "/shared", type: "bind", source: (env.T + "/shared"), options: ["bind"]}]'
+	done
 	file '{"good": {"bundle": "good"}, "long": {"bundle": "long", "after": ["good"]}, "bad": {"bundle": "bad", "after": ["long"]}}'
 	spawn up "$VRUN" --root "$ROOT" up "$T/up/up.json" </dev/null
 	wait_exit "${PID[up]}"
