@@ -182,8 +182,9 @@ on_terminal() # COMMAND
 @test "the caller's terminal is as before also when vrun is killed" {
 	make_bundle "$T/b" '.process.terminal = true'
 	script "$T/b" 'kill -STOP 1; echo ready; sleep 1000'
-	on_terminal "stty -a >$T/before; $VRUN run $T/b & p=\$!; while ! $VRUN ps -q | grep -q .; do :; done
-		kill -KILL \$p; wait \$p; stty -a >$T/now; for i in \$(seq 200); do
+	on_terminal "stty -a >$T/before; $VRUN run --id $MARK-tty $T/b & p=\$!
+		while ! $VRUN ps -q | grep -qx $MARK-tty; do :; done
+		kill -KILL \$p; wait \$p; stty -a >$T/now; for i in \$(seq 5000); do
 		stty -a >$T/after; cmp -s $T/before $T/after && break; done"
 	assert_equal "$(<after)" "$(<before)"
 	assert_nothing_left
@@ -256,9 +257,8 @@ cut_short() # SIGNAL COMMAND...
 
 	make_bundle "$T/b" '.process.args = ["sleep", "1000"]'
 	spawn app "$VRUN" run "$T/b"
-	wait_until children_of "${PID[app]}" 2
-	keeper=$(pgrep -P "${PID[app]}" -x vrun-keeper || pgrep -P "${PID[app]}" -x vrun || :)
-	[[ -n $keeper ]]
+	wait_until has_keeper "${PID[app]}"
+	keeper=$(pgrep -P "${PID[app]}" -x vrun-keeper)
 	kill -KILL "$keeper"
 	kill -KILL "${PID[app]}"
 	wait_exit "${PID[app]}"
@@ -266,9 +266,9 @@ cut_short() # SIGNAL COMMAND...
 	assert_nothing_left
 }
 
-children_of() # PID COUNT
+has_keeper() # PID
 {
-	(($(pgrep -c -P "$1") >= $2))
+	pgrep -P "$1" -x vrun-keeper >/dev/null
 }
 
 @test "an app that uses up its processes or descriptors harms nobody outside" {
