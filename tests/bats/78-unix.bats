@@ -97,6 +97,11 @@ no_porters()
 	[[ -z $(porters) ]]
 }
 
+has_porters()
+{
+	! no_porters
+}
+
 @test "a call that waits is given up with its thread, and many that wait hold up nobody" {
 	need_command python3
 	cat >wait.py <<-'END'
@@ -123,7 +128,7 @@ no_porters()
 	spawn app as_input in "$GUESTS/nolandlock" "$VRUN" run --id "$MARK-app" -p "$T/p.json" -- /usr/bin/python3 wait.py
 	wait_until grep -q "bound\|Error" "$T/app.out" "$T/app.err"
 	assert_equal "$(<"$T/app.out")" $'interrupted\nbound'
-	! no_porters || fail "no call waits"
+	wait_until has_porters || fail "no call waits"
 	echo >&"$fd"
 	wait_exit "${PID[app]}"
 	exec {fd}>&-
