@@ -119,13 +119,13 @@ two_domains()
 	serve db UDP4-RECVFROM:5353,fork
 	cat >send.js <<-'END'
 		const s = require("dgram").createSocket("udp4");
-		const quiet = setTimeout(() => { console.log("nothing"); s.close(); }, 1500);
+		const quiet = setTimeout(() => { console.log("nothing"); s.close(); }, process.argv[2]);
 		s.on("message", m => { console.log(String(m).trim()); clearTimeout(quiet); s.close(); });
 		s.send("hello\n", 5353, "10.88.0.41");
 	END
-	run -0 in_domain app node send.js
+	run -0 in_domain app node send.js 20000
 	assert_output "hello from 10.88.0.42"
-	run --separate-stderr in_domain other node send.js
+	run --separate-stderr in_domain other node send.js 1500
 	assert_status 0
 	assert_output nothing
 	# shellcheck disable=SC2154 # set by run
