@@ -113,6 +113,8 @@ git: from git
 git: from git
 python: from web
 node: from web"
+	# A server writes down what it has answered some time later.
+	wait_until grep -qE '"(node|undici)"' "$T/access.log" || fail "$(<"$T/access.log")"
 	: >"$T/questions"
 	: >"$T/access.log"
 	denied 'curl -sS --cacert ca.pem https://evil.example.net/page' 'Could not resolve host: evil.example.net' \
