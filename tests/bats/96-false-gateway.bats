@@ -20,6 +20,9 @@ setup()
 	cp "$own/tests/guest/crowd" .
 }
 
+# How long it waits to be connected.
+PATIENCE_MS=20000
+
 # What an app sees of a gateway that behaves so, over a socket that is handed over, or relayed: dial HOW [RATE]
 dial()
 {
@@ -41,7 +44,7 @@ dial()
 		kill -KILL "$pid"
 		wait "$pid"
 		exit "$status"
-	' sh "$T/bin/vrun" run --id "$MARK-app" -p "$T/p.json" -- ./crowd dial 192.0.2.1 7000 </dev/null
+	' sh "$T/bin/vrun" run --id "$MARK-app" -p "$T/p.json" -- ./crowd dial 192.0.2.1 7000 "$PATIENCE_MS" </dev/null
 }
 
 # Both kinds of connect() end so, and the supervisor goes on.
@@ -88,5 +91,6 @@ served" "a gateway that is $how, ${rate:+relayed} (${stderr-})"
 }
 
 @test "nobody waits for a gateway that is silent longer than it said it would" {
+	PATIENCE_MS=1000
 	both waits silent
 }

@@ -427,10 +427,12 @@ static int storm(void)
 
 /* --- one at a time ---------------------------------------------------------------------------- */
 
+static int patience_ms = 20000; /* that a connect is waited for */
+
 /* What connect() or SO_ERROR said, and whether what is there now is a connection. */
 static void tell_of(const char *how, int fd, int e)
 {
-	struct timeval patience = { .tv_sec = 2 };
+	struct timeval patience = { .tv_sec = 20 };
 	struct stat st;
 	char c = 0;
 
@@ -455,7 +457,7 @@ static void dial_nonblocking(void)
 	int e = connect(fd, (struct sockaddr *)&sa, len) < 0 ? errno : 0;
 
 	if (e == EINPROGRESS) {
-		if (poll(&p, 1, 2000) == 0)
+		if (poll(&p, 1, patience_ms) == 0)
 			e = -1;
 		else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size) < 0)
 			e = errno;
@@ -465,7 +467,7 @@ static void dial_nonblocking(void)
 
 static void dial_blocking(void)
 {
-	struct timeval patience = { .tv_sec = 1 };
+	struct timeval patience = { .tv_sec = patience_ms / 1000 };
 	struct sockaddr_storage sa;
 	socklen_t len = place(&sa);
 	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), e;
@@ -509,8 +511,10 @@ int main(int argc, char **argv)
 		return 2;
 	address = argv[2];
 	port = atoi(argv[3]);
-	if (argc == 4 && strcmp(argv[1], "dial") == 0)
+	if (strcmp(argv[1], "dial") == 0) {
+		patience_ms = argc > 4 ? atoi(argv[4]) : patience_ms;
 		return dial();
+	}
 	if (argc != 5)
 		return 2;
 	count = atoi(argv[4]);

@@ -309,7 +309,7 @@ static long send_one(int fd, const char *how, const char *ip, int port, const ch
 	return R(send(fd, data, size, 0));
 }
 
-static int send_and_wait(const char *how, const char *ip, int port)
+static int send_and_wait(const char *how, const char *ip, int port, int patience_ms)
 {
 	static char data[60000], buf[65536];
 	size_t size = strncmp(how, "big", 3) == 0 ? sizeof data : 5;
@@ -326,7 +326,7 @@ static int send_and_wait(const char *how, const char *ip, int port)
 		rc = send_one(fd, how, ip, port, data, size);
 	if (rc < 0)
 		return (int)-rc;
-	if (poll(&p, 1, 1000) == 0)
+	if (poll(&p, 1, patience_ms) == 0)
 		return ETIMEDOUT;
 	got = recvfrom(fd, buf, sizeof buf, 0, &from.sa, &len);
 	if (got < 0)
@@ -409,7 +409,7 @@ static int ask(const char *how, const char *name, int type, int quiet)
 		rc = tcp ? R(send(fd, m, len + 2, 0)) : R(send(fd, m + 2, len, 0));
 	if (rc < 0)
 		return (int)-rc;
-	if (poll(&p, 1, 5000) == 0)
+	if (poll(&p, 1, 15000) == 0)
 		return ETIMEDOUT;
 	got = R(recv(fd, tcp ? m : m + 2, sizeof m - 2, 0));
 	if (got < 12)
@@ -444,7 +444,9 @@ int main(int argc, char **argv)
 	if (argc == 5 && strcmp(argv[1], "echo") == 0)
 		return echo(argv[2], atoi(argv[3]), atoi(argv[4]));
 	if (argc == 5 && strcmp(argv[1], "send") == 0)
-		return send_and_wait(argv[2], argv[3], atoi(argv[4]));
+		return send_and_wait(argv[2], argv[3], atoi(argv[4]), 15000);
+	if (argc == 5 && strcmp(argv[1], "lose") == 0) /* nothing is to come back */
+		return send_and_wait(argv[2], argv[3], atoi(argv[4]), 1000);
 	if (argc == 5 && strcmp(argv[1], "ask") == 0)
 		return ask(argv[2], argv[3], atoi(argv[4]), 0);
 	return 2;

@@ -32,7 +32,8 @@
 #include <unistd.h>
 
 #define GROUPS_MAX 8
-#define PATIENCE_MS 2000
+#define PATIENCE_MS 15000
+#define LOST_MS 2000 /* that a datagram is waited for */
 
 static void die(const char *what)
 {
@@ -157,9 +158,12 @@ static int connected(int type, const struct sockaddr_in *sa)
 static int exchange(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int type = SOCK_STREAM;
+	socklen_t len = sizeof type;
 	char c = 'x';
 
-	return send(fd, &c, 1, MSG_NOSIGNAL) == 1 && poll(&p, 1, PATIENCE_MS) == 1 && recv(fd, &c, 1, 0) == 1;
+	(void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+	return send(fd, &c, 1, MSG_NOSIGNAL) == 1 && poll(&p, 1, type == SOCK_DGRAM ? LOST_MS : PATIENCE_MS) == 1 && recv(fd, &c, 1, 0) == 1;
 }
 
 static void go_round(struct group *g, int n)

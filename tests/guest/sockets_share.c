@@ -296,11 +296,15 @@ static void on_signal(int sig)
 static long connect_signalled(int fd, int port, int flags)
 {
 	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = flags };
-	struct itimerval it = { .it_value.tv_usec = 50000 };
+	/* Again and again: the first may come before the call. */
+	struct itimerval it = { .it_value.tv_usec = 50000, .it_interval.tv_usec = 50000 }, none = { 0 };
+	long rc;
 
 	sigaction(SIGALRM, &sa, NULL);
 	setitimer(ITIMER_REAL, &it, NULL);
-	return connect_to(fd, "127.0.0.1", port);
+	rc = connect_to(fd, "127.0.0.1", port);
+	setitimer(ITIMER_REAL, &none, NULL);
+	return rc;
 }
 
 /* A queue of one is full; who wants more waits. */

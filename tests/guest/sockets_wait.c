@@ -29,11 +29,15 @@ static void on_alarm(int sig)
 static long accept_interrupted(int l, int flags)
 {
 	struct sigaction sa = { .sa_handler = on_alarm, .sa_flags = flags };
-	struct itimerval it = { .it_value.tv_usec = 50000 };
+	/* Again and again: the first may come before the call. */
+	struct itimerval it = { .it_value.tv_usec = 50000, .it_interval.tv_usec = 50000 }, none = { 0 };
+	long rc;
 
 	sigaction(SIGALRM, &sa, NULL);
 	setitimer(ITIMER_REAL, &it, NULL);
-	return R(accept(l, NULL, NULL));
+	rc = R(accept(l, NULL, NULL));
+	setitimer(ITIMER_REAL, &none, NULL);
+	return rc;
 }
 
 void test_waiting(void)
@@ -92,6 +96,9 @@ void test_restart(void)
 	IS(bind_to(l, "127.0.0.1", 0), 0, "bind");
 	IS(listen(l, 4), 0, "listen");
 	port = port_at(l);
+	close(alarm_pipe[0]);
+	close(alarm_pipe[1]);
+	OK(pipe(alarm_pipe) == 0, "a pipe in which no alarm has been");
 	pid = fork();
 	if (pid == 0) {
 		int k = tcp("127.0.0.1", 0);
