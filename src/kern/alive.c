@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/kcmp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/kernel.h"
 
 int alive_init(struct alive *a)
 {
@@ -44,6 +46,15 @@ int alive_add(const struct alive *a, int fd, uint64_t number)
 void alive_remove(const struct alive *a, int fd)
 {
 	(void)epoll_ctl(a->ep, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* It takes no longer for a task's sake: what an fdinfo has to say of a file may take seconds. */
+int alive_is_at(const struct alive *a, int fd, pid_t tid, int number)
+{
+	struct kcmp_epoll_slot slot = { .efd = (uint32_t)a->ep, .tfd = (uint32_t)fd };
+	long rc = syscall(__NR_kcmp, tid, getpid(), KCMP_EPOLL_TFD, number, &slot);
+
+	return rc < 0 && (errno == ENOSYS || errno == EOPNOTSUPP) ? -errno : rc == 0;
 }
 
 #define LINE 256 /* none is as long */

@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct alive {
 	int ep;   /* owned */
@@ -22,6 +23,9 @@ void alive_fini(struct alive *a);
 /* From now on it is told of, by that number. Close the descriptor, or it stays open. 0 or -errno. */
 int alive_add(const struct alive *a, int fd, uint64_t number);
 void alive_remove(const struct alive *a, int fd);
+
+/* Whether a task's descriptor is the file that was added by our number `fd`; -errno where the kernel does not tell. */
+int alive_is_at(const struct alive *a, int fd, pid_t tid, int number);
 
 /* Tells of each that is open. 0 or -errno, and then not of all of them. */
 int alive_list(const struct alive *a, void (*each)(void *ctx, uint64_t number), void *ctx);

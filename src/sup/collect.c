@@ -226,20 +226,20 @@ static void learn_own(struct sup *s)
 /* Milliseconds, since the kernel goes through all of its tables: one domain must not have them all. */
 void sup_collect_domain(struct sup *s, struct domain *d)
 {
-	int64_t now = microseconds(CLOCK_MONOTONIC), start = microseconds(CLOCK_THREAD_CPUTIME_ID), took;
+	int64_t now = microseconds(CLOCK_MONOTONIC), start = loop_worked(), took;
 
 	/* Those of the host are no list of the kernel's. */
 	if (now >= s->host_until) {
 		collect_host(s);
-		took = microseconds(CLOCK_THREAD_CPUTIME_ID) - start;
+		took = loop_worked() - start;
 		if (took > COSTLY_US)
 			s->host_until = now + 10 * took;
 	}
 	if (now < d->full_until)
 		return;
-	start = microseconds(CLOCK_THREAD_CPUTIME_ID);
+	start = loop_worked();
 	collect_own(s, d);
-	took = microseconds(CLOCK_THREAD_CPUTIME_ID) - start;
+	took = loop_worked() - start;
 	if (took > COSTLY_US)
 		d->full_until = now + 10 * took;
 }

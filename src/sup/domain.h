@@ -114,6 +114,7 @@ struct domain {
 	size_t n_tokens;
 	LIST_HEAD(, outgoing) lingering; /* what its app had sent before it ended, and is not out yet */
 	struct loop_alarm give_up;       /* on those */
+	int64_t no_replacing_until; /* loop_now(): its sockets, which took too long (replace.c) */
 	struct rate rate;   /* of its calls */
 	int64_t resume_at;  /* milliseconds of the monotonic clock; 0: its listener is watched */
 	uint64_t n_traps, n_denied;

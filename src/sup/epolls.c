@@ -48,16 +48,45 @@ int64_t handle_epoll_create(struct call *c)
 
 /* --- what is registered ----------------------------------------------------------------- */
 
-/* Some file that the caller's epoll `ep` knows under the number is the one that is there. */
-static bool knows(const struct call *c, int ep, int number)
+/* What an epoll has to say takes a few microseconds for each of its files, and the loop has others to serve. */
+#define LOOK_US 1000 /* at all epolls of a domain */
+#define WALK_US 100  /* through one that is worth reading: some thousand files */
+
+/*
+ * Some file that the caller's epoll `ep` knows under the number is the one that is there. Each question
+ * is a walk through the epoll. -E2BIG: that takes too long.
+ */
+static int knows(const struct call *c, int ep, int number, int64_t until)
 {
 	struct kcmp_epoll_slot slot = { .efd = (uint32_t)ep, .tfd = (uint32_t)number };
+	bool all;
 	long rc;
 
-	do /* files that were at the number before, and are open elsewhere, come one after the other */
+	do { /* files that were at the number before, and are open elsewhere, come one after the other */
 		rc = syscall(__NR_kcmp, c->tid, c->tid, KCMP_EPOLL_TFD, number, &slot);
-	while (rc > 0 && ++slot.toff < 64);
-	return rc == 0 || (rc < 0 && errno == ENOSYS);
+		all = rc < 0 && errno == ENOSYS;
+		if (loop_worked() > until)
+			return -E2BIG;
+	} while (rc > 0 && ++slot.toff < 64);
+	return rc == 0 || all;
+}
+
+/* How long it is to the end of an epoll of ours, which a number leads to that no file has. */
+static int64_t walk(int ep)
+{
+	struct kcmp_epoll_slot slot = { .efd = (uint32_t)ep, .tfd = INT32_MAX };
+	int64_t start = loop_worked();
+
+	(void)syscall(__NR_kcmp, getpid(), getpid(), KCMP_EPOLL_TFD, ep, &slot);
+	return loop_worked() - start;
+}
+
+/* Twice where something may have come in between. */
+static bool is_long(int ep)
+{
+	int64_t us = walk(ep);
+
+	return us > WALK_US && (us > LOOK_US || walk(ep) > WALK_US);
 }
 
 struct search {
@@ -91,7 +120,10 @@ static int collect_from(struct call *c, int number, struct search *s)
 
 	if (ep < 0)
 		return ep == -EBADF ? 0 : ep;
-	(void)snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)c->tid, number);
+	if (is_long(ep))
+		return -E2BIG;
+	/* Of the very one: at the app's number there may be another by now. */
+	(void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", ep);
 	info = open(path, O_RDONLY | O_CLOEXEC);
 	if (info < 0)
 		return -errno;
@@ -104,15 +136,18 @@ int epolls_collect(struct call *c, ino_t ino, struct registrations *ret)
 {
 	struct epolls *e = &c->domain->epolls;
 	struct search s = { .to = ret, .ino = ino, .bell = guard_bell(&c->sup->guard) };
+	int64_t until = loop_worked() + LOOK_US;
 	int rc = 0;
 
 	ret->n = 0;
-	for (unsigned i = 0; i < e->n && rc == 0; i++)
-		if (knows(c, e->numbers[i], (int)c->args[0])) {
-			rc = collect_from(c, e->numbers[i], &s);
-			remember(e, e->numbers[i]); /* moves only those that were looked at already */
-		}
-	return rc;
+	for (unsigned i = 0; i < e->n && rc >= 0; i++) {
+		rc = knows(c, e->numbers[i], (int)c->args[0], until);
+		if (rc <= 0)
+			continue;
+		rc = collect_from(c, e->numbers[i], &s);
+		remember(e, e->numbers[i]); /* moves only those that were looked at already */
+	}
+	return rc < 0 ? rc : 0;
 }
 
 void registrations_fini(struct registrations *r)

@@ -7,7 +7,7 @@
  * The supervisor makes the epolls of a domain that may need this, and knows
  * their numbers from that; a child has them from its parent. It asks the kernel
  * of each whether the socket is there (KCMP_EPOLL_TFD), and reads what is
- * registered (/proc/TID/fdinfo) only where it is.
+ * registered (fdinfo of a duplicate) only where it is, and does without what is too much.
  */
 #ifndef VRUN_SUP_EPOLLS_H
 #define VRUN_SUP_EPOLLS_H

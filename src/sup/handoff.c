@@ -23,22 +23,12 @@
 
 int handoff_init(struct sup *s)
 {
-	int rc;
-
-	if (s->handed.info >= 0)
-		return 0;
-	rc = alive_init(&s->handed);
-	if (rc == 0)
-		rc = alive_init(&s->replaced);
-	if (rc < 0)
-		alive_fini(&s->handed);
-	return rc;
+	return s->handed.info >= 0 ? 0 : alive_init(&s->handed);
 }
 
 void handoff_fini(struct sup *s)
 {
 	alive_fini(&s->handed);
-	alive_fini(&s->replaced);
 	mem_free(&s->defaults);
 }
 
@@ -240,10 +230,18 @@ int handoff_place(struct call *c, struct target *t, int *fd, enum vsk_status sta
 {
 	struct vsk *old = t->row;
 	struct sockaddr_in6 sa = { 0 }; /* the port is at the same place in an IPv4 address */
-	socklen_t len = sizeof sa;
-	int rc = replace_socket(c, t, fd, false);
+	socklen_t len = sizeof sa, cookie_len = sizeof t->cookie;
+	uint64_t cookie;
+	int rc = getsockopt(*fd, SOL_SOCKET, SO_COOKIE, &cookie, &cookie_len) < 0 ? -errno : 0;
 
+	/* First: one that is not known to be open is none that a new policy could cut. */
+	if (rc == 0)
+		rc = alive_add(&c->sup->handed, *fd, cookie);
+	if (rc < 0)
+		return rc;
+	rc = replace_socket(c, t, fd, false);
 	if (rc < 0) {
+		alive_remove(&c->sup->handed, *fd);
 		t->row = old;
 		return rc;
 	}
@@ -254,7 +252,6 @@ int handoff_place(struct call *c, struct target *t, int *fd, enum vsk_status sta
 		t->row->local_port = ntohs(sa.sin6_port);
 	vsk_set_host(&c->sup->table, t->row);
 	vsk_set_status(&c->sup->table, t->row, status);
-	(void)alive_add(&c->sup->handed, t->fd, t->cookie);
 	return rc;
 }
 

@@ -87,6 +87,14 @@ int64_t loop_now(void)
 	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
+int64_t loop_worked(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
+}
+
 /* --- alarms ----------------------------------------------------------------------------- */
 
 /* One heap of two; both are on their own. */

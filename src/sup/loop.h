@@ -64,6 +64,8 @@ void loop_remove(struct loop *l, int fd, const struct watch *w);
 
 /* Milliseconds of the monotonic clock. */
 int64_t loop_now(void);
+/* Microseconds that the thread has worked. */
+int64_t loop_worked(void);
 /* Rings after that many milliseconds, instead of when it was set to before. */
 void loop_set_alarm(struct loop *l, struct loop_alarm *a, int64_t after);
 void loop_clear_alarm(struct loop_alarm *a);

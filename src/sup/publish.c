@@ -151,7 +151,9 @@ static struct vsk *new_row(struct sup *s, const struct vsk *listener, int fd)
 	socklen_t len = sizeof cookie;
 	struct vsk *v;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 || handoff_init(s) < 0)
+	/* One that is not known to be open is none that a new policy could cut. */
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 || handoff_init(s) < 0 ||
+	    alive_add(&s->handed, fd, cookie) < 0)
 		return NULL;
 	v = vsk_new(&s->table, listener->domain, cookie, listener->v6);
 	if (!v)
@@ -208,7 +210,6 @@ static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 	v->rule = verdict.policy == &p->domain->policy ? verdict.rule : NULL;
 	vsk_set_status(&s->table, v, VSK_CONNECTED);
 	set_options(p, *fd);
-	(void)alive_add(&s->handed, *fd, v->cookie);
 	accept_park(s, listener, v->cookie, fd);
 	if (!p->look.due)
 		loop_set_alarm(&s->loop, &p->look, LOOK_MS);

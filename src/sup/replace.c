@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,21 +11,27 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kern/alive.h"
 #include "sup/epolls.h"
 #include "sup/sup.h"
 
 #define PLACES_MAX 16 /* numbers of one process that are the same socket */
 #define LOOKS_MAX 8192 /* descriptors that are looked at for that, of all processes */
-#define LOOK_US 8      /* that one takes */
+#define LONG_WORK_MS 100 /* no honest app's takes as much; */
+#define LONG_MS 1000     /* nor as long, on a machine that is busy with others */
+#define PAUSE 100        /* times as long it has to do without */
 
 struct replacement {
 	struct call *call;
-	int fd;          /* borrowed; the new one */
-	uint64_t cookie; /* of the old one */
-	ino_t ino;
-	bool leave;      /* others have it for good */
-	uint64_t number; /* among those that are watched for their end */
-	int places[PLACES_MAX];
+	int fd;            /* borrowed; the new one */
+	uint64_t cookie;   /* of the old one */
+	struct alive old;  /* knows that, and nothing else */
+	int old_fd;        /* by this number */
+	bool leave;        /* others have it for good */
+	struct {
+		int number;
+		bool cloexec;
+	} places[PLACES_MAX];
 	unsigned n_places;
 	unsigned looked;
 };
@@ -69,49 +74,64 @@ static int copy_flags(int from, int to)
 	return fcntl(to, F_SETFL, flags & (O_NONBLOCK | O_ASYNC)) < 0 ? -errno : 0;
 }
 
+static int put(const struct replacement *r, int number, bool cloexec)
+{
+	return notify_place_fd(&r->call->listener->notify, r->call->id, r->fd, number, cloexec);
+}
+
+/* What is there is the old one: the fdinfo of something else may be long. */
 static int place(struct replacement *r, int number)
 {
 	bool cloexec = false;
-	int rc = is_cloexec(r->call, number, &cloexec);
+	int rc;
 
+	if (alive_is_at(&r->old, r->old_fd, r->call->tid, number) == 0)
+		return call_valid(r->call) ? -EBADF : -ENOENT;
+	rc = is_cloexec(r->call, number, &cloexec);
 	if (rc == 0)
-		rc = notify_place_fd(&r->call->listener->notify, r->call->id, r->fd, number, cloexec);
-	if (rc == 0 && r->n_places < PLACES_MAX)
-		r->places[r->n_places++] = number;
-	return rc;
+		rc = put(r, number, cloexec);
+	if (rc < 0 || r->n_places == PLACES_MAX)
+		return rc;
+	r->places[r->n_places].number = number;
+	r->places[r->n_places++].cloexec = cloexec;
+	return 0;
 }
 
 /* --- who else has it ------------------------------------------------------------------------ */
 
-struct question {
-	uint64_t number;
-	bool there;
-};
-
 static void is_it(void *ctx, uint64_t number)
 {
-	struct question *q = ctx;
+	bool *there = ctx;
 
-	q->there = q->there || number == q->number;
+	(void)number;
+	*there = true;
 }
 
 static bool still_there(const struct replacement *r)
 {
-	struct question q = { .number = r->number };
+	bool there = false;
 
-	return alive_list(&r->call->sup->replaced, is_it, &q) < 0 || q.there;
+	return alive_list(&r->old, is_it, &there) < 0 || there;
 }
 
-/* The inode of a descriptor, by its fdinfo; 0: not known. The links of /proc/PID/fd are its owner's alone. */
-static ino_t inode_of(int dir, const char *number)
+static bool has_cookie(int fd, uint64_t wanted)
 {
-	AUTO_FREE char *text = NULL;
-	const char *at;
+	uint64_t cookie = 0;
+	socklen_t len = sizeof cookie;
 
-	if (fd_read_file(dir, number, 65536, &text, NULL, NULL) < 0)
-		return 0; /* with more text than that it is no socket either */
-	at = strstr(text, "\nino:");
-	return at ? (ino_t)strtoumax(at + 5, NULL, 10) : 0;
+	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 && cookie == wanted;
+}
+
+/*
+ * Not by its fdinfo, which an app can make as long as it likes (an epoll's, say), nor by a duplicate of
+ * it, where that can be helped: to close the last one of a file may take as long.
+ */
+static bool is_old(const struct replacement *r, pid_t tid, int number)
+{
+	int rc = alive_is_at(&r->old, r->old_fd, tid, number);
+	AUTO_FD int fd = rc < 0 ? procs_getfd(&r->call->sup->procs, tid, number) : -1;
+
+	return rc < 0 ? has_cookie(fd, r->cookie) : rc;
 }
 
 /* Calls for the numbers at which a task has the old socket, until it returns true. */
@@ -126,22 +146,15 @@ static bool each_place(struct replacement *r, pid_t tid, bool (*each)(struct rep
 	(void)snprintf(path, sizeof path, "/proc/%d/fdinfo", (int)tid);
 	dir = opendir(path);
 	while (dir && !done && r->looked < LOOKS_MAX && (d = readdir(dir))) {
+		int number = (int)strtol(d->d_name, NULL, 10);
+
 		r->looked++;
-		if (d->d_name[0] != '.' && inode_of(dirfd(dir), d->d_name) == r->ino)
-			done = each(r, tid, (int)strtol(d->d_name, NULL, 10), ret);
+		if (d->d_name[0] != '.' && is_old(r, tid, number))
+			done = each(r, tid, number, ret);
 	}
 	if (dir)
 		(void)closedir(dir);
 	return done;
-}
-
-/* Not another file whose inode has the same number: those of sockets and of file systems are counted apart. */
-static bool is_old(const struct replacement *r, int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof cookie;
-
-	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 && cookie == r->cookie;
 }
 
 static bool replace_there(struct replacement *r, pid_t tid, int number, int *ret)
@@ -149,16 +162,18 @@ static bool replace_there(struct replacement *r, pid_t tid, int number, int *ret
 	/* Held over the exchange: the app's own would be closed when its thread runs again. */
 	AUTO_FD int old = procs_getfd(&r->call->sup->procs, tid, number);
 
-	*ret = is_old(r, old) ? place(r, number) : 0;
+	*ret = has_cookie(old, r->cookie) ? place(r, number) : 0;
+	if (*ret == -EBADF) /* another file's by now */
+		*ret = 0;
 	return *ret < 0 || r->n_places == PLACES_MAX;
 }
 
-/* A duplicate. */
+/* A duplicate, when it is the old socket still. */
 static bool fetch(struct replacement *r, pid_t tid, int number, int *ret)
 {
 	AUTO_FD int fd = procs_getfd(&r->call->sup->procs, tid, number);
 
-	if (!is_old(r, fd))
+	if (!has_cookie(fd, r->cookie))
 		return false;
 	*ret = fd_take(&fd);
 	return true;
@@ -181,12 +196,15 @@ static int fetch_from_others(struct replacement *r)
 	return fd;
 }
 
-/* The old one back to where it was. */
-static void put_back(struct replacement *r, int fd)
+/* The old one back to where it was. False: its thread does not wait any more, and some are the new one. */
+static bool put_back(struct replacement *r, int fd)
 {
+	bool all = true;
+
 	r->fd = fd;
-	for (unsigned i = 0, n = r->n_places; i < n; i++)
-		(void)place(r, r->places[i]);
+	for (unsigned i = 0; i < r->n_places; i++)
+		all = put(r, r->places[i].number, r->places[i].cloexec) == 0 && all;
+	return all;
 }
 
 /*
@@ -196,7 +214,8 @@ static void put_back(struct replacement *r, int fd)
  */
 static int replace_aliases(struct replacement *r, int *ret_old)
 {
-	int rc = 0, old;
+	AUTO_FD int old = -1;
+	int rc = 0;
 
 	(void)each_place(r, r->call->tid, replace_there, &rc);
 	if (rc < 0 || !still_there(r))
@@ -206,56 +225,64 @@ static int replace_aliases(struct replacement *r, int *ret_old)
 	old = fetch_from_others(r);
 	if (old < 0)
 		return 1; /* under way in a message, or just a call of another thread that ends with it */
-	put_back(r, old);
-	*ret_old = old;
+	if (!put_back(r, old))
+		return 1; /* the app keeps the new one, which has to be known for a socket of the host's */
+	*ret_old = fd_take(&old);
 	return -EMLINK;
-}
-
-/* It may be known from before, when it was left somewhere and our number for it is the same. */
-static int watch_old(const struct replacement *r, int fd)
-{
-	const struct alive *a = &r->call->sup->replaced;
-	int rc = alive_add(a, fd, r->number);
-
-	if (rc != -EEXIST)
-		return rc;
-	alive_remove(a, fd);
-	return alive_add(a, fd, r->number);
 }
 
 /* --- the whole of it ------------------------------------------------------------------------- */
 
-int replace_socket(struct call *c, struct target *t, int *fd, bool leave)
+static int replace(struct replacement *r, struct target *t, int *fd)
 {
-	struct replacement r = { .call = c, .fd = *fd, .cookie = t->cookie, .number = ++c->sup->n_replaced,
-				 .leave = leave };
 	AUTO_REGISTRATIONS struct registrations regs = { 0 };
+	struct call *c = r->call;
 	struct stat st;
 	int rc;
 
 	if (fstat(t->fd, &st) < 0)
 		return -errno;
-	r.ino = st.st_ino;
 	rc = copy_flags(t->fd, *fd);
 	if (rc == 0)
 		rc = epolls_collect(c, st.st_ino, &regs);
 	if (rc == 0)
-		rc = watch_old(&r, t->fd);
+		rc = alive_add(&r->old, t->fd, 0);
+	if (rc == 0)
+		rc = place(r, (int)c->args[0]);
 	if (rc < 0)
-		return rc;
-	rc = place(&r, (int)c->args[0]);
-	if (rc < 0) {
-		alive_remove(&c->sup->replaced, t->fd);
 		return rc == -ESRCH ? -ENOENT : rc;
-	}
 	/* With the app's gone, ours is the last, unless there are others. */
 	fd_close(&t->fd);
-	rc = still_there(&r) ? replace_aliases(&r, &t->fd) : 0;
-	sup_charge(c->domain, (int64_t)r.looked * LOOK_US);
+	rc = still_there(r) ? replace_aliases(r, &t->fd) : 0;
 	if (rc < 0)
 		return rc;
 	t->fd = fd_take(fd);
 	t->row = NULL;
 	(void)epolls_carry(&regs, t->fd);
+	return rc;
+}
+
+/* What an app has put into its epolls, and how many descriptors it has, takes time that is the others', too. */
+static void charge(struct domain *d, int64_t worked, int64_t took)
+{
+	sup_charge(d, worked);
+	if (worked >= LONG_WORK_MS * 1000 || took >= LONG_MS)
+		d->no_replacing_until = loop_now() + took * PAUSE;
+}
+
+int replace_socket(struct call *c, struct target *t, int *fd, bool leave)
+{
+	struct replacement r = { .call = c, .fd = *fd, .cookie = t->cookie, .old_fd = t->fd, .leave = leave };
+	int64_t worked = loop_worked(), began = loop_now();
+	int rc;
+
+	if (began < c->domain->no_replacing_until)
+		return -EBUSY;
+	rc = alive_init(&r.old);
+	if (rc < 0)
+		return rc;
+	rc = replace(&r, t, fd);
+	alive_fini(&r.old);
+	charge(c->domain, loop_worked() - worked, loop_now() - began);
 	return rc;
 }

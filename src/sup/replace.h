@@ -18,7 +18,7 @@ struct target;
  * Takes *fd, which is what `t` holds then, without a row; the flags of the
  * app's descriptor and what epolls know of it go over. 0; 1 when somebody has the
  * old one still who cannot be found; or -errno, and nothing was done: -ENOENT: nobody waits any more; -EMLINK: another process has the
- * socket, too, and one cannot replace it there. Then `t` holds the old one. `leave`: others are left with
+ * socket, too, and one cannot replace it there; -EBUSY: the domain's took too long for others. Then `t` holds the old one. `leave`: others are left with
  * the old one, and 1 says so.
  */
 int replace_socket(struct call *c, struct target *t, int *fd, bool leave);

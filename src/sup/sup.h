@@ -120,8 +120,7 @@ struct sup {
 	struct resolver resolver;
 	struct flows flows;
 	struct limbo limbo;
-	struct alive handed, replaced; /* sockets of the host's; those that another took the place of */
-	uint64_t n_replaced;
+	struct alive handed; /* sockets of the host's */
 	int64_t host_until; /* microseconds of the monotonic clock: no costly look at which of them are closed */
 	struct handoff_defaults *defaults; /* owned; NULL: not known yet */
 	struct relay_pipes pipes;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/survey.h"
 
-#include <time.h>
+#include "sup/loop.h"
 
 int survey_init(struct survey *s, struct vsk_table *t, struct err *e)
 {
@@ -137,14 +137,6 @@ static void take_part(struct survey *s, enum sockdiag_kind kind)
 		begin(s);
 }
 
-static int64_t processor_time(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
-}
-
 static void step(struct survey *s)
 {
 	switch (s->phase) {
@@ -173,7 +165,7 @@ void survey_step(struct survey *s)
 
 	if (!survey_due(s))
 		return;
-	start = processor_time();
+	start = loop_worked();
 	step(s);
-	s->took += processor_time() - start;
+	s->took += loop_worked() - start;
 }

@@ -249,6 +249,39 @@ print(os.stat("looked").st_size - before)' </dev/null
 	assert_nothing_left
 }
 
+# To read what the kernel says of one takes a microsecond for each of its files; it may be at many numbers.
+@test "an app's large epolls are not what the supervisor spends its time with" {
+	need_command python3
+	cat >epolls.py <<-'END'
+		import os, select, socket, time
+
+		ep, files = select.epoll(), [os.eventfd(0) for i in range(100)]
+		for n in range(200, 400):
+		    for f in files:
+		        os.dup2(f, n)
+		        ep.register(n, 0)
+		    os.close(n)
+		for i in range(500): os.dup(ep.fileno())
+		s = socket.socket()
+		wait = os.pipe()
+		if os.fork() == 0: # which has the socket, too
+		    os.close(wait[1])
+		    os.read(wait[0], 1)
+		    os._exit(0)
+		began = time.monotonic()
+		s.connect(("192.0.2.10", 80))
+		print(s.recv(1000).split()[0].decode())
+		took = time.monotonic() - began
+		print("soon" if took < 10 else f"after {took} s")
+	END
+	echo '{"version":1,"domain":"app","net":{"rules":[{"allow":"connect","to":"192.0.2.10:80"}]}}' >"$T/app.json"
+	run -0 on_host timeout 120 "$VRUN" run -qT -p "$T/app.json" -- python3 epolls.py </dev/null
+	assert_output "192.0.2.10
+soon"
+	internet_stop
+	assert_nothing_left
+}
+
 @test "resolv.conf and hosts hold that are replaced in mid-run" {
 	zone '{"b.example.com": {"A": ["192.0.2.10"]}, "c.example.com": {"A": ["192.0.2.11"]}}'
 	jq -n '{version: 1, domain: "app", net: {rules: [{allow: "connect", to: "*.example.com:80"}]}}' >"$T/p.json"

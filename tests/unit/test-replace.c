@@ -361,8 +361,6 @@ static int test_all(void)
 	LIST_INSERT_HEAD(&sup.domains, &domain, link);
 	listener.domain = &domain;
 	guard_init(&sup.guard);
-	if (alive_init(&sup.replaced) < 0)
-		return 1;
 	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		return 1;
@@ -374,7 +372,6 @@ static int test_all(void)
 	test_message();
 	test_killed();
 	test_epoll();
-	alive_fini(&sup.replaced);
 	procs_fini(&sup.procs);
 	return tap_done();
 }
