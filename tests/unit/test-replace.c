@@ -95,6 +95,7 @@ static void send_copy(int to, int fd)
 {
 	union {
 		struct cmsghdr align;
+		/* cppcheck-suppress unusedStructMember ; it is the room */
 		char buf[CMSG_SPACE(sizeof(int))];
 	} ctl = { .align = { CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS } };
 	char byte = 0;
