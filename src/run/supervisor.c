@@ -25,7 +25,7 @@
 #define ANSWER_MS 60000 /* longest wait for an answer; another launch may have to get ready first */
 #define SETTLE_TRIES 20 /* a supervisor that others use stays, and so does its socket */
 #define SETTLE_MS 50
-#define END_MS 5000 /* longest wait for a supervisor that has nothing left to do */
+#define END_MS 10000 /* longest wait for a supervisor that has nothing left to do, or lingers (sup/sup.c) */
 
 void supervisor_init(struct supervisor *s)
 {
