@@ -633,7 +633,7 @@ home_in_tmp()
 	mkdir "$T/shown"
 	sock=$T/shown/sock
 	spawn server socat "UNIX-LISTEN:$sock,fork,mode=777" EXEC:"echo reached"
-	wait_path "$sock"
+	wait_listening "$sock"
 	assert_equal "$(socat -u "UNIX-CONNECT:$sock" -)" reached "from outside"
 	run vrun run -T --ro "$T/shown" -- socat -u "UNIX-CONNECT:$sock" - </dev/null
 	assert_lacks "$output" reached
@@ -652,7 +652,7 @@ home_in_tmp()
 @test "abstract sockets of the host are out of reach" {
 	stand
 	spawn server socat "ABSTRACT-LISTEN:$MARK-abstract,fork" EXEC:"echo reached"
-	wait_until grep -q "@$MARK-abstract" /proc/net/unix
+	wait_listening "@$MARK-abstract"
 	assert_equal "$(socat -u "ABSTRACT-CONNECT:$MARK-abstract" -)" reached "from outside"
 	run vrun run -T -- socat -u "ABSTRACT-CONNECT:$MARK-abstract" - </dev/null
 	assert_lacks "$output" reached

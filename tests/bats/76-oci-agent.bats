@@ -58,7 +58,7 @@ policy() # NAME ADDRESS RULE
 	policy app 10.88.0.21 '{"allow": "connect", "to": "db:6379"}'
 	policy other 10.88.0.22 '{"allow": "connect", "to": "db:6379"}'
 	spawn supervisor "$VRUN" supervise --listen "$T/agent" </dev/null
-	wait_path "$T/agent"
+	wait_listening "$T/agent"
 	spawn db run_crun run -b "$T/db" "$MARK-db" </dev/null
 	wait_until grep -q 'Ready to accept' "$T/db.out"
 	# Bound by a porter, since nobody says that the container is walled.

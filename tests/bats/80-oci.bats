@@ -270,7 +270,7 @@ no_container()
 	make_bundle "$T/b" '.process.args = ["sh", "-c", "test -t 0 && test -t 2 && tty && stty size"]' \
 		'.process.terminal = true' '.process.consoleSize = {"height": 33, "width": 77}'
 	spawn console "$ENGINE" console "$T/console"
-	wait_path "$T/console"
+	wait_listening "$T/console"
 	create "$T/b" --console-socket "$T/console"
 	id=$REPLY
 	"$VRUN" start "$id"
@@ -445,7 +445,7 @@ count_lines() # WORD COUNT
 
 	edit_bundle "$T/b" '.process.terminal = true | .process.args = ["sh", "-c", "test -t 0 && tty"] | del(.hooks)'
 	spawn console "$ENGINE" console "$T/console"
-	wait_path "$T/console"
+	wait_listening "$T/console"
 	new_id
 	id=$REPLY
 	run -0 "$VRUN" run --detach --console-socket "$T/console" --bundle "$T/b" "$id" </dev/null

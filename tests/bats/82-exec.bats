@@ -112,7 +112,7 @@ namespaces_of() # PID
 	assert_contains "$output" /dev/pts/
 	assert_contains "$output" yes
 	spawn console "$ENGINE" console "$T/console"
-	wait_path "$T/console"
+	wait_listening "$T/console"
 	oci exec -t -d --console-socket "$T/console" "$ID" sh -c 'tty; echo there' </dev/null
 	wait_exit "${PID[console]}"
 	assert_contains "$(<"$T/console.out")" there

@@ -22,7 +22,7 @@ setup()
 		  address = "$T/cd/sock"
 	END
 	spawn containerd containerd -c "$T/cd/config.toml" </dev/null
-	wait_path "$T/cd/sock"
+	wait_listening "$T/cd/sock"
 	import
 }
 

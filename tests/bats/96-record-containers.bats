@@ -122,7 +122,7 @@ json.dump(config, open(sys.argv[1], "w"))' "$name/config.json" profile
 			shift
 			"$VRUN" supervise --listen "$T/agent" "$@" >>"$T/audit" 2>>"$T/said" </dev/null &
 			supervisor=$!
-			until [[ -S $T/agent ]]; do kill -0 "$supervisor" || { cat "$T/said"; exit 1; }; done
+			until grep -q " 00010000 .* $T/agent\$" /proc/net/unix; do kill -0 "$supervisor" || { cat "$T/said"; exit 1; }; done
 			echo "$name: $(runc --root "$T/runc" run -b "$T/work/$name" "$VRUN_TEST_MARK-$name" 2>&1 </dev/null)"
 			kill "$supervisor" 2>/dev/null
 			wait

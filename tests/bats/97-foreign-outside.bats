@@ -55,7 +55,7 @@ work_script()
 		{
 			"$VRUN" supervise --listen "$T/agent" "$@" >"$T/audit" 2>>"$T/supervise.err" </dev/null &
 			supervisor=$!
-			until [[ -S $T/agent ]]; do kill -0 "$supervisor" || { cat "$T/supervise.err"; exit 1; }; done
+			until grep -q " 00010000 .* $T/agent\$" /proc/net/unix; do kill -0 "$supervisor" || { cat "$T/supervise.err"; exit 1; }; done
 		}
 	END
 	cat - >work.sh

@@ -135,7 +135,7 @@ published()
 	! mountpoint -q /sys/fs/cgroup/unified || on_host umount /sys/fs/cgroup/unified 2>/dev/null ||
 		on_host mount -t tmpfs none /sys/fs/cgroup
 	spawn agent on_host "$VRUN" supervise --listen "$T/agent" </dev/null
-	wait_path "$T/agent"
+	wait_until on_host grep -q " 00010000 .* $T/agent\$" /proc/net/unix
 	HEARD=$T/agent.out
 	reach_outside
 	wait_exit "${PID[agent]}"

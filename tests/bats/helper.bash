@@ -473,6 +473,18 @@ wait_path() # PATH
 	done
 }
 
+# Waits until somebody listens at a socket of our network namespace: its name is there a moment before.
+wait_listening() # PATH|@NAME
+{
+	wait_until listens_at "$1"
+}
+
+# unix(7): SO_ACCEPTCON is the only flag that is shown.
+listens_at() # PATH|@NAME
+{
+	awk -v name="$1" '$4 == "00010000" && $8 == name { found = 1 } END { exit !found }' /proc/net/unix
+}
+
 # For what gives no event: asks every 20 ms.
 wait_until() # COMMAND...
 {
