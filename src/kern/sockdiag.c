@@ -78,6 +78,7 @@ int sockdiag_begin(struct sockdiag *d, enum sockdiag_kind kind, bool details)
 {
 	struct tcp_question m = ask_tcp(NLM_F_DUMP, details);
 
+	d->parts = 0;
 	if (kind == SOCKDIAG_UNIX)
 		return begin_unix(d, details);
 	if (kind == SOCKDIAG_LISTENERS)
@@ -228,6 +229,7 @@ int sockdiag_step(struct sockdiag *d, sockdiag_each *each, void *ctx)
 	ssize_t n = receive(d, buf, sizeof buf);
 	struct sockdiag_entry s;
 	unsigned left = n < 0 ? 0 : (unsigned)n;
+	bool begun = false;
 
 	if (n < 0)
 		return (int)n;
@@ -236,21 +238,33 @@ int sockdiag_step(struct sockdiag *d, sockdiag_each *each, void *ctx)
 			return 0;
 		if (h->nlmsg_type == NLMSG_ERROR)
 			return ((const struct nlmsgerr *)payload(h))->error ?: -EIO;
+		d->parts += !begun;
+		begun = true;
 		if (take(h, &s))
 			each(ctx, &s);
 	}
 	return 1;
 }
 
-int sockdiag_list(struct sockdiag *d, enum sockdiag_kind kind, sockdiag_each *each, void *ctx)
+static int list(struct sockdiag *d, enum sockdiag_kind kind, bool details, sockdiag_each *each, void *ctx)
 {
-	int rc = sockdiag_begin(d, kind, false);
+	int rc = sockdiag_begin(d, kind, details);
 
 	if (rc == 0)
 		do
 			rc = sockdiag_step(d, each, ctx);
 		while (rc == 1);
 	return rc;
+}
+
+int sockdiag_list(struct sockdiag *d, enum sockdiag_kind kind, sockdiag_each *each, void *ctx)
+{
+	return list(d, kind, false, each, ctx);
+}
+
+int sockdiag_list_again(struct sockdiag *d, enum sockdiag_kind kind, sockdiag_each *each, void *ctx)
+{
+	return list(d, kind, true, each, ctx);
 }
 
 static void set_places(struct tcp_question *m, const struct sockaddr_in6 *local, const struct sockaddr_in6 *remote)

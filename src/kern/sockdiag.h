@@ -11,6 +11,7 @@
 
 struct sockdiag {
 	int fd; /* owned */
+	unsigned parts; /* of the list that was asked for last, so far */
 };
 
 enum sockdiag_kind {
@@ -58,6 +59,8 @@ int sockdiag_step(struct sockdiag *d, sockdiag_each *each, void *ctx);
 
 /* The whole list, without details. 0 or -errno; -ENOENT: the kernel cannot list those. */
 int sockdiag_list(struct sockdiag *d, enum sockdiag_kind kind, sockdiag_each *each, void *ctx);
+/* The same with details: its parts end elsewhere. */
+int sockdiag_list_again(struct sockdiag *d, enum sockdiag_kind kind, sockdiag_each *each, void *ctx);
 
 /*
  * The one TCP socket at these places, a listener with `remote` NULL; the kernel

@@ -19,12 +19,17 @@ static bool is_leaving(const struct vsk *v)
 	return v->out && outgoing_asks(v->out);
 }
 
+static bool seems_gone(const struct vsk *v, const struct transport *t)
+{
+	return transport_of(v) == t && !v->seen && !is_leaving(v) && t->is_gone(v);
+}
+
 static void collect_domain(struct sup *s, struct domain *d, const struct transport *t)
 {
 	struct vsk *v = LIST_FIRST(&d->rows), *next;
 
 	for (; v; v = next) {
-		bool gone = transport_of(v) == t && !v->seen && !is_leaving(v) && t->is_gone(v);
+		bool gone = seems_gone(v, t);
 
 		next = LIST_NEXT(v, in_domain);
 		v->seen = false;
@@ -33,11 +38,27 @@ static void collect_domain(struct sup *s, struct domain *d, const struct transpo
 	}
 }
 
+static bool has_gone(const struct sup *s, const struct transport *t)
+{
+	const struct domain *d;
+	const struct vsk *v;
+
+	LIST_FOREACH(d, &s->domains, link)
+		LIST_FOREACH(v, &d->rows, in_domain)
+			if (seems_gone(v, t))
+				return true;
+	return false;
+}
+
+/* One that was missed between two parts is any domain's, and whoever closes many at that moment wants it to be. */
 static void collect(struct sup *s, const struct transport *t)
 {
 	struct domain *d;
+	int rc = t->look(s, false);
 
-	if (t->look(s) == 0)
+	if (rc > 0 && has_gone(s, t))
+		rc = t->look(s, true);
+	if (rc >= 0)
 		LIST_FOREACH(d, &s->domains, link)
 			collect_domain(s, d, t);
 }

@@ -61,8 +61,9 @@ struct transport {
 	 * -ENOENT: it is not there. */
 	int (*cut)(struct sup *s, const struct vsk *v);
 
-	/* Sets `seen` in the rows of the sockets that there are. 0 or -errno. */
-	int (*look)(struct sup *s);
+	/* Sets `seen` in the rows of the sockets that there are; `again`: in other parts than before. 0 or -errno; 1: it came
+	 * in parts, and may have missed some. */
+	int (*look)(struct sup *s, bool again);
 	/* Beyond that: whether a row that was not seen has lost its socket. */
 	bool (*is_gone)(const struct vsk *v);
 	/* Whether a row has its socket still, as far as the kernel tells of one alone; NULL: it does not. */

@@ -41,8 +41,9 @@ static void saw(void *ctx, uint64_t cookie)
 		v->seen = true;
 }
 
-static int look(struct sup *s)
+static int look(struct sup *s, bool again)
 {
+	(void)again;
 	return alive_list(&s->handed, saw, &s->table);
 }
 

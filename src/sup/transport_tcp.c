@@ -362,9 +362,12 @@ static void saw(void *ctx, const struct sockdiag_entry *entry)
 		v->seen = true;
 }
 
-static int look(struct sup *s)
+static int look(struct sup *s, bool again)
 {
-	return sockdiag_list(&s->diag, SOCKDIAG_TCP6, saw, &s->table);
+	int rc = sockdiag_list(&s->diag, SOCKDIAG_TCP6, saw, &s->table);
+
+	(void)again; /* details would come with what is left of closed ones */
+	return rc < 0 ? rc : s->diag.parts > 1;
 }
 
 static bool is_gone(const struct vsk *v)

@@ -340,9 +340,12 @@ static void saw(void *ctx, const struct sockdiag_entry *entry)
 		v->seen = true;
 }
 
-static int look(struct sup *s)
+static int look(struct sup *s, bool again)
 {
-	return sockdiag_list(&s->diag, SOCKDIAG_UNIX, saw, &s->table);
+	int rc = again ? sockdiag_list_again(&s->diag, SOCKDIAG_UNIX, saw, &s->table) :
+			 sockdiag_list(&s->diag, SOCKDIAG_UNIX, saw, &s->table);
+
+	return rc < 0 ? rc : s->diag.parts > 1;
 }
 
 static bool is_gone(const struct vsk *v)

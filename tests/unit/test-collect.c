@@ -2,8 +2,12 @@
 /* Rows of closed sockets go; those of connections to the outside that the kernel does not list yet stay. */
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -96,6 +100,64 @@ static void test_listed(void)
 	TAP_OK(!is_there(cookie), "until it is closed");
 }
 
+#define MANY 1500
+
+static atomic_bool enough;
+
+/* Sockets come and go while the list is made. */
+static void *turn_over(void *arg)
+{
+	int *fds = arg;
+
+	for (unsigned i = 0; !enough; i = (i * 1103515245 + 12345) % MANY) {
+		(void)close(fds[i]);
+		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	}
+	return NULL;
+}
+
+/* Rows of sockets that stay, among as many that do not. */
+static void test_parts(void)
+{
+	static int stay[MANY], go[MANY];
+	static uint64_t cookies[MANY];
+	const struct rlimit files = { 2 * MANY + 100, 2 * MANY + 100 };
+	unsigned lost = 0;
+	pthread_t other;
+
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0) {
+		printf("# no room for %d descriptors\n", 2 * MANY);
+		return;
+	}
+	domain.policy.transport = POLICY_TRANSPORT_WIRE;
+	for (unsigned i = 0; i < MANY; i++) {
+		socklen_t len = sizeof cookies[i];
+
+		go[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		stay[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (getsockopt(stay[i], SOL_SOCKET, SO_COOKIE, &cookies[i], &len) < 0 || !vsk_new(&sup.table, &domain, cookies[i], false))
+			_exit(99);
+	}
+	if (pthread_create(&other, NULL, turn_over, go) != 0)
+		_exit(99);
+	for (unsigned i = 0; i < 1500; i++)
+		sup_collect(&sup);
+	enough = true;
+	(void)pthread_join(other, NULL);
+	for (unsigned i = 0; i < MANY; i++)
+		lost += !is_there(cookies[i]);
+	TAP_INT(lost, 0, "rows of open wires stay, whatever is closed while the kernel lists them");
+	for (unsigned i = 0; i < MANY; i++) {
+		(void)close(stay[i]);
+		(void)close(go[i]);
+	}
+	sup_collect(&sup);
+	lost = 0;
+	for (unsigned i = 0; i < MANY; i++)
+		lost += !is_there(cookies[i]);
+	TAP_INT(lost, MANY, "those of closed ones go");
+}
+
 int main(void)
 {
 	struct err e;
@@ -112,6 +174,7 @@ int main(void)
 	test_leaving();
 	test_untold();
 	test_listed();
+	test_parts();
 	LIST_REMOVE(&domain, link);
 	sup_fini(&sup);
 	return tap_done();
