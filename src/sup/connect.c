@@ -133,6 +133,15 @@ static int64_t limit(struct call *c, const struct decision *d, uint32_t *ret_cei
 	return limit_by_ceiling(c, &d->attempt, ret_ceiling_rule);
 }
 
+/* To count it has rows freed of sockets that seem to be closed. */
+static int64_t limit_and_find(struct call *c, struct target *t, const struct decision *d, uint32_t *ret_ceiling_rule)
+{
+	int64_t rc = limit(c, d, ret_ceiling_rule);
+
+	t->row = vsk_find(&c->sup->table, t->cookie);
+	return rc == 0 && !t->row ? -ENOMEM : rc;
+}
+
 /* Gives the socket the source that its connection is to have. */
 static int64_t bind_source(struct call *c, struct target *t, const struct destination *to)
 {
@@ -286,7 +295,7 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 	int64_t rc = decide(c, t->row, to, &d);
 
 	if (rc == 0)
-		rc = limit(c, &d, &ceiling_rule);
+		rc = limit_and_find(c, t, &d, &ceiling_rule);
 	if (rc == 0 && !to->domain && c->domain->gateway.fd < 0)
 		return -ENETUNREACH; /* allowed, but nothing leaves the fabric */
 	if (rc == 0 && t->row->wire != wire)

@@ -111,8 +111,8 @@ static bool in_use(const struct vsk *v)
 	AUTO_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	/* With SO_REUSEADDR what is left of closed connections is no hindrance, but a listener is;
-	 * a bound one is with it off. */
-	return fd >= 0 && set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) == 0 &&
+	 * a bound one is with it off. Where nothing can be tried it counts as in use: its row may be somebody's. */
+	return fd < 0 || set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) < 0 ||
 	       bind_to(fd, v->at, v->local_port) == -EADDRINUSE;
 }
 

@@ -125,7 +125,7 @@ static bool in_use(const struct vsk *v)
 {
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	return fd >= 0 && bind_to(fd, v->name) == -EADDRINUSE;
+	return fd < 0 || bind_to(fd, v->name) == -EADDRINUSE; /* where nothing can be tried, too */
 }
 
 /* What TCP's connections have from their listener, and wires have not. */
