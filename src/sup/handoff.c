@@ -29,6 +29,7 @@ int handoff_init(struct sup *s)
 void handoff_fini(struct sup *s)
 {
 	alive_fini(&s->handed);
+	alive_fini(&s->spare);
 	mem_free(&s->defaults);
 }
 

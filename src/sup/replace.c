@@ -28,6 +28,7 @@ struct replacement {
 	struct alive old;  /* knows that, and nothing else */
 	int old_fd;        /* by this number */
 	bool leave;        /* others have it for good */
+	bool gone;         /* nobody has it any more, and `old` knows nothing */
 	struct {
 		int number;
 		bool cloexec;
@@ -233,18 +234,23 @@ static int replace_aliases(struct replacement *r, int *ret_old)
 
 /* --- the whole of it ------------------------------------------------------------------------- */
 
+static int collect(struct call *c, int fd, struct registrations *regs)
+{
+	struct stat st;
+
+	if (c->domain->epolls.n == 0)
+		return 0;
+	return fstat(fd, &st) < 0 ? -errno : epolls_collect(c, st.st_ino, regs);
+}
+
 static int replace(struct replacement *r, struct target *t, int *fd)
 {
 	AUTO_REGISTRATIONS struct registrations regs = { 0 };
 	struct call *c = r->call;
-	struct stat st;
-	int rc;
+	int rc = copy_flags(t->fd, *fd);
 
-	if (fstat(t->fd, &st) < 0)
-		return -errno;
-	rc = copy_flags(t->fd, *fd);
 	if (rc == 0)
-		rc = epolls_collect(c, st.st_ino, &regs);
+		rc = collect(c, t->fd, &regs);
 	if (rc == 0)
 		rc = alive_add(&r->old, t->fd, 0);
 	if (rc == 0)
@@ -253,7 +259,8 @@ static int replace(struct replacement *r, struct target *t, int *fd)
 		return rc == -ESRCH ? -ENOENT : rc;
 	/* With the app's gone, ours is the last, unless there are others. */
 	fd_close(&t->fd);
-	rc = still_there(r) ? replace_aliases(r, &t->fd) : 0;
+	r->gone = !still_there(r);
+	rc = r->gone ? 0 : replace_aliases(r, &t->fd);
 	if (rc < 0)
 		return rc;
 	t->fd = fd_take(fd);
@@ -270,6 +277,16 @@ static void charge(struct domain *d, int64_t worked, int64_t took)
 		d->no_replacing_until = loop_now() + took * PAUSE;
 }
 
+/* One that knows nothing. As a rule the last one is that again, and spares four calls. */
+static int take_spare(struct sup *s, struct alive *ret)
+{
+	if (s->spare.ep < 0)
+		return alive_init(ret);
+	*ret = s->spare;
+	s->spare = (struct alive){ -1, -1 };
+	return 0;
+}
+
 int replace_socket(struct call *c, struct target *t, int *fd, bool leave)
 {
 	struct replacement r = { .call = c, .fd = *fd, .cookie = t->cookie, .old_fd = t->fd, .leave = leave };
@@ -278,11 +295,14 @@ int replace_socket(struct call *c, struct target *t, int *fd, bool leave)
 
 	if (began < c->domain->no_replacing_until)
 		return -EBUSY;
-	rc = alive_init(&r.old);
+	rc = take_spare(c->sup, &r.old);
 	if (rc < 0)
 		return rc;
 	rc = replace(&r, t, fd);
-	alive_fini(&r.old);
+	if (r.gone)
+		c->sup->spare = r.old;
+	else
+		alive_fini(&r.old);
 	charge(c->domain, loop_worked() - worked, loop_now() - began);
 	return rc;
 }

@@ -83,7 +83,7 @@ int sup_init(struct sup *s, struct err *e)
 	flows_init(&s->flows);
 	limbo_init(&s->limbo, &s->guard);
 	s->late_tokens.ring = wait_tokens_lost;
-	s->handed.ep = s->handed.info = -1;
+	s->handed.ep = s->handed.info = s->spare.ep = s->spare.info = -1;
 	procs_init(&s->procs);
 	rc = fabric_init(&s->fabric, e);
 	if (rc == 0)

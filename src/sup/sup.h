@@ -121,6 +121,7 @@ struct sup {
 	struct flows flows;
 	struct limbo limbo;
 	struct alive handed; /* sockets of the host's */
+	struct alive spare;  /* knows nothing, for the next that is replaced; ep -1: there is none */
 	int64_t host_until; /* microseconds of the monotonic clock: no costly look at which of them are closed */
 	struct handoff_defaults *defaults; /* owned; NULL: not known yet */
 	struct relay_pipes pipes;

@@ -401,12 +401,12 @@ static void test_nonblocking(void)
 	fd_close(&server);
 }
 
-/* --- the whole -------------------------------------------------------------------------------------- */
-
-static bool load(struct policy *p)
-{
-	static const char text[] = "{\"version\": 1, \"domain\": \"app\", \"net\": {\"rules\": [{\"allow\": \"connect\", "
+static const char with_outside[] = "{\"version\": 1, \"domain\": \"app\", \"net\": {\"rules\": [{\"allow\": \"connect\", "
 				   "\"to\": \"192.0.2.1:80\"}]}}";
+static const char without_outside[] = "{\"version\": 1, \"domain\": \"app\", \"net\": {\"rules\": []}}";
+
+static bool load(struct policy *p, const char *text)
+{
 	char path[] = "/tmp/test-outgoing-XXXXXX";
 	AUTO_FD int fd = mkstemp(path);
 	struct err e;
@@ -416,6 +416,29 @@ static bool load(struct policy *p)
 	(void)unlink(path);
 	return ok;
 }
+
+/* A policy without a way out is put in force. The filter is as it was, and what it traps is answered. */
+static void test_policy_gone(void)
+{
+	const struct app a = { .nonblock = false };
+	const struct policy before = d->policy;
+	struct policy none;
+	pid_t pid = start(&a);
+	struct gateway_request r = asked("a policy that is gone");
+
+	answer(&r, GATEWAY_CONNECTED, 0, connected(&server));
+	TAP_OK(serve_until(app_has_answer) && shared->rc == 0, "it is connected");
+	if (!load(&none, without_outside))
+		exit(1);
+	d->policy = none;
+	go_on("a policy that is gone"); /* SO_ERROR among it */
+	d->policy = before;
+	policy_fini(&none);
+	end(pid);
+	fd_close(&server);
+}
+
+/* --- the whole -------------------------------------------------------------------------------------- */
 
 /* The domain has a listener of its own for as long as it is served: of a child that does nothing. */
 static pid_t keep(struct policy *p)
@@ -465,7 +488,7 @@ int main(void)
 		return 0;
 	}
 	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED || !load(&p))
+	if (shared == MAP_FAILED || !load(&p, with_outside))
 		return 1;
 	if (sup_init(&s, &e) < 0) {
 		printf("1..0 # SKIP %s\n", e.text);
@@ -483,6 +506,7 @@ int main(void)
 	test_nonblocking();
 	test_lie();
 	test_killed();
+	test_policy_gone();
 	end(keeper);
 	loop_clear_alarm(&ticks);
 	sup_fini(&s);

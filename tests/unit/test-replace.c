@@ -357,6 +357,7 @@ static void test_epoll(void)
 static int test_all(void)
 {
 	procs_init(&sup.procs);
+	sup.spare = (struct alive){ -1, -1 };
 	LIST_INIT(&sup.domains);
 	domain.sup = &sup;
 	LIST_INSERT_HEAD(&sup.domains, &domain, link);
@@ -371,8 +372,10 @@ static int test_all(void)
 	test_too_many();
 	test_forked();
 	test_message();
+	test_copies(2); /* nothing of that is left */
 	test_killed();
 	test_epoll();
+	alive_fini(&sup.spare);
 	procs_fini(&sup.procs);
 	return tap_done();
 }
