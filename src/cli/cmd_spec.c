@@ -12,6 +12,7 @@
 static const char help[] = "Usage: vrun spec [-o FILE | -b DIR]\n\n"
 			   "Prints an example config.json for a bundle: a shell in full isolation.\n\n"
 			   "  -o, --output FILE   write to a new FILE instead of standard output\n"
+			   "  -f, --file FILE     the same\n"
 			   "  -b, --bundle DIR    write to a new DIR/config.json\n"
 			   "      --rootless      accepted; the example needs no root\n"
 			   "  -h, --help\n";
@@ -87,6 +88,7 @@ int cmd_spec(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "output", required_argument, NULL, 'o' },
+		{ "file", required_argument, NULL, 'o' }, /* crun's name */
 		{ "bundle", required_argument, NULL, 'b' },
 		{ "rootless", no_argument, NULL, 'R' },
 		{ "help", no_argument, NULL, 'h' },
@@ -98,12 +100,12 @@ int cmd_spec(int argc, char **argv)
 	int opt;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "o:b:h", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "o:f:b:h", options, NULL)) != -1) {
 		if (opt == 'h')
 			return fputs(help, stdout) >= 0 && fflush(stdout) == 0 ? 0 : EXIT_VRUN;
 		if (opt == '?')
 			return command_usage("spec", "unknown option or missing value");
-		if (opt == 'o')
+		if (opt == 'o' || opt == 'f')
 			path = optarg;
 		if (opt != 'b')
 			continue;

@@ -11,7 +11,7 @@
 
 struct globals globals;
 
-enum { OPT_ROOT = 256, OPT_POLICY, OPT_CEILING, OPT_FABRIC, OPT_LOG, OPT_LOG_FORMAT, OPT_SYSTEMD, OPT_DEBUG, OPT_BEST_EFFORT, OPT_MANAGER, OPT_IGNORED };
+enum { OPT_ROOT = 256, OPT_POLICY, OPT_CEILING, OPT_FABRIC, OPT_LOG, OPT_LOG_FORMAT, OPT_LOG_LEVEL, OPT_SYSTEMD, OPT_DEBUG, OPT_BEST_EFFORT, OPT_MANAGER, OPT_IGNORED };
 
 static const struct option options[] = {
 	{ "root", required_argument, NULL, OPT_ROOT },
@@ -20,6 +20,7 @@ static const struct option options[] = {
 	{ "fabric", required_argument, NULL, OPT_FABRIC },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "log-format", required_argument, NULL, OPT_LOG_FORMAT },
+	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "systemd-cgroup", no_argument, NULL, OPT_SYSTEMD },
 	{ "cgroup-manager", required_argument, NULL, OPT_MANAGER },
 	{ "debug", no_argument, NULL, OPT_DEBUG },
@@ -49,6 +50,9 @@ static bool take(struct globals *g, int opt)
 		return true;
 	case OPT_LOG_FORMAT:
 		g->log_format = optarg;
+		return true;
+	case OPT_LOG_LEVEL:
+		g->log_level = optarg;
 		return true;
 	case OPT_SYSTEMD:
 		g->systemd_cgroup = true;
@@ -88,11 +92,30 @@ int globals_parse(int argc, char **argv)
 	return at;
 }
 
+static int set_level(const char *name)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} levels[] = { { "error", LOG_LEVEL_ERROR }, { "warning", LOG_LEVEL_WARN }, { "debug", LOG_LEVEL_DEBUG } };
+
+	for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+		if (strcmp(name, levels[i].name) != 0)
+			continue;
+		log_set_level(levels[i].level);
+		return 0;
+	}
+	log_error("--log-level takes error, warning or debug");
+	return EXIT_OCI;
+}
+
 int globals_start_log(void)
 {
 	bool json = globals.log_format && strcmp(globals.log_format, "json") == 0;
 	int fd, high;
 
+	if (globals.log_level && set_level(globals.log_level) != 0)
+		return EXIT_OCI;
 	if (globals.debug)
 		log_set_level(LOG_LEVEL_DEBUG);
 	if (globals.log_format && !json && strcmp(globals.log_format, "text") != 0) {

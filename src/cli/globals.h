@@ -8,7 +8,7 @@
 struct globals {
 	const char *root; /* NULL: not given, as all that follow */
 	const char *policy, *ceiling, *fabric;
-	const char *log, *log_format;
+	const char *log, *log_format, *log_level;
 	bool systemd_cgroup;
 	bool debug;
 	bool best_effort;

@@ -62,6 +62,7 @@ static int print_help(FILE *to)
 			  "      --root DIR            directory of the records\n"
 			  "      --log FILE            diagnostics go there, too\n"
 			  "      --log-format FORMAT   text (default) or json\n"
+			  "      --log-level LEVEL     error, warning (default) or debug\n"
 			  "      --systemd-cgroup      let systemd make cgroups\n"
 			  "      --cgroup-manager M    systemd, or cgroupfs (default)\n"
 			  "      --best-effort         leave out what this host cannot give, and list it\n"
@@ -71,7 +72,7 @@ static int print_help(FILE *to)
 			  "      --rootless BOOL       accepted; vrun sees for itself\n"
 			  "      --criu PATH           accepted; vrun makes no checkpoints\n"
 			  "      --debug               say more\n");
-	(void)fprintf(to, "\n  --help, --version\n\n\"vrun COMMAND --help\" shows a command's options; vrun(1) is the manual.\n");
+	(void)fprintf(to, "\n  -h, --help, -v, --version\n\n\"vrun COMMAND --help\" shows a command's options; vrun(1) is the manual.\n");
 	return fflush(to) == 0 ? 0 : EXIT_VRUN;
 }
 
@@ -170,7 +171,7 @@ int main(int argc, char **argv)
 		(void)print_help(stderr);
 		return EXIT_VRUN;
 	}
-	if (strcmp(argv[1], "--version") == 0) {
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0) {
 		(void)printf("vrun %s\n", PACKAGE_VERSION);
 		return fflush(stdout) == 0 ? 0 : EXIT_VRUN;
 	}

@@ -514,6 +514,14 @@ count_lines() # WORD COUNT
 		assert_status 1
 		assert_contains "$output" "makes no checkpoints"
 	done
+	# What crun calls otherwise.
+	run -0 "$VRUN_PLAIN" -v
+	assert_output "$("$VRUN_PLAIN" --version)"
+	run -0 "$VRUN_PLAIN" --log-level error spec --file "$T/spec.json"
+	assert_equal "$(jq -r .root.path "$T/spec.json")" rootfs
+	run "$VRUN" --log-level loud list
+	assert_status 1
+	assert_contains "$output" "--log-level takes error, warning or debug"
 	run -0 "$VRUN" --criu /usr/sbin/criu spec --rootless --bundle "$T"
 	assert_equal "$(jq -r '.process.args[0]' "$T/config.json")" sh
 	run "$VRUN" spec --bundle "$T"
