@@ -30,6 +30,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "kern/cgroup_impl.h"
+#include "kern/ids.h"
 
 #define LAUNCHER_LEAF "vrun.launcher"
 #define EMPTY_ROUNDS 32   /* processes that fork while they are moved */
@@ -174,12 +175,12 @@ static bool marked_delegated(int dirfd)
 
 /*
  * Whether the processes of a caller's own cgroup are vrun's to arrange. What an
- * unprivileged user may write to was delegated to it; root may write to
+ * unprivileged user, or the root of a user namespace, may write to was delegated to it; root may write to
  * everything, so under systemd the mark decides.
  */
 static bool arrangeable(int dirfd, const char *sysroot)
 {
-	return geteuid() != 0 || !cgroup_systemd_runs(sysroot) || marked_delegated(dirfd);
+	return geteuid() != 0 || ids_is_nested() || !cgroup_systemd_runs(sysroot) || marked_delegated(dirfd);
 }
 
 static bool may_move(struct cgroup_apply *a, const struct place *pl, int dirfd)

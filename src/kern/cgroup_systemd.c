@@ -27,6 +27,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "kern/cgroup_impl.h"
+#include "kern/ids.h"
 
 #define SCOPE_WAIT_MS 5000
 #define UNIT_MAX 255 /* systemd's UNIT_NAME_MAX, without the terminator */
@@ -41,6 +42,12 @@ static void runtime_dir(const char *sysroot, char *buf, size_t size)
 		(void)snprintf(buf, size, "%s/run/user/%u", sysroot ? sysroot : "", geteuid());
 }
 
+/* Root of a user namespace, rootless podman's for instance, is a user to systemd. */
+static bool is_user(void)
+{
+	return geteuid() != 0 || ids_is_nested();
+}
+
 bool cgroup_systemd_runs(const char *sysroot)
 {
 	char path[4096], dir[4000];
@@ -48,7 +55,7 @@ bool cgroup_systemd_runs(const char *sysroot)
 	(void)snprintf(path, sizeof path, "%s/run/systemd/system", sysroot ? sysroot : "");
 	if (access(path, F_OK) < 0)
 		return false;
-	if (geteuid() == 0)
+	if (!is_user())
 		return true;
 	runtime_dir(sysroot, dir, sizeof dir);
 	(void)snprintf(path, sizeof path, "%s/bus", dir);
@@ -196,6 +203,19 @@ static int run(const char *const *argv, char *text, size_t size)
 	return rc ? -rc : finish(pid, rd, text, size);
 }
 
+/* 1 when we are in the scope, 0 when not. */
+static int is_inside(const char *sysroot, const char *unit)
+{
+	char path[4096], end[UNIT_MAX + 4];
+	AUTO_FREE char *text = NULL;
+	int rc;
+
+	(void)snprintf(path, sizeof path, "%s/proc/self/cgroup", sysroot ? sysroot : "");
+	(void)snprintf(end, sizeof end, "/%s\n", unit);
+	rc = fd_read_file(AT_FDCWD, path, CGROUP_TEXT_MAX, &text, NULL, NULL);
+	return rc < 0 ? rc : strstr(text, end) != NULL;
+}
+
 /*
  * The call returns when the job is queued. Done is when we find ourselves in
  * the scope; /proc tells nobody of a change, so it is read until then.
@@ -203,18 +223,12 @@ static int run(const char *const *argv, char *text, size_t size)
 static int await_move(const char *sysroot, const char *unit)
 {
 	const struct timespec tick = { .tv_nsec = 1000000 };
-	char path[4096], end[UNIT_MAX + 4];
 
-	(void)snprintf(path, sizeof path, "%s/proc/self/cgroup", sysroot ? sysroot : "");
-	(void)snprintf(end, sizeof end, "/%s\n", unit);
 	for (int i = 0; i < SCOPE_WAIT_MS; i++) {
-		AUTO_FREE char *text = NULL;
-		int rc = fd_read_file(AT_FDCWD, path, CGROUP_TEXT_MAX, &text, NULL, NULL);
+		int rc = is_inside(sysroot, unit);
 
-		if (rc < 0)
-			return rc;
-		if (strstr(text, end))
-			return 0;
+		if (rc != 0)
+			return rc < 0 ? rc : 0;
 		(void)nanosleep(&tick, NULL);
 	}
 	return -ETIMEDOUT;
@@ -264,7 +278,7 @@ static int call(const struct cgroup_params *p, bool user, const char *unit, cons
 int cgroup_systemd_scope(const struct cgroup_params *p, struct err *e)
 {
 	char unit[UNIT_MAX + 1] = "", slice[UNIT_MAX + 1] = "";
-	bool user = geteuid() != 0;
+	bool user = is_user();
 	int rc = cgroup_systemd_names(p, unit, sizeof unit, slice, sizeof slice, e);
 
 	if (rc < 0)
@@ -276,6 +290,9 @@ int cgroup_systemd_scope(const struct cgroup_params *p, struct err *e)
 					  "--best-effort" :
 					  "leave --systemd-cgroup out");
 	}
+	/* Its first try may have asked for more than the scope has, and this is the second. */
+	if (is_inside(p->sysroot, unit) > 0)
+		return 0;
 	rc = call(p, user, unit, slice, e);
 	if (rc < 0)
 		return err_hint(e, "%s",

@@ -200,3 +200,11 @@ int ids_read_map(const char *file, struct idmap_entry *ret, size_t room, struct 
 	}
 	return (int)n;
 }
+
+bool ids_is_nested(void)
+{
+	struct idmap_entry first;
+
+	return ids_read_map("/proc/self/uid_map", &first, 1, NULL) == 1 &&
+	       (first.inside != 0 || first.outside != 0 || first.size != UINT32_MAX);
+}

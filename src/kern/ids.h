@@ -40,4 +40,7 @@ int ids_run_helpers(pid_t pid, const struct idmap *uids, const struct idmap *gid
 /* The id in the parent namespace for an id inside, or -1 when the map has none. */
 int64_t ids_to_outside(const struct idmap *map, uint32_t inside);
 
+/* Whether our own user namespace has only some of the host's ids. */
+bool ids_is_nested(void);
+
 #endif

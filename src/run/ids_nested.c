@@ -44,14 +44,6 @@ static int find_run(const char *file, uint32_t own, uint32_t *ret_first, uint32_
 	return best > 0;
 }
 
-bool plan_is_nested(void)
-{
-	struct idmap_entry first;
-
-	return ids_read_map("/proc/self/uid_map", &first, 1, NULL) == 1 &&
-	       (first.inside != 0 || first.outside != 0 || first.size != UINT32_MAX);
-}
-
 /* user_namespaces(7): it passes on to every namespace below, and is never taken back. */
 static bool setgroups_is_denied(void)
 {

@@ -227,7 +227,7 @@ int plan_ids(struct launch *l, struct err *e)
 	gid_t gid = getegid();
 	uint64_t need = CAP_BIT(CAP_NR_SETUID) | CAP_BIT(CAP_NR_SETGID) | CAP_BIT(CAP_NR_SYS_ADMIN);
 	bool privileged = uid == 0 && (caps_effective() & need) == need;
-	bool nested = privileged && plan_is_nested();
+	bool nested = privileged && ids_is_nested();
 	int rc;
 
 	if (b->ns[NS_USER].path)

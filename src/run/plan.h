@@ -12,8 +12,6 @@ int plan_ids(struct launch *l, struct err *e);
 int plan_around(struct arena *a, struct idmap *map, uint32_t inside, uint32_t self, uint32_t first,
 		uint32_t count);
 
-/* Whether our own user namespace has only some of the host's ids. */
-bool plan_is_nested(void);
 /* Maps for its root. 1; 0 when it has no ids but its own (ids_nested.c). */
 int plan_nested(struct launch *l, uint32_t uid, uint32_t gid, struct err *e);
 

@@ -52,8 +52,9 @@ char *state_default_root(void)
 	int n;
 
 	(void)snprintf(run, sizeof run, "/run/user/%u", uid);
-	/* Root of a user namespace has no /run of its own. */
-	if (uid == 0 && (!xdg || xdg[0] != '/' || access("/run", W_OK) == 0))
+	/* Root of a user namespace has no /run of its own, though it may be one that everybody writes to. */
+	if (uid == 0 && (!xdg || xdg[0] != '/' ||
+			 (stat("/run", &st) == 0 && st.st_uid == 0 && access("/run", W_OK) == 0)))
 		n = asprintf(&path, "/run/vrun");
 	else if (xdg && xdg[0] == '/')
 		n = asprintf(&path, "%s/vrun", xdg);
