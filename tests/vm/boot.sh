@@ -10,7 +10,8 @@
 # With --systemd the machine has systemd, its bus, and a user manager for uid
 # 1000, copied from the host that this runs on. With --launcher it has the
 # program VRUN, what that needs, a disk and a user, and runs launcher.sh,
-# fabric.sh, oci.sh and limits.sh; with both only the last two.
+# fabric.sh, oci.sh and limits.sh; with both the last two and, with Debian's
+# podman, podman.sh.
 # FLAVOUR is the kernel's package without "linux-image-" and machine, "cloud"
 # or "6.12-cloud"; what apt does not know is skipped.
 #
@@ -152,6 +153,14 @@ add_launcher()
 		apparmor_parser -Q -S -K -M /usr/share/apparmor-features/features "$here/apparmor.profile" \
 			>"$tree/tests-data/apparmor.bin"
 	fi
+	# Under systemd podman is there, too, where this host has it.
+	if [[ -n $with_systemd ]] && command -v podman >/dev/null; then
+		for file in podman conmon systemd-run; do
+			command -v "$file" >/dev/null || die "$file is not installed"
+			add "$(command -v "$file")" "/usr/bin/$file"
+		done
+		install -D -m 755 "$here/podman.sh" "$tree/tests/podman.sh"
+	fi
 	echo 'user:100000:65536' | tee "$tree/etc/subuid" >"$tree/etc/subgid"
 }
 
@@ -183,7 +192,7 @@ if [[ -w /dev/kvm ]] && timeout 5 "${qemu[@]}" -accel kvm -display none -nodefau
 fi
 echo "# $(basename "$kernel"), $accel${with_systemd:+, systemd}${launcher:+, launcher}"
 
-timeout "${VRUN_VM_TIMEOUT:-300}" "${qemu[@]}" -accel "$accel" -m 768 -smp 2 -display none \
+timeout "${VRUN_VM_TIMEOUT:-300}" "${qemu[@]}" -accel "$accel" -m 1280 -smp 2 -display none \
 	-nodefaults -no-reboot -serial stdio -kernel "$kernel" -initrd "$tree.cpio" \
 	-append "console=$console ${VRUN_VM_APPEND-} loglevel=0 panic=-1 cgroup_no_v1=all ${launcher:+vm.launcher} ${with_systemd:+vm.systemd systemd.unit=vm-tests.service systemd.show_status=no systemd.log_target=null systemd.unified_cgroup_hierarchy=1}" \
 	</dev/null 2>"$work/qemu.err" | tr -d '\r' >"$work/console" || true
