@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/globals.h"
 #include "cli/oci.h"
+#include "run/sweep.h"
 
 static const char help[] = "Usage: vrun list [-q] [-f table|json]\n\n"
 			   "Lists the containers of the calling user, also those that are created or stopped.\n\n"
@@ -62,6 +63,7 @@ static int list(bool json, bool quiet, struct err *e)
 	if (rc < 0)
 		return rc;
 	l = (struct listing){ dir, json_array() };
+	sweep_sockets(dir);
 	rc = state_each(dir, add, &l, e);
 	if (rc == -ENOMEM)
 		(void)err_num(e, ENOMEM, "the list");

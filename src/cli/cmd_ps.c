@@ -13,6 +13,7 @@
 #include "cli/processes.h"
 #include "run/kept.h"
 #include "run/state.h"
+#include "run/sweep.h"
 
 static const char help[] = "Usage: vrun ps [--json] [--root DIR] [-q]\n"
 			   "       vrun ps [-f table|json] ID [PS OPTIONS]\n\n"
@@ -207,6 +208,7 @@ static int list(const char *root, enum format format, struct err *e)
 	if (fd < 0)
 		return err_sys(e, "state directory %s", root);
 	l.array = json_array();
+	sweep_sockets(fd);
 	rc = state_each(fd, each, &l, e);
 	if (rc == -ENOMEM)
 		(void)err_num(e, ENOMEM, "the list");

@@ -44,14 +44,28 @@ static struct sockaddr_un address(int state_fd, const char *name)
 	return sa;
 }
 
-static int connect_to(int state_fd, const char *name)
+static int connect_with(int state_fd, const char *name, int flags)
 {
 	const struct sockaddr_un sa = address(state_fd, name);
-	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0)
 		return -errno;
 	return fd_take(&fd);
+}
+
+static int connect_to(int state_fd, const char *name)
+{
+	return connect_with(state_fd, name, 0);
+}
+
+bool supervisor_is_dead(int state_fd, const char *name)
+{
+	int fd = connect_with(state_fd, name, SOCK_NONBLOCK);
+	bool refused = fd == -ECONNREFUSED;
+
+	fd_close(&fd);
+	return refused;
 }
 
 /* Of several first runs one starts a fabric, and none removes what another has just made. The lock is the

@@ -74,6 +74,9 @@ void supervisor_outlive(int state_fd, const char *name);
 /* Removes a socket at which nobody listens any more; whether that was so. */
 bool supervisor_remove_socket(int state_fd, const char *name);
 
+/* Nobody listens at that socket. Does not wait, and removes nothing. */
+bool supervisor_is_dead(int state_fd, const char *name);
+
 /* --- supervisor_spawn.c ------------------------------------------------------------ */
 
 /* A new process that serves at the socket, which stays ours too. Fills sock, spaces, pidfd and pid. */

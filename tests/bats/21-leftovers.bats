@@ -247,6 +247,38 @@ full_bundle()
 	done
 }
 
+# Killed at once with all who had it on record, or were about to.
+@test "a socket of a supervisor that nobody knows is removed by who lists, unless somebody listens" {
+	local command dir=$T/run/oci name
+
+	mkdir -m 0700 "$dir"
+	for command in ps list; do
+		# One at which somebody listens, and sockets of those who are gone: old, and as old as a launch.
+		spawn listener python3 -c '
+import os, socket, sys, time
+os.chdir(sys.argv[1])
+made = [socket.socket(socket.AF_UNIX) for i in range(4)]
+for sock, name in zip(made, ("supervisor-11.sock", "fabric-dead.sock", "supervisor-22.sock", "fabric-live.sock")):
+    sock.bind(name)
+made[3].listen()
+for sock in made[:3]:
+    sock.close()
+for name in ("supervisor-11.sock", "fabric-dead.sock", "fabric-live.sock"):
+    os.utime(name, (time.time() - 100,) * 2)
+open("fabric-file.sock", "w").close()
+os.utime("fabric-file.sock", (0, 0))
+open("ready", "w").close()
+made[3].accept()
+made[3].accept()' "$dir"
+		wait_path "$dir/ready"
+		run -0 "$VRUN" --root "$dir" "$command"
+		assert_equal "$(cd "$dir" && echo *)" "fabric-file.sock fabric-live.sock ready supervisor-22.sock" "$command"
+		kill "${PID[listener]}"
+		wait_exit "${PID[listener]}"
+		rm "$dir"/*
+	done
+}
+
 nobody_is_left()
 {
 	[[ -z $(marked_processes) ]]
