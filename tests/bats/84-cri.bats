@@ -258,6 +258,6 @@ published() # ADDRESS PORT
 @test "a pod with the machine's network has none outside" {
 	run_pod node "$(jq -n '{"org.vrun.policy": ({version: 1, net: {rules: [{allow: "connect", to: "192.0.2.10:80"}]}} | tojson)}')" 2
 	start_container "$REPLY" node 'nc 192.0.2.10 80 </dev/null 2>&1; nc 192.0.2.11 80 </dev/null 2>&1; echo done'
-	wait_until has_said node done
+	wait_until has_said node "done"
 	assert_matches "$(said node)" '192.0.2.10.*: Network is unreachable'$'\n''nc: .*192.0.2.11.*Permission denied'$'\n''done$'
 }

@@ -4,6 +4,7 @@
 # podman with other runtimes, runc and crun: hooks start vrun's supervisor, which starts a gateway for a
 # container whose policy leads outside. And podman with vrun as its runtime, and a network of podman's.
 
+# shellcheck disable=SC2030,SC2031 # each test is a subshell
 bats_require_minimum_version 1.5.0
 load helper
 load internet
