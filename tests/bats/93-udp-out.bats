@@ -150,7 +150,7 @@ for i in range(100):
         print("refused", flush=True)
         break' </dev/null
 	wait_until grep -q x "$T/app.out"
-	run -0 "$VRUN" sockets --json
+	run -0 "$VRUN" sockets --json "$MARK-app"
 	assert_equal "$(jq -r '.[] | select(.protocol == "udp") | "\(.domain) \(.remote)"' <<<"$output")" "app 192.0.2.10:7"
 	gateway=$(pgrep -x vrun-gateway -P "$(pgrep -x vrun -P "${PID[app]}")")
 	kill -KILL "$gateway"

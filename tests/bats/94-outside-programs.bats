@@ -146,12 +146,12 @@ with_server() # SERVER PORT RULES COMMAND...
 		#!/bin/bash
 		set -eu
 		mkfifo "$T/go"
-		"$VRUN" run -p "$T/app.json" -- python3 app.py <"$T/go" >"$T/app.out" 2>&1 &
+		"$VRUN" run --id "$VRUN_TEST_MARK-app" -p "$T/app.json" -- python3 app.py <"$T/go" >"$T/app.out" 2>&1 &
 		run=$!
 		exec 3>"$T/go"
 		until grep -q ready "$T/app.out"; do kill -0 "$run"; done
-		"$VRUN" sockets --json >"$T/rows"
-		"$VRUN" sockets >"$T/table"
+		"$VRUN" sockets --json "$VRUN_TEST_MARK-app" >"$T/rows"
+		"$VRUN" sockets "$VRUN_TEST_MARK-app" >"$T/table"
 		kill -KILL "$(pgrep -P "$run" vrun-gateway)"
 		echo >&3
 		exec 3>&-
