@@ -44,8 +44,7 @@ static int find_run(const char *file, uint32_t own, uint32_t *ret_first, uint32_
 	return best > 0;
 }
 
-/* user_namespaces(7): it passes on to every namespace below, and is never taken back. */
-static bool setgroups_is_denied(void)
+bool plan_setgroups_is_denied(void)
 {
 	AUTO_FREE char *text = NULL;
 
@@ -69,6 +68,6 @@ int plan_nested(struct launch *l, uint32_t uid, uint32_t gid, struct err *e)
 		return err_num(e, ENOMEM, "id maps");
 	l->map_writer = MAP_PARENT;
 	l->own_id_mapped = true;
-	l->deny_setgroups = setgroups_is_denied();
+	l->deny_setgroups = plan_setgroups_is_denied();
 	return 1;
 }

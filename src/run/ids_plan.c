@@ -184,7 +184,8 @@ static int plan_unprivileged(struct launch *l, bool nested, uid_t uid, gid_t gid
 static int plan_given(struct launch *l, bool privileged, uid_t uid, gid_t gid, struct err *e)
 {
 	const struct bundle *b = l->bundle;
-	bool self = b->uid_map.n == 1 && b->gid_map.n == 1 && b->uid_map.v[0].size == 1 &&
+	/* The container has no rights over the caller's ids: without setgroups(2) switched off it may not write gid_map. */
+	bool self = !privileged && b->uid_map.n == 1 && b->gid_map.n == 1 && b->uid_map.v[0].size == 1 &&
 		    b->gid_map.v[0].size == 1 && b->uid_map.v[0].outside == uid &&
 		    b->gid_map.v[0].outside == gid;
 
@@ -194,7 +195,7 @@ static int plan_given(struct launch *l, bool privileged, uid_t uid, gid_t gid, s
 	l->uids = b->uid_map;
 	l->gids = b->gid_map;
 	l->map_writer = self ? MAP_SELF : privileged ? MAP_PARENT : MAP_HELPERS;
-	l->deny_setgroups = self && !privileged;
+	l->deny_setgroups = self || plan_setgroups_is_denied();
 	return 0;
 }
 

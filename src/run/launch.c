@@ -335,17 +335,20 @@ static int start(struct monitor *m, struct err *e)
 	return rc;
 }
 
-/* A set-up that broke off: what the container said of it is better than that it is gone. */
+/*
+ * A set-up that broke off: what the container said of it is better than that it is gone, which may be what the keeper
+ * says, too. Only that others are gone is nothing of its own.
+ */
 static int break_off(struct monitor *m, int rc, struct err *e)
 {
-	struct pollfd p = { .fd = m->sync, .events = POLLIN };
 	struct err theirs = { 0 };
-	char kind;
+	int code = m->exit_code;
 
-	if (m->sync >= 0 && rc == -EPIPE && poll(&p, 1, 0) > 0 && fd_recv(m->sync, &kind, NULL, 0) == 0 &&
-	    kind == SYNC_FAILED && sync_read_failure(m->sync, &m->exit_code, &theirs) < 0 && theirs.text[0]) {
+	if (m->sync >= 0 && sync_last_word(m->sync, &code, &theirs) < 0 && theirs.text[0] &&
+	    (rc == -EPIPE || theirs.num != EPIPE)) {
 		*e = theirs;
 		rc = -theirs.num;
+		m->exit_code = code;
 	}
 	/* Its end is also that of the container, whatever that has said. */
 	if (!m->handed_over && supervisor_complaint(&m->supervisor, &theirs) < 0) {

@@ -195,10 +195,13 @@ int monitor_hear(struct monitor *m, struct err *e)
 	if (n == 1 && kind == SYNC_TERMINAL)
 		return streams_set_terminal(&m->streams, fds[0], e);
 	if (n >= 1 && kind == SYNC_PID) {
-		if (adopt(m, fds[0], fds[1]) == 0)
+		int rc = adopt(m, fds[0], fds[1]);
+
+		if (rc == 0)
 			return 0;
 		fd_close(&fds[0]);
-		return err_set(e, ESRCH, "the container ended early");
+		rc = sync_last_word(m->sync, &m->exit_code, e); /* whoever reaps it may have been faster than we */
+		return rc < 0 ? rc : err_set(e, ESRCH, "the container ended early");
 	}
 	if (n == 1 && kind == SYNC_APP && m->app < 0) {
 		m->app = fds[0];

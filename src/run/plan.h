@@ -14,6 +14,8 @@ int plan_around(struct arena *a, struct idmap *map, uint32_t inside, uint32_t se
 
 /* Maps for its root. 1; 0 when it has no ids but its own (ids_nested.c). */
 int plan_nested(struct launch *l, uint32_t uid, uint32_t gid, struct err *e);
+/* In the caller's user namespace, and so in every one below it: that is never taken back (user_namespaces(7)). */
+bool plan_setgroups_is_denied(void);
 
 /* The caller's ranges of /etc/subuid and /etc/subgid and the helpers to use them. 1, 0 when there are none. */
 int plan_find_subordinate(struct arena *a, uint32_t *ret_uid_first, uint32_t *ret_uid_count,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/sync.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -62,4 +63,19 @@ int sync_read_failure(int sock, int *ret_exit_code, struct err *e)
 	*ret_exit_code = f.exit_code;
 	*e = f.err;
 	return -f.err.num;
+}
+
+int sync_last_word(int sock, int *ret_exit_code, struct err *e)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	int fds[FD_PASS_MAX], n = 0;
+	char kind;
+
+	while (poll(&p, 1, 0) > 0 && (n = fd_recv(sock, &kind, fds, FD_PASS_MAX)) >= 0) {
+		for (int i = 0; i < n; i++)
+			fd_close(&fds[i]);
+		if (n == 0 && kind == SYNC_FAILED)
+			return sync_read_failure(sock, ret_exit_code, e);
+	}
+	return 0;
 }

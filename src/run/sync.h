@@ -44,4 +44,10 @@ void sync_fail(int sock, const struct err *e, int exit_code);
 /* Reads what stands behind SYNC_FAILED. Returns -e->num. */
 int sync_read_failure(int sock, int *ret_exit_code, struct err *e);
 
+/*
+ * Whether the other side, which has ended, or is to, has said that it failed: all that it sent before is passed over.
+ * Waits for nothing. -e->num of what it said; 0: nothing.
+ */
+int sync_last_word(int sock, int *ret_exit_code, struct err *e);
+
 #endif

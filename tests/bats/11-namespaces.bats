@@ -239,6 +239,14 @@ shared()
 	assert_output $'5\n6\n 5 '"$(id -u "$VRUN_TEST_PLAIN")"' 1'
 }
 
+@test "a bundle may map one id, the caller's own" {
+	make_bundle "$T/b" ".linux.uidMappings = [{ containerID: 0, hostID: $(id -u), size: 1 }]" \
+		".linux.gidMappings = [{ containerID: 0, hostID: $(id -g), size: 1 }]"
+	script "$T/b" 'cat /proc/self/uid_map /proc/self/gid_map | tr -s " "'
+	run -0 vrun run "$T/b"
+	assert_output " 0 $(id -u) 1"$'\n'" 0 $(id -g) 1"
+}
+
 @test "mappings that the caller may not have are refused by name" {
 	need_user
 	make_bundle "$T/b" '.linux.uidMappings = [{ containerID: 0, hostID: 0, size: 1 }]' \

@@ -460,6 +460,23 @@ count_lines() # WORD COUNT
 	assert_nothing_left
 }
 
+# With a namespace to join the container is made by another process, which tells the monitor of it.
+# bats test_tags=identity:root
+@test "what a container failed of is said, though it was gone before it was heard of" {
+	need_command strace
+	mkfifo "$T/up"
+	spawn holder unshare --net sh -c "echo up >'$T/up'; exec sleep 1000"
+	wait_line "$T/up"
+	make_bundle "$T/b" '.process.args = ["/no/such"]' '.linux.namespaces |= map(select(.type != "user"))' \
+		".linux.namespaces |= map(if .type == \"network\" then .path = \"/proc/${PID[holder]}/ns/net\" else . end)"
+	new_id
+	run strace -f -qq -o /dev/null -e trace=recvmsg -e inject=recvmsg:delay_enter=300000:when=1 \
+		"$VRUN" create -b "$T/b" "$REPLY"
+	assert_status 1
+	assert_contains "$output" "/no/such"
+	assert_equal "$(find "$ROOT" -mindepth 1 ! -path '*/filters*')" ""
+}
+
 @test "a network that is joined is outside, for engines and who may enter it" {
 	sleeper "$T/b" '.linux.namespaces |= map(if .type == "network" then .path = "/proc/self/ns/net" else . end)'
 	echo '{"version": 1, "net": {"rules": [{"allow": "connect", "to": "192.0.2.1:80"}]}}' >"$T/policy.json"
