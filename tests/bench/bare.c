@@ -126,12 +126,12 @@ static void app(char **argv, int sock)
 {
 	char *serve[] = { argv[1], (char *)"serve", argv[2], argv[3], NULL };
 	char *client[] = { argv[1], (char *)"connect", argv[2], argv[3], argv[4], NULL };
-	int with_accept = strcmp(argv[0], "fabric") == 0, ready[2], listener = trap(with_accept);
+	int with_accept = strcmp(argv[0], "fabric") == 0, ready[2], notify = trap(with_accept);
 	char c;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	send_fd(sock, listener);
-	(void)close(listener);
+	send_fd(sock, notify);
+	(void)close(notify);
 	if (with_accept) {
 		if (pipe(ready) < 0)
 			die("pipe");
