@@ -6,24 +6,20 @@
  * answer happens in a timer.
  */
 #include <ares.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/fd.h"
+#include "gate/channel.h"
 #include "gate/gate.h"
 
 #define BUCKETS 512
-#define TIMEOUT_MS 2000 /* of the first try at a server, doubled by each further one */
-#define TRIES 3
 #define TTL_MIN 5     /* seconds that an answer is kept; a connect follows its look-up */
 #define TTL_MAX 3600
 #define TTL_NONE 10   /* ... that there is no such name */
 #define TTL_FAILED 2  /* ... that nobody could tell */
-#define RESOLV_CONF "/etc/resolv.conf"
 /* Of questions for other records than addresses: a name can say something to its servers. */
 #define QUERIES_BURST 40
 #define QUERIES_MS 50 /* for one more */
@@ -32,6 +28,7 @@ struct gate_name {
 	LIST_ENTRY(gate_name) by_hash;
 	TAILQ_ENTRY(gate_name) by_age; /* the one that was asked for longest ago first */
 	struct gate_names *names;
+	struct gate_channel *channel; /* while it is pending */
 	struct gate_timer done;  /* set when the answer is there and those who wait have to hear it */
 	LIST_HEAD(, gate_asker) askers;
 	int64_t until;           /* gate_now(); its answer is good so long */
@@ -41,139 +38,15 @@ struct gate_name {
 	char name[NAME_TEXT_MAX];
 };
 
-/* A socket of c-ares'. */
-struct gate_query {
-	struct gate_watch watch;
-	LIST_ENTRY(gate_query) link;
-	struct gate *gate;
-	int fd; /* c-ares' */
-};
-
 struct gate_names {
 	struct gate *gate;
-	ares_channel channel; /* NULL: none */
-	struct gate_timer due; /* c-ares wants to be called */
-	LIST_HEAD(, gate_query) queries;
+	struct gate_channels channels;
 	LIST_HEAD(, gate_name) buckets[BUCKETS];
 	TAILQ_HEAD(, gate_name) ages;
 	unsigned n, n_pending;
 	unsigned queries_left; /* that may be made now (gate_names_query()) */
 	int64_t queries_at;    /* gate_now() when they were counted */
-	struct stat conf; /* of resolv.conf when the channel was made */
-	const char *servers; /* borrowed; in place of those of resolv.conf */
 };
-
-/* --- c-ares in the loop ---------------------------------------------------------------------- */
-
-static void set_due(struct gate *g)
-{
-	struct timeval most = { 60, 0 }, tv, *t;
-
-	if (g->names->n_pending == 0) {
-		gate_timer_clear(g, &g->names->due);
-		return;
-	}
-	t = ares_timeout(g->names->channel, &most, &tv);
-	gate_timer_set(g, &g->names->due, t->tv_sec * 1000 + t->tv_usec / 1000 + 1);
-}
-
-static void due(struct gate *g, struct gate_timer *t)
-{
-	(void)t;
-	ares_process_fd(g->names->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	set_due(g);
-}
-
-static void ready(struct gate *g, struct gate_watch *w, uint32_t events)
-{
-	int fd = ((struct gate_query *)((char *)w - offsetof(struct gate_query, watch)))->fd;
-
-	/* It may close the socket, and with that free the watch. */
-	ares_process_fd(g->names->channel, (events & ~(uint32_t)EPOLLOUT) ? fd : ARES_SOCKET_BAD,
-			(events & EPOLLOUT) ? fd : ARES_SOCKET_BAD);
-	set_due(g);
-}
-
-static void query_free(struct gate_query *q)
-{
-	gate_watch_remove(q->gate, q->fd);
-	LIST_REMOVE(q, link);
-	free(q);
-}
-
-static void socket_changed(void *data, ares_socket_t fd, int readable, int writable)
-{
-	struct gate *g = data;
-	uint32_t events = (readable ? EPOLLIN : 0U) | (writable ? EPOLLOUT : 0U);
-	struct gate_query *q;
-
-	LIST_FOREACH(q, &g->names->queries, link)
-		if (q->fd == fd)
-			break;
-	if (q && !events) {
-		query_free(q);
-	} else if (q) {
-		gate_watch_change(g, fd, events, &q->watch);
-	} else if (events) {
-		q = calloc(1, sizeof *q);
-		if (!q)
-			return; /* the query times out */
-		q->watch.ready = ready;
-		q->gate = g;
-		q->fd = fd;
-		LIST_INSERT_HEAD(&g->names->queries, q, link);
-		if (gate_watch_add(g, fd, events, &q->watch) < 0)
-			query_free(q);
-	}
-}
-
-static int channel_open(struct gate *g)
-{
-	struct ares_options o = { .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
-				  .timeout = TIMEOUT_MS,
-				  .tries = TRIES,
-				  .sock_state_cb = socket_changed,
-				  .sock_state_cb_data = g };
-	struct gate_names *n = g->names;
-
-	if (stat(RESOLV_CONF, &n->conf) < 0)
-		memset(&n->conf, 0, sizeof n->conf);
-	if (ares_init_options(&n->channel, &o,
-			      ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) !=
-	    ARES_SUCCESS) {
-		n->channel = NULL;
-		return -EIO;
-	}
-	if (n->servers && ares_set_servers_csv(n->channel, n->servers) != ARES_SUCCESS) {
-		ares_destroy(n->channel);
-		n->channel = NULL;
-		return -EIO;
-	}
-	return 0;
-}
-
-/* The file may be replaced by another, which may have the same number; and by one that is not ours to read. */
-static bool has_changed(const struct stat *was)
-{
-	AUTO_FD int fd = open(RESOLV_CONF, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat now;
-
-	return fd >= 0 && fstat(fd, &now) == 0 &&
-	       (now.st_ino != was->st_ino || now.st_mtim.tv_sec != was->st_mtim.tv_sec ||
-		now.st_mtim.tv_nsec != was->st_mtim.tv_nsec);
-}
-
-/* Another network has other servers. Not while something is asked: that would be lost. */
-static void channel_refresh(struct gate *g)
-{
-	struct gate_names *n = g->names;
-
-	if (n->n_pending || (n->channel && (n->servers || !has_changed(&n->conf))))
-		return;
-	if (n->channel)
-		ares_destroy(n->channel);
-	(void)channel_open(g);
-}
 
 /* --- the cache ----------------------------------------------------------------------------------- */
 
@@ -246,6 +119,8 @@ static void keep(struct gate_name *i, int error, uint32_t ttl)
 	i->until = i->found_at + INT64_C(1000) * stays;
 	i->pending = false;
 	i->names->n_pending--;
+	gate_channel_end(i->channel);
+	i->channel = NULL;
 	gate_timer_set(i->names->gate, &i->done, 0);
 }
 
@@ -302,13 +177,15 @@ static void look_up(struct gate *g, struct gate_name *i)
 	const struct ares_addrinfo_hints hints = { .ai_family = i->v6 ? AF_INET6 : AF_INET,
 						   .ai_socktype = SOCK_STREAM };
 
-	channel_refresh(g);
-	if (!g->names->channel)
+	struct gate_channel *c = gate_channel_begin(&g->names->channels);
+
+	if (!c)
 		return;
+	i->channel = c;
 	i->pending = true;
 	g->names->n_pending++;
-	ares_getaddrinfo(g->names->channel, i->name, NULL, &hints, answered, i);
-	set_due(g);
+	ares_getaddrinfo(gate_channel_ares(c), i->name, NULL, &hints, answered, i);
+	gate_channel_sent(c);
 }
 
 /* Its answer, with the time that is left of it. */
@@ -358,6 +235,7 @@ void gate_names_cancel(struct gate_asker *a)
 
 struct gate_asked {
 	struct gate *gate;
+	struct gate_channel *channel;
 	void (*found)(void *ctx, int error, const uint8_t *data, size_t len);
 	void *ctx;
 };
@@ -374,6 +252,7 @@ static void heard(void *arg, int status, int timeouts, unsigned char *data, int 
 
 	(void)timeouts;
 	n->n_pending--;
+	gate_channel_end(a->channel);
 	if (status == ARES_SUCCESS && (len < 0 || len > GATEWAY_RECORDS_MAX))
 		error = EMSGSIZE;
 	a->found(a->ctx, error, data, error || status != ARES_SUCCESS ? 0 : (size_t)len);
@@ -396,19 +275,20 @@ bool gate_names_query(struct gate *g, const char *name, uint16_t type,
 {
 	struct gate_names *n = g->names;
 	struct gate_asked *a = may_query(n) ? malloc(sizeof *a) : NULL;
+	struct gate_channel *c;
 
 	if (!a)
 		return false;
-	channel_refresh(g);
-	if (!n->channel) {
+	c = gate_channel_begin(&n->channels);
+	if (!c) {
 		free(a);
 		return false;
 	}
-	*a = (struct gate_asked){ g, found, ctx };
+	*a = (struct gate_asked){ g, c, found, ctx };
 	n->queries_left--;
 	n->n_pending++;
-	ares_query(n->channel, name, 1 /* IN */, type, heard, a);
-	set_due(g);
+	ares_query(gate_channel_ares(c), name, 1 /* IN */, type, heard, a);
+	gate_channel_sent(c);
 	return true;
 }
 
@@ -421,25 +301,19 @@ int gate_names_init(struct gate *g, struct err *e)
 		return err_num(e, ENOMEM, "names");
 	}
 	n->gate = g;
-	n->servers = g->text->servers;
-	n->due.ring = due;
-	LIST_INIT(&n->queries);
 	TAILQ_INIT(&n->ages);
 	g->names = n;
 	/* A machine without a name server has names all the same (/etc/hosts). */
-	return channel_open(g) < 0 ? err_set(e, EIO, "names cannot be looked up here: c-ares does not start") : 0;
+	return gate_channels_init(&n->channels, g, g->text->servers) < 0 ? err_set(e, EIO, "names cannot be looked up here: c-ares does not start") : 0;
 }
 
 void gate_names_fini(struct gate *g)
 {
 	struct gate_names *n = g->names;
 
-	if (n->channel)
-		ares_destroy(n->channel); /* ends what is pending */
-	n->channel = NULL;
+	gate_channels_fini(&n->channels);
 	while (!TAILQ_EMPTY(&n->ages))
 		name_free(g, TAILQ_FIRST(&n->ages));
-	gate_timer_clear(g, &n->due);
 	free(n);
 	g->names = NULL;
 	ares_library_cleanup();

@@ -10,7 +10,7 @@ load internet
 setup()
 {
 	setup_in work
-	[[ $BATS_TEST_DESCRIPTION != *"replaced in mid-run"* ]] || internet_own_etc
+	[[ $BATS_TEST_DESCRIPTION != *"replaced in mid-run"* && $BATS_TEST_DESCRIPTION != "new name servers"* ]] || internet_own_etc
 	internet_start
 }
 
@@ -280,6 +280,46 @@ print(os.stat("looked").st_size - before)' </dev/null
 soon"
 	internet_stop
 	assert_nothing_left
+}
+
+# A machine that changes its network has questions under way for as long as somebody asks.
+@test "new name servers are asked while the old ones owe an answer" {
+	zone '{"b.example.com": {"A": ["192.0.2.10"]}}'
+	jq -n '{version: 1, domain: "app", net: {rules: [{allow: "connect", to: "*.example.com:80"}]}}' >"$T/p.json"
+	printf 'nameserver 192.0.2.11\n' >"$T/etc/resolv.conf"
+	mkfifo go
+	# One that hears, and says nothing.
+	spawn deaf on_servers setpriv --pdeathsig KILL python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("192.0.2.11", 53))
+while True:
+    print(s.recv(1000).split(b"\3com")[0][12:], flush=True)'
+	wait_until deaf_is_there
+	cat >app.py <<-'END'
+		import os, socket, threading
+		waits = threading.Thread(target=lambda: socket.getaddrinfo("a.example.com", 80), daemon=True)
+		waits.start()
+		open("go").readline()
+		print(socket.create_connection(("b.example.com", 80), 20).recv(100).split()[0].decode())
+		print("waits" if waits.is_alive() else "has ended", flush=True)
+		os._exit(0)
+	END
+	spawn app on_host "$VRUN" run -T -p "$T/p.json" -- python3 app.py </dev/null
+	wait_until grep -q example "$T/deaf.out"
+	printf 'nameserver 198.51.100.53\n' >"$T/etc/new" && mv "$T/etc/new" "$T/etc/resolv.conf"
+	echo >go
+	wait_exit "${PID[app]}"
+	assert_equal "$(<"$T/app.out")" $'192.0.2.10\nwaits' "$(<"$T/app.err")"
+	kill "${PID[deaf]}"
+	wait_exit "${PID[deaf]}"
+	internet_stop
+	assert_nothing_left
+}
+
+deaf_is_there()
+{
+	on_servers ss -Hlun src 192.0.2.11:53 | grep -q .
 }
 
 @test "resolv.conf and hosts hold that are replaced in mid-run" {
