@@ -10,7 +10,7 @@
 #include "run/launch.h"
 
 #define OUTSIDE_SERVERS 3 /* resolv.conf(5): MAXNS */
-#define OUTSIDE_SERVERS_MAX (OUTSIDE_SERVERS * (ADDR_TEXT_MAX + 1))
+#define OUTSIDE_SERVERS_MAX ((size_t)OUTSIDE_SERVERS * (ADDR_TEXT_MAX + 1))
 
 /* Before namespaces are planned: takes the network namespace that the bundle joins by path for l->outside, when its
  * policy needs one of its own. Only for an engine's containers: elsewhere a bundle would choose what an address that

@@ -17,9 +17,9 @@
 
 #define PLACES_MAX 16 /* numbers of one process that are the same socket */
 #define LOOKS_MAX 8192 /* descriptors that are looked at for that, of all processes */
-#define LONG_WORK_MS 100 /* no honest app's takes as much; */
-#define LONG_MS 1000     /* nor as long, on a machine that is busy with others */
-#define PAUSE 100        /* times as long it has to do without */
+#define LONG_WORK_US INT64_C(100000) /* no honest app's takes as much; */
+#define LONG_MS 1000                 /* nor as long, on a machine that is busy with others */
+#define PAUSE 100                    /* times as long it has to do without */
 
 struct replacement {
 	struct call *call;
@@ -273,7 +273,7 @@ static int replace(struct replacement *r, struct target *t, int *fd)
 static void charge(struct domain *d, int64_t worked, int64_t took)
 {
 	sup_charge(d, worked);
-	if (worked >= LONG_WORK_MS * 1000 || took >= LONG_MS)
+	if (worked >= LONG_WORK_US || took >= LONG_MS)
 		d->no_replacing_until = loop_now() + took * PAUSE;
 }
 

@@ -249,7 +249,7 @@ full_bundle()
 
 # Killed at once with all who had it on record, or were about to.
 @test "a socket of a supervisor that nobody knows is removed by who lists, unless somebody listens" {
-	local command dir=$T/run/oci name
+	local command dir=$T/run/oci
 
 	mkdir -m 0700 "$dir"
 	for command in ps list; do

@@ -3,6 +3,7 @@
 #
 # Ports of the machine that lead into a sandbox.
 
+# shellcheck disable=SC2030,SC2031 # each test is a subshell
 bats_require_minimum_version 1.5.0
 load helper
 load internet

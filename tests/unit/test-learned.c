@@ -148,7 +148,7 @@ static void test_bases(void)
 
 #define HOSTS 4
 #define PORTS 7
-#define THINGS (HOSTS * PORTS * 2 * 2)
+#define THINGS ((size_t)HOSTS * PORTS * 2 * 2)
 
 /* One of everything that an app may try here; each tells all but its number apart. */
 static void thing(unsigned i, char *line, size_t size)

@@ -19,7 +19,7 @@ static struct guard g;
 static struct limbo l;
 static struct sockdiag diag;
 
-static short polled(int fd, int ms)
+static int polled(int fd, int ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN | POLLOUT };
 

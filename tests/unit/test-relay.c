@@ -263,7 +263,7 @@ static char scribe_state(void)
 	if (fd_read_file(AT_FDCWD, path, 4096, &text, NULL, NULL) < 0)
 		return '?';
 	end = strrchr(text, ')');
-	return end && end[1] ? end[2] : '?';
+	return (char)(end && end[1] ? end[2] : '?');
 }
 
 /* A signal that stops it is seen to have: on another processor it may be at work for a moment more. */
@@ -487,7 +487,7 @@ static void test_record_reset(void)
 	struct tapes tapes = { 0 };
 	struct relay_terms terms = { 0 };
 	const struct linger now = { .l_onoff = 1 };
-	int listener = socket(AF_INET, SOCK_STREAM, 0), near = -1, far[2], file = new_file();
+	int listener = socket(AF_INET, SOCK_STREAM, 0), near = -1, far[2] = { -1, -1 }, file = new_file();
 	socklen_t n = sizeof to;
 	struct scene s = { .app = socket(AF_INET, SOCK_STREAM, 0) };
 	uint64_t before;
