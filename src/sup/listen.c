@@ -48,16 +48,13 @@ static int64_t start(struct call *c, struct target *t, unsigned backlog)
 }
 
 /*
- * It makes nobody reachable, for connections are made by the table; and it may be
- * done to another socket than was looked at, unless the table knows better than
- * the kernel how long queues are.
+ * Never continued: the kernel would look the descriptor up again, and no wall stands before listen(2). A socket
+ * of the host's whose connection failed would listen on the machine then, and a wire with a queue of the app's length.
  */
 static int64_t listen_other(struct call *c, struct target *t, unsigned backlog)
 {
 	static const struct sockaddr_storage none;
 
-	if (c->domain->policy.transport != POLICY_TRANSPORT_WIRE)
-		return CALL_CONTINUE;
 	return t->family == AF_UNIX ? porter_do(c, t, PORTER_LISTEN, &none, backlog) : -EOPNOTSUPP;
 }
 

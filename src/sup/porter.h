@@ -8,8 +8,8 @@
  * descriptor than was looked at. Where Landlock would refuse that one it does not
  * matter; on kernels before 6.7, and for containers of other runtimes, it would.
  *
- * listen, which tells clients who serves, has the same question where streams are
- * wires: another socket could be one, whose queue the table counts.
+ * listen, which tells clients who serves, has the same question everywhere: Landlock does
+ * not know it, and another socket could be one of the host's, or a wire, whose queue the table counts.
  *
  * There a porter does it: a process of its own for each call, forked by the
  * factory, which enters the app's user namespace, takes on what the calling thread has,

@@ -26,6 +26,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -459,6 +460,48 @@ static void test_races(void)
 	(void)pthread_join(t, NULL);
 }
 
+/* A socket of the host's that has no connection any more, in the place of one that may listen. */
+static void test_listen_race(void)
+{
+	struct sockaddr_un path = { .sun_family = AF_UNIX, .sun_path = "listener" };
+	struct race r = { .fd = 200 };
+	int listens = 0, failed_one = tcp(allowed, SOCK_NONBLOCK);
+	socklen_t len = sizeof listens;
+	struct pollfd p = { .fd = failed_one, .events = POLLOUT };
+	union sa own;
+	pthread_t t;
+	long rc;
+
+	(void)make(&own, "0.0.0.0", 7777); /* where it would listen */
+	IS(bind(failed_one, &own.sa, sizeof own.v4), 0, "a port of its own");
+	rc = connect_to(failed_one, allowed, 9);
+	if (rc == -EACCES) { /* by rules whose connections are relayed: then it may listen */
+		close(failed_one);
+		return;
+	}
+	IS(rc, -EINPROGRESS, "where nobody serves");
+	OK(poll(&p, 1, 10000) == 1, "it has failed");
+	OK(connect_to(failed_one, allowed, 9) < 0, "it says so");
+	r.fds[0] = socket(AF_UNIX, SOCK_STREAM, 0);
+	r.fds[1] = failed_one;
+	(void)unlink(path.sun_path);
+	IS(bind(r.fds[0], (struct sockaddr *)&path, sizeof path), 0, "one of AF_UNIX");
+	(void)dup2(r.fds[0], r.fd);
+	OK(pthread_create(&t, NULL, exchange_sockets, &r) == 0, "a thread");
+	for (int i = 0; i < 500 && !listens; i++) {
+		(void)listen(r.fd, 1);
+		IS(getsockopt(failed_one, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len), 0, "SO_ACCEPTCONN");
+	}
+	r.over = 1;
+	(void)pthread_join(t, NULL);
+	IS(listens, 0, "a socket of the host's listens");
+	IS(listen(r.fds[0], 1), 0, "that of AF_UNIX may");
+	(void)unlink(path.sun_path);
+	close(r.fds[0]);
+	close(r.fds[1]);
+	close(r.fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct stat st;
@@ -483,6 +526,7 @@ int main(int argc, char **argv)
 	test_netlink();
 	test_passed();
 	test_races();
+	test_listen_race();
 	printf("%d checks, %d failed\n", count, failed);
 	return failed ? 1 : 0;
 }
