@@ -26,6 +26,7 @@ struct attempt {
 	struct race *race;
 	int fd; /* owned; -1: none */
 	bool watched, over;
+	int error; /* what it failed by, when its socket does not know any more; positive */
 	struct addr addr;
 };
 
@@ -98,6 +99,8 @@ static void fail(struct gate *g, struct race *c)
 		a.error = 0;
 		a.addresses[a.n++] = first->addr;
 		fd = fd_take(&first->fd);
+	} else if (first && first->error) {
+		a.error = first->error;
 	} else if (first && getsockopt(first->fd, SOL_SOCKET, SO_ERROR, &a.error, &len) < 0) {
 		a.error = errno;
 	}
@@ -115,11 +118,22 @@ static void fail(struct gate *g, struct race *c)
 
 static void go_on(struct gate *g, struct race *c);
 
-/* 1: it has connected; 0: not yet; -1: it has failed, and its socket knows why. */
-static int look(const struct attempt *t)
+/*
+ * 1: it has connected; 0: not yet; -1: it has failed. An app that waits gets a socket whose connect() has said so,
+ * and no other answer than the error; the socket of one that does not, is to say both to the app.
+ */
+static int look(struct attempt *t)
 {
 	struct pollfd p = { .fd = t->fd, .events = POLLOUT };
+	int rc;
 
+	if (!t->race->r.nonblock) {
+		rc = gate_socket_connect(t->fd, t->race->r.v6, &t->addr, t->race->r.port);
+		if (rc == 0 || rc == -EISCONN)
+			return 1;
+		t->error = rc == -EALREADY ? 0 : -rc;
+		return t->error ? -1 : 0;
+	}
 	if (poll(&p, 1, 0) <= 0)
 		return 0;
 	return (p.revents & (POLLERR | POLLHUP)) ? -1 : 1;

@@ -26,6 +26,7 @@ int alive_init(struct alive *a)
 		return -errno;
 	a->ep = fd_take(&ep);
 	a->info = fd_take(&info);
+	a->pid = getpid();
 	return 0;
 }
 
@@ -52,7 +53,7 @@ void alive_remove(const struct alive *a, int fd)
 int alive_is_at(const struct alive *a, int fd, pid_t tid, int number)
 {
 	struct kcmp_epoll_slot slot = { .efd = (uint32_t)a->ep, .tfd = (uint32_t)fd };
-	long rc = syscall(__NR_kcmp, tid, getpid(), KCMP_EPOLL_TFD, number, &slot);
+	long rc = syscall(__NR_kcmp, tid, a->pid, KCMP_EPOLL_TFD, number, &slot);
 
 	return rc < 0 && (errno == ENOSYS || errno == EOPNOTSUPP) ? -errno : rc == 0;
 }

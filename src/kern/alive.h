@@ -14,6 +14,7 @@
 struct alive {
 	int ep;   /* owned */
 	int info; /* owned; its fdinfo */
+	pid_t pid; /* the caller's */
 };
 
 /* 0 or -errno; -ENOENT where there is no /proc. */

@@ -2,10 +2,12 @@
 #include "kern/procs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/kernel.h"
@@ -15,12 +17,16 @@ void procs_init(struct procs *p)
 	memset(p, 0, sizeof *p);
 	for (size_t i = 0; i < PROCS_SLOTS; i++)
 		p->v[i].pidfd = -1;
+	for (size_t i = 0; i < PROCS_INFOS; i++)
+		p->infos[i].fd = -1;
 }
 
 void procs_fini(struct procs *p)
 {
 	for (size_t i = 0; i < PROCS_SLOTS; i++)
 		fd_close(&p->v[i].pidfd);
+	for (size_t i = 0; i < PROCS_INFOS; i++)
+		fd_close(&p->infos[i].fd);
 }
 
 static pid_t group_of(pid_t tid)
@@ -84,6 +90,50 @@ int procs_getfd(struct procs *p, pid_t tid, int fd)
 	e->tid = tid;
 	e->pidfd = got;
 	return duplicate(got, fd);
+}
+
+static int open_info(pid_t tid, int fd)
+{
+	char path[48];
+	int got;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)tid, fd);
+	got = open(path, O_RDONLY | O_CLOEXEC);
+	return got < 0 ? -errno : got;
+}
+
+static int read_cloexec(int info, bool *ret)
+{
+	char text[256]; /* it begins with them */
+	ssize_t n = pread(info, text, sizeof text - 1, 0);
+	const char *at;
+
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	at = strstr(text, "flags:");
+	if (!at)
+		return -EPROTO;
+	*ret = strtoul(at + 6, NULL, 8) & O_CLOEXEC;
+	return 0;
+}
+
+int procs_cloexec(struct procs *p, pid_t tid, int fd, bool *ret)
+{
+	struct procs_info *known = &p->infos[(unsigned)tid % PROCS_INFOS];
+	AUTO_FD int info = -1;
+	int rc;
+
+	/* Of a task or a descriptor that is gone it says that there is none, whoever has their numbers by now. */
+	if (known->fd >= 0 && known->tid == tid && known->number == fd && read_cloexec(known->fd, ret) == 0)
+		return 0;
+	info = open_info(tid, fd);
+	rc = info < 0 ? info : read_cloexec(info, ret);
+	if (rc == 0) {
+		fd_close(&known->fd);
+		*known = (struct procs_info){ .tid = tid, .number = fd, .fd = fd_take(&info) };
+	}
+	return rc;
 }
 
 void procs_signal(const struct procs *p, pid_t tid, int sig)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process table: from the thread that made a call to a pidfd through which
- * its descriptors can be had.
+ * its descriptors can be had, and to what /proc says of those that were asked for.
  *
  * It is a cache of a fixed size, so an app cannot make it grow. An entry may
  * be of a task that is gone and whose number another has now: its pidfd then
@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #define PROCS_SLOTS 512
+#define PROCS_INFOS 16
 
 struct procs {
 	bool threads_known; /* whether pidfds of threads were tried */
@@ -24,6 +25,11 @@ struct procs {
 		pid_t tid;
 		int pidfd; /* owned; -1: free */
 	} v[PROCS_SLOTS];
+	struct procs_info {
+		pid_t tid;
+		int number; /* a descriptor of its */
+		int fd;     /* owned; the fdinfo of that; -1: free */
+	} infos[PROCS_INFOS];
 };
 
 void procs_init(struct procs *p);
@@ -36,6 +42,13 @@ void procs_fini(struct procs *p);
  * its process.
  */
 int procs_getfd(struct procs *p, pid_t tid, int fd);
+
+/*
+ * Whether a task's descriptor closes at execve(2), which a duplicate does not tell: 0, -errno. Of a file
+ * that the caller knows, since the fdinfo of another may be as long as its owner likes. The fdinfo stays open
+ * for the next time: the kernel looks for task and descriptor each time that it is read (fs/proc/fd.c, seq_show()).
+ */
+int procs_cloexec(struct procs *p, pid_t tid, int fd, bool *ret);
 
 /*
  * A signal to the task that procs_getfd() was last asked about under that

@@ -44,7 +44,7 @@ enum gateway_kind {
 	/* from the gateway */
 	GATEWAY_CONNECTING, /* with a TCP socket that is connecting, the only candidate: the last answer */
 	GATEWAY_RACING,     /* several candidates, more answers come: CONNECTED or FAILED (only when `nonblock`) */
-	GATEWAY_CONNECTED,  /* with a TCP socket that is connected; or the flow */
+	GATEWAY_CONNECTED,  /* with a TCP socket that is connected (unless `nonblock`, connect() on it has said so, too); or the flow */
 	GATEWAY_FAILED,     /* `error`. After RACING, where there is one, with a socket that has its error pending: error is 0 then */
 	GATEWAY_DENIED,     /* by the policy: addresses[0], when there is one, is what it was denied for */
 	GATEWAY_RESOLVED,   /* addresses and ttl; none: the name exists and has none of that family. Unknown: FAILED with ENOENT */

@@ -188,14 +188,17 @@ int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struc
 	return CALL_ANSWERED;
 }
 
+int64_t socket_milliseconds(const struct timeval *t)
+{
+	return t->tv_sec == 0 && t->tv_usec == 0 ? -1 : t->tv_sec * INT64_C(1000) + (t->tv_usec + 999) / 1000;
+}
+
 int64_t socket_timeout(int fd, int option)
 {
 	struct timeval t = { 0 };
 	socklen_t len = sizeof t;
 
-	if (getsockopt(fd, SOL_SOCKET, option, &t, &len) < 0 || (t.tv_sec == 0 && t.tv_usec == 0))
-		return -1;
-	return t.tv_sec * INT64_C(1000) + (t.tv_usec + 999) / 1000;
+	return getsockopt(fd, SOL_SOCKET, option, &t, &len) < 0 ? -1 : socket_milliseconds(&t);
 }
 
 static sigset_t alarm_set; /* the signal that ends accept4(2) */

@@ -192,24 +192,33 @@ unsigned handoff_options(struct sup *s, const struct target *t, struct gateway_o
 	return known ? read_options(s, to_read(known, t->row->domain), t->fd, t->row->v6, ret) : 0;
 }
 
+/* 0: it has none, which no socket has. */
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof cookie;
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
 /* --- rows --------------------------------------------------------------------------------- */
 
 /*
  * A row for what took the place of the socket of `old`, which goes where nobody has that any more: first, or the
  * new one could drive it out of a full table.
  */
-static void new_row(struct call *c, struct target *t, struct vsk *old, bool left)
+static void new_row(struct call *c, struct target *t, uint64_t cookie, struct vsk *old, bool left)
 {
 	struct vsk_table *table = &c->sup->table;
 	const struct vsk was = *old;
-	socklen_t len = sizeof t->cookie;
 	struct vsk *v = NULL;
 
 	if (left)
 		old->dissolved = true;
 	else
 		vsk_free(table, old);
-	if (getsockopt(t->fd, SOL_SOCKET, SO_COOKIE, &t->cookie, &len) == 0)
+	t->cookie = cookie;
+	if (cookie)
 		v = vsk_new(table, c->domain, t->cookie, was.v6);
 	if (v) {
 		v->v6only = was.v6only;
@@ -231,12 +240,12 @@ int handoff_place(struct call *c, struct target *t, int *fd, enum vsk_status sta
 {
 	struct vsk *old = t->row;
 	struct sockaddr_in6 sa = { 0 }; /* the port is at the same place in an IPv4 address */
-	socklen_t len = sizeof sa, cookie_len = sizeof t->cookie;
-	uint64_t cookie;
-	int rc = getsockopt(*fd, SOL_SOCKET, SO_COOKIE, &cookie, &cookie_len) < 0 ? -errno : 0;
+	socklen_t len = sizeof sa;
+	uint64_t cookie = cookie_of(*fd);
+	int rc = -ENOMEM;
 
 	/* First: one that is not known to be open is none that a new policy could cut. */
-	if (rc == 0)
+	if (cookie)
 		rc = alive_add(&c->sup->handed, *fd, cookie);
 	if (rc < 0)
 		return rc;
@@ -246,7 +255,7 @@ int handoff_place(struct call *c, struct target *t, int *fd, enum vsk_status sta
 		t->row = old;
 		return rc;
 	}
-	new_row(c, t, old, false);
+	new_row(c, t, cookie, old, false);
 	if (!t->row)
 		return rc; /* without a row nothing can be done with it but to use it */
 	if (getsockname(t->fd, (struct sockaddr *)&sa, &len) == 0)
@@ -304,7 +313,7 @@ static int return_to_f(struct call *c, struct target *t, bool wire, bool leave)
 		t->row = old;
 		return rc;
 	}
-	new_row(c, t, old, rc > 0 && leave);
+	new_row(c, t, cookie_of(t->fd), old, rc > 0 && leave);
 	if (!t->row)
 		return -ENOMEM;
 	begin_anew(c, t->row, wire);

@@ -16,14 +16,8 @@
 #include "sup/transport.h"
 
 #define OUTGOING_FILES 2 /* its two ends, of which one is the plug at first; pipes come and go (relay.c) */
-#define LATE_MS 5 /* of an app that waits, until its socket enters limbo */
-#define BEGIN_MS 100 /* of one that does not, until it is told that it takes time, whatever the gateway does */
 #define GRACE_MS 20 /* for a call that brings the host's socket, when a server speaks first */
 #define FORSAKEN_MS 1000 /* between looks at whether the thread is there whose wait was interrupted early */
-
-/* What a wait has as its error at its deadline tells which kind it is. */
-#define WAITS_FOR_END EINPROGRESS /* connect() of an app that waits; its time may be up */
-#define WAITS_FOR_BEGIN EALREADY  /* of one that does not, until it is known how it goes on */
 
 struct vsk *outgoing_row(const struct outgoing *o)
 {
@@ -70,7 +64,7 @@ void outgoing_drop(struct outgoing *o)
 
 /* --- limbo ---------------------------------------------------------------------------------- */
 
-static int enter_limbo(struct outgoing *o, struct target *t)
+int outgoing_enter_limbo(struct outgoing *o, struct target *t)
 {
 	struct sockaddr_in6 sa = { .sin6_family = AF_INET6 };
 	socklen_t len = sizeof sa;
@@ -194,8 +188,7 @@ int outgoing_error(struct target *t)
 	return error;
 }
 
-/* The same for connect(), after which the socket is as if it had never been tried. */
-static int take_error(struct target *t)
+int outgoing_take_error(struct target *t)
 {
 	int error = t->row->error;
 
@@ -364,8 +357,8 @@ void outgoing_settle(struct call *c, struct target *t)
 	int rc;
 
 	if (o->far < 0 && o->port == 0 && !o->first && c->trap != TRAP_CONNECT)
-		(void)enter_limbo(o, t); /* somebody looks at it while connect() waits, or was interrupted */
-	if (o->far >= 0 && o->relay && o->port == 0 && enter_limbo(o, t) == 0)
+		(void)outgoing_enter_limbo(o, t); /* somebody looks at it while connect() waits, or was interrupted */
+	if (o->far >= 0 && o->relay && o->port == 0 && outgoing_enter_limbo(o, t) == 0)
 		o->first = false; /* that it is to be relayed shows late */
 	if (o->far < 0 || o->relay || o->pipe)
 		return;
@@ -377,6 +370,8 @@ void outgoing_settle(struct call *c, struct target *t)
 	t->row->out = NULL; /* the row goes before the rest of it */
 	rc = handoff_place(c, t, &o->far, o->connecting ? VSK_CONNECTING : VSK_CONNECTED);
 	if (rc >= 0) {
+		if (t->row)
+			t->row->untold = o->waits && !o->connecting;
 		forward(o->near, t->fd);
 		if (rc > 0)
 			outgoing_leave_behind(o);
@@ -385,7 +380,7 @@ void outgoing_settle(struct call *c, struct target *t)
 	}
 	t->row->out = o;
 	o->relay = rc != -ENOENT; /* another process has it, too; or its descriptor cannot be read */
-	if (o->port == 0 && o->relay && enter_limbo(o, t) == 0)
+	if (o->port == 0 && o->relay && outgoing_enter_limbo(o, t) == 0)
 		o->first = false;
 	if (o->near >= 0 && o->relay)
 		outgoing_relay(o);
@@ -395,78 +390,9 @@ void outgoing_settle(struct call *c, struct target *t)
 		loop_set_alarm(&c->sup->loop, &o->grace, o->port ? 0 : FORSAKEN_MS);
 }
 
-/* --- connect() ------------------------------------------------------------------------------- */
+/* --- one more ----------------------------------------------------------------------------------- */
 
-/* The kernel knows now that connect() has said so. */
-static int64_t tell_connected(struct target *t)
-{
-	if (!t->row->wire)
-		(void)transport_host.connect_again(t->fd, t->row);
-	else if (t->row->out)
-		t->row->out->told = true;
-	return 0;
-}
-
-/* What a connect() that waits gets by now; -EAGAIN: it waits on. */
-static int64_t state_of(struct target *t, bool begin)
-{
-	struct outgoing *o = t->row->out;
-	int error;
-
-	if (t->row->host)
-		return t->row->status == VSK_CONNECTED ? tell_connected(t) : -EINPROGRESS;
-	error = take_error(t);
-	if (error)
-		return -error;
-	if (!o)
-		return t->row->status == VSK_CONNECTED ? 0 : -ECONNABORTED;
-	if (o->first && (o->racing || o->late)) {
-		int rc = enter_limbo(o, t);
-
-		o->first = false;
-		if (rc == 0)
-			return -EINPROGRESS;
-		outgoing_drop(o);
-		vsk_reset(&t->row->domain->sup->table, t->row);
-		return rc;
-	}
-	if (o->late && o->port == 0)
-		(void)enter_limbo(o, t);
-	if (o->near >= 0 || o->pipe)
-		return tell_connected(t);
-	return o->first || !begin ? -EAGAIN : -EINPROGRESS;
-}
-
-static int64_t retry(struct wait *w)
-{
-	AUTO_TARGET struct target t = { .fd = -1 };
-	int64_t rc = call_target(&w->call, &t);
-
-	if (rc < 0)
-		return rc;
-	if (!t.row || (t.cookie != w->cookie && !t.row->host))
-		return -EBADF; /* the number is another file's by now */
-	rc = state_of(&t, w->timeout_error == WAITS_FOR_BEGIN);
-	if (rc == -EAGAIN)
-		return rc;
-	call_reply(&w->call, rc, t.cookie);
-	return CALL_ANSWERED;
-}
-
-/* No duplicate is kept: it would be another that has the socket. */
-static int64_t wait_until(struct call *c, const struct target *t, int kind, int64_t patience)
-{
-	int none = -1;
-
-	return call_wait(c, &none, t->cookie, 0, patience, kind, retry) == 0 ? CALL_ANSWERED : -EAGAIN;
-}
-
-static int64_t wait_for(struct call *c, const struct target *t, int kind)
-{
-	return wait_until(c, t, kind, kind == WAITS_FOR_END ? socket_timeout(t->fd, SO_SNDTIMEO) : -1);
-}
-
-static struct outgoing *outgoing_new(struct call *c, const struct target *t, const struct policy_attempt *a)
+struct outgoing *outgoing_new(struct call *c, const struct target *t, const struct policy_attempt *a)
 {
 	struct outgoing *o = NULL;
 
@@ -500,95 +426,8 @@ static struct outgoing *outgoing_new(struct call *c, const struct target *t, con
 	return o;
 }
 
-/* A wire cannot leave again, so it is put off where nobody has to hear of it before the end. */
-static bool enters_at_once(const struct outgoing *o, const struct target *t, bool nonblock)
+int outgoing_ask(struct outgoing *o, struct gateway_request *r)
 {
-	return (o->relay && (nonblock || !t->row->wire)) || o->patience >= 0;
-}
-
-/* One whose connection failed, or was taken away. */
-static bool is_spent(const struct target *t)
-{
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof sa;
-
-	return t->row->wire && getpeername(t->fd, (struct sockaddr *)&sa, &len) == 0;
-}
-
-int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_attempt *attempt)
-{
-	struct gateway_request r;
-	struct outgoing *o = is_spent(t) ? NULL : outgoing_new(c, t, attempt);
-	bool nonblock = socket_nonblocking(t->fd);
-	int64_t rc = 0;
-
-	if (!o)
-		return is_spent(t) ? -EMLINK : -ENFILE;
-	outgoing_take_terms(o);
-	o->relay = o->relay || t->row->wire || c->domain->relayed || handoff_init(c->sup) < 0;
-	o->first = nonblock && !o->relay;
-	o->patience = nonblock ? -1 : socket_timeout(t->fd, SO_SNDTIMEO);
-	outgoing_request(o, t, &r);
-	if (enters_at_once(o, t, nonblock))
-		rc = enter_limbo(o, t);
-	else
-		loop_set_alarm(&c->sup->loop, &o->lateness, nonblock ? BEGIN_MS : LATE_MS);
-	if (rc == 0) {
-		o->request = gateway_ask(&c->domain->gateway, &r, answered, o);
-		rc = o->request ? 0 : -ENOMEM;
-	}
-	if (rc < 0) {
-		outgoing_drop(o);
-		return rc;
-	}
-	t->row->out = o;
-	vsk_set_status(&c->sup->table, t->row, VSK_CONNECTING);
-	if (nonblock && o->relay)
-		return -EINPROGRESS;
-	rc = wait_until(c, t, nonblock ? WAITS_FOR_BEGIN : WAITS_FOR_END, o->patience);
-	if (rc == -EAGAIN) { /* too many wait */
-		outgoing_drop(o);
-		limbo_leave(t->fd);
-		vsk_reset(&c->sup->table, t->row);
-	}
-	return rc;
-}
-
-int64_t outgoing_again(struct call *c, struct target *t)
-{
-	struct vsk *v = t->row;
-	struct outgoing *o = v->out;
-	int64_t rc;
-
-	if (v->error)
-		return -take_error(t);
-	if (o && o->first) /* the same call, interrupted and begun anew */
-		return wait_for(c, t, WAITS_FOR_BEGIN);
-	if (o && o->port == 0)
-		(void)enter_limbo(o, t);
-	if (o && o->near < 0 && !o->pipe)
-		return socket_nonblocking(t->fd) ? -EALREADY : wait_for(c, t, WAITS_FOR_END);
-	if (o && v->wire)
-		return o->told ? -EISCONN : tell_connected(t);
-	rc = transport_host.connect_again(t->fd, v);
-	if (rc == 0)
-		vsk_set_status(&c->sup->table, v, VSK_CONNECTED);
-	if ((rc != -EINVAL && !v->dissolved) || !v->host)
-		return rc;
-	rc = handoff_return(c, t, c->domain->policy.transport == POLICY_TRANSPORT_WIRE);
-	return rc < 0 ? rc : OUTGOING_ANEW;
-}
-
-int64_t outgoing_disconnect(struct call *c, struct target *t)
-{
-	if (t->row->host)
-		return handoff_discard(c, t, c->domain->policy.transport == POLICY_TRANSPORT_WIRE);
-	if (t->row->wire && t->row->out)
-		return -EAFNOSUPPORT; /* as of any wire that was connected */
-	if (t->row->out)
-		outgoing_drop(t->row->out);
-	t->row->error = 0;
-	limbo_leave(t->fd);
-	vsk_reset(&c->sup->table, t->row);
-	return 0;
+	o->request = gateway_ask(&o->domain->gateway, r, answered, o);
+	return o->request ? 0 : -ENOMEM;
 }

@@ -22,6 +22,7 @@ struct outgoing {
 	int64_t patience;          /* milliseconds of the app's SO_SNDTIMEO when it began; negative: for ever */
 	bool first;                /* connect() waits to hear how it goes on; its socket is as it was */
 	bool late;                 /* it has waited for LATE_MS or BEGIN_MS */
+	bool waits;                /* the gateway knows of no call but one that waits */
 	bool racing;               /* the gateway says that it takes time */
 	bool connecting;           /* far is, still */
 	bool near_watched, far_watched;
@@ -47,10 +48,21 @@ struct vsk *outgoing_row(const struct outgoing *o);
 /* Nothing of it is watched any more, before its descriptors are somebody else's. */
 void outgoing_unwatch(struct outgoing *o);
 
+/* The error that it ended with, for connect(): after that the socket is as if it had never been tried. */
+int outgoing_take_error(struct target *t);
+/* The app's socket is connecting, as far as anybody sees (limbo.h, plug.h). 0 or -errno. */
+int outgoing_enter_limbo(struct outgoing *o, struct target *t);
+/* To be owned by its row; NULL: no memory, or too many files. */
+struct outgoing *outgoing_new(struct call *c, const struct target *t, const struct policy_attempt *a);
+/* Its gateway, whose answer goes on with it. 0 or -errno. */
+int outgoing_ask(struct outgoing *o, struct gateway_request *r);
+
 /* --- outgoing_request.c ----------------------------------------------------------------------- */
 
 /* For a socket of F, or a wire, with the options that it has. */
 void outgoing_request(const struct outgoing *o, const struct target *t, struct gateway_request *ret);
+/* Milliseconds that the app waits at most, of its options; negative: for ever. */
+int64_t outgoing_patience(const struct gateway_request *r);
 
 /* --- outgoing_relay.c ------------------------------------------------------------------------ */
 

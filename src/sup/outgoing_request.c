@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the gateway is asked for a connect(). */
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 
 #include "sup/handoff.h"
 #include "sup/outgoing_impl.h"
@@ -22,4 +24,16 @@ void outgoing_request(const struct outgoing *o, const struct target *t, struct g
 						     GATEWAY_TO_ADDRESS;
 	memcpy(r->name, o->name, sizeof r->name);
 	r->n_options = handoff_options(o->sup, t, r->options);
+}
+
+int64_t outgoing_patience(const struct gateway_request *r)
+{
+	struct timeval t;
+
+	for (uint32_t i = 0; i < r->n_options; i++)
+		if (r->options[i].level == SOL_SOCKET && r->options[i].name == SO_SNDTIMEO) {
+			memcpy(&t, r->options[i].value, sizeof t);
+			return socket_milliseconds(&t);
+		}
+	return -1;
 }

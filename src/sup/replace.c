@@ -35,30 +35,10 @@ struct replacement {
 	} places[PLACES_MAX];
 	unsigned n_places;
 	unsigned looked;
+	int64_t worked;    /* loop_worked() when it began to take time; 0: it has not */
 };
 
 /* --- flags ------------------------------------------------------------------------------- */
-
-/* Of a descriptor, which a duplicate does not share: from fdinfo. */
-static int is_cloexec(const struct call *c, int number, bool *ret)
-{
-	char path[64], text[256]; /* it begins with them */
-	const char *at;
-	AUTO_FD int fd = -1;
-	ssize_t n;
-
-	(void)snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)c->tid, number);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-	if (n < 0)
-		return -errno;
-	text[n] = '\0';
-	at = strstr(text, "flags:");
-	if (!at)
-		return -EPROTO;
-	*ret = strtoul(at + 6, NULL, 8) & O_CLOEXEC;
-	return 0;
-}
 
 /* Of the file. */
 static int copy_flags(int from, int to)
@@ -88,7 +68,7 @@ static int place(struct replacement *r, int number)
 
 	if (alive_is_at(&r->old, r->old_fd, r->call->tid, number) == 0)
 		return call_valid(r->call) ? -EBADF : -ENOENT;
-	rc = is_cloexec(r->call, number, &cloexec);
+	rc = procs_cloexec(&r->call->sup->procs, r->call->tid, number, &cloexec);
 	if (rc == 0)
 		rc = put(r, number, cloexec);
 	if (rc < 0 || r->n_places == PLACES_MAX)
@@ -234,33 +214,44 @@ static int replace_aliases(struct replacement *r, int *ret_old)
 
 /* --- the whole of it ------------------------------------------------------------------------- */
 
-static int collect(struct call *c, int fd, struct registrations *regs)
+/* What an app has put into its epolls, and how many descriptors it has, takes time that is the others', too. */
+static void takes_time(struct replacement *r)
 {
+	if (r->worked == 0)
+		r->worked = loop_worked();
+}
+
+static int collect(struct replacement *r, int fd, struct registrations *regs)
+{
+	struct call *c = r->call;
 	struct stat st;
 
 	if (c->domain->epolls.n == 0)
 		return 0;
+	takes_time(r);
 	return fstat(fd, &st) < 0 ? -errno : epolls_collect(c, st.st_ino, regs);
 }
 
 static int replace(struct replacement *r, struct target *t, int *fd)
 {
 	AUTO_REGISTRATIONS struct registrations regs = { 0 };
-	struct call *c = r->call;
 	int rc = copy_flags(t->fd, *fd);
 
 	if (rc == 0)
-		rc = collect(c, t->fd, &regs);
+		rc = collect(r, t->fd, &regs);
 	if (rc == 0)
 		rc = alive_add(&r->old, t->fd, 0);
 	if (rc == 0)
-		rc = place(r, (int)c->args[0]);
+		rc = place(r, (int)r->call->args[0]);
 	if (rc < 0)
 		return rc == -ESRCH ? -ENOENT : rc;
 	/* With the app's gone, ours is the last, unless there are others. */
 	fd_close(&t->fd);
 	r->gone = !still_there(r);
-	rc = r->gone ? 0 : replace_aliases(r, &t->fd);
+	if (!r->gone) {
+		takes_time(r);
+		rc = replace_aliases(r, &t->fd);
+	}
 	if (rc < 0)
 		return rc;
 	t->fd = fd_take(fd);
@@ -269,9 +260,11 @@ static int replace(struct replacement *r, struct target *t, int *fd)
 	return rc;
 }
 
-/* What an app has put into its epolls, and how many descriptors it has, takes time that is the others', too. */
-static void charge(struct domain *d, int64_t worked, int64_t took)
+static void charge(const struct replacement *r, int64_t took)
 {
+	struct domain *d = r->call->domain;
+	int64_t worked = r->worked ? loop_worked() - r->worked : 0;
+
 	sup_charge(d, worked);
 	if (worked >= LONG_WORK_US || took >= LONG_MS)
 		d->no_replacing_until = loop_now() + took * PAUSE;
@@ -283,14 +276,14 @@ static int take_spare(struct sup *s, struct alive *ret)
 	if (s->spare.ep < 0)
 		return alive_init(ret);
 	*ret = s->spare;
-	s->spare = (struct alive){ -1, -1 };
+	s->spare = (struct alive){ .ep = -1, .info = -1 };
 	return 0;
 }
 
 int replace_socket(struct call *c, struct target *t, int *fd, bool leave)
 {
 	struct replacement r = { .call = c, .fd = *fd, .cookie = t->cookie, .old_fd = t->fd, .leave = leave };
-	int64_t worked = loop_worked(), began = loop_now();
+	int64_t began = loop_now();
 	int rc;
 
 	if (began < c->domain->no_replacing_until)
@@ -303,6 +296,6 @@ int replace_socket(struct call *c, struct target *t, int *fd, bool leave)
 		c->sup->spare = r.old;
 	else
 		alive_fini(&r.old);
-	charge(c->domain, loop_worked() - worked, loop_now() - began);
+	charge(&r, loop_now() - began);
 	return rc;
 }

@@ -16,7 +16,7 @@
 #include "sup/transport.h"
 
 /* The supervisor's own, a few for each domain, and those of the call in work; but no more than half. */
-#define FILES_OWN ((size_t)PROCS_SLOTS + (size_t)2 * RELAY_PIPES + 128)
+#define FILES_OWN ((size_t)PROCS_SLOTS + PROCS_INFOS + (size_t)2 * RELAY_PIPES + 128)
 #define CPUS_MS 1000 /* an affinity may be changed while it runs */
 #define LINGER_MS 3000 /* less than a launcher waits for its supervisor's end (run/supervisor.c) */
 #define COSTLY_US 2000 /* of a call; who asks for less takes its turn with the others as ever */

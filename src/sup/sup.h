@@ -298,6 +298,8 @@ int64_t call_verdict(struct call *c, const struct policy_attempt *a, const struc
 
 /* Milliseconds of SO_RCVTIMEO or SO_SNDTIMEO; negative: for ever. */
 int64_t socket_timeout(int fd, int option);
+/* The same of what such an option is. */
+int64_t socket_milliseconds(const struct timeval *t);
 bool socket_nonblocking(int fd);
 /*
  * accept4(2), close-on-exec, of whatever the app's mode is: a descriptor or -errno; -EAGAIN: nobody is there; -ETIME:

@@ -87,6 +87,7 @@ struct vsk {
 	bool bound : 1;      /* by bind or listen, for good: its socket in F keeps the place */
 	bool bound_port : 1; /* at a port that bind was told */
 	bool host : 1;       /* a socket of the host's (handoff.h) */
+	bool untold : 1;     /* such a one that is connected, which no connect() of the app's has said, though one of the gateway's has */
 	bool cut : 1;        /* such a one that was shut down for a policy */
 	bool told : 1;       /* a connection: its end for a policy is on record */
 	bool dissolved : 1;  /* such a one whose connection another process has taken away */

@@ -34,6 +34,7 @@ static struct shared {
 	int listener;      /* the filter's, in the app */
 	bool go;           /* the app may go on */
 	long rc, again;    /* of connect(), or -errno; of what it did then */
+	long more[2];      /* of the same connect() after that */
 	bool done;
 } *shared;
 
@@ -98,6 +99,7 @@ static void nothing(int sig)
 struct app {
 	bool nonblock, timeout;
 	bool forked; /* another process has the socket, too */
+	bool insists; /* it connects again, and again */
 };
 
 static long outcome(long rc)
@@ -130,6 +132,8 @@ _Noreturn static void app_main(const struct app *a, const struct bpf_prog *filte
 	shared->rc = outcome(connect(fd, (struct sockaddr *)&to, sizeof to));
 	while (!*(volatile bool *)&shared->go)
 		(void)usleep(1000);
+	for (int i = 0; a->insists && i < 2; i++)
+		shared->more[i] = outcome(connect(fd, (struct sockaddr *)&to, sizeof to));
 	shared->again = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? -errno : -error;
 	if (shared->again == 0)
 		shared->again = outcome(send(fd, "ping", 4, MSG_NOSIGNAL));
@@ -322,9 +326,9 @@ static void test_refused(void)
 }
 
 /* A signal ends its wait; the connection comes afterwards, and is the next call's, however long that takes. */
-static void test_interrupted(bool forked)
+static void test_interrupted(bool forked, bool insists)
 {
-	const struct app a = { .forked = forked };
+	const struct app a = { .forked = forked, .insists = insists };
 	pid_t pid = start(&a);
 	struct gateway_request r = asked("interrupted");
 
@@ -335,8 +339,29 @@ static void test_interrupted(bool forked)
 	serve_for(1500);
 	TAP_OK(!server_sees_end(), "the server has it still");
 	go_on("interrupted");
+	TAP_INT(shared->more[0], 0, "connect() says it once");
+	TAP_INT(shared->more[1], insists ? -EISCONN : 0, "and then that it has");
 	end(pid);
 	fd_close(&server);
+}
+
+/* The same, and the server has gone before anybody was told that it was there. */
+static void test_interrupted_reset(void)
+{
+	const struct linger none = { .l_onoff = 1 };
+	const struct app a = { .insists = true };
+	pid_t pid = start(&a);
+	struct gateway_request r = asked("reset");
+
+	(void)kill(pid, SIGUSR1);
+	TAP_OK(serve_until(app_has_answer), "a signal ends its wait");
+	answer(&r, GATEWAY_CONNECTED, 0, connected(&server));
+	(void)setsockopt(server, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+	fd_close(&server);
+	shared->go = true;
+	TAP_OK(serve_until(app_is_done), "the app goes on");
+	TAP_INT(shared->more[0], -ECONNRESET, "and hears what became of it");
+	end(pid);
 }
 
 /* Nobody is there to take it, and the server is not to be left with it. */
@@ -501,8 +526,11 @@ int main(void)
 	test_plain(false);
 	test_collected();
 	test_refused();
-	test_interrupted(false);
-	test_interrupted(true);
+	test_interrupted(false, false);
+	test_interrupted(true, false);
+	test_interrupted(false, true);
+	test_interrupted(true, true);
+	test_interrupted_reset();
 	test_nonblocking();
 	test_lie();
 	test_killed();

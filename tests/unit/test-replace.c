@@ -357,7 +357,7 @@ static void test_epoll(void)
 static int test_all(void)
 {
 	procs_init(&sup.procs);
-	sup.spare = (struct alive){ -1, -1 };
+	sup.spare = (struct alive){ .ep = -1, .info = -1 };
 	LIST_INIT(&sup.domains);
 	domain.sup = &sup;
 	LIST_INSERT_HEAD(&sup.domains, &domain, link);
