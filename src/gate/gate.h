@@ -14,6 +14,7 @@
 #ifndef VRUN_GATE_GATE_H
 #define VRUN_GATE_GATE_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -28,6 +29,7 @@
 #define GATE_LOOKUPS_MAX 256    /* names that are being looked up */
 #define GATE_NAMES_MAX 2048     /* in the cache */
 #define GATE_FLOWS_MAX 4352     /* of datagrams: those of a domain, and some whose end is not seen yet */
+#define GATE_DIRECT 6           /* watches that are waited for beside epoll; others go there */
 
 struct gate;
 
@@ -48,6 +50,8 @@ TAILQ_HEAD(gate_timers, gate_timer);
 int64_t gate_now(void);
 /* Level-triggered. 0 or -errno. */
 int gate_watch_add(struct gate *g, int fd, uint32_t events, struct gate_watch *w);
+/* The same for EPOLLIN alone, without the way through epoll: for what comes often, and of which there is little. */
+int gate_watch_add_direct(struct gate *g, int fd, struct gate_watch *w);
 void gate_watch_change(struct gate *g, int fd, uint32_t events, struct gate_watch *w);
 /* Before the close of fd; the watch may be freed then. */
 void gate_watch_remove(struct gate *g, int fd);
@@ -110,6 +114,9 @@ struct gate_control {
 struct gate {
 	int sock, ep; /* borrowed; the supervisor; epoll */
 	bool over;
+	struct pollfd direct[2 + GATE_DIRECT]; /* behind sock and ep; not watched: the complement of fd */
+	struct gate_watch *direct_watch[2 + GATE_DIRECT];
+	unsigned n_direct;
 	struct gate_text *text;      /* borrowed; what is in force */
 	struct gate_text *next;      /* and what has to allow it, too: NULL: nothing (control.c) */
 	struct gate_control control;

@@ -22,6 +22,7 @@
 #define PAUSE_MS 100 /* without descriptors */
 #define TRIES 16     /* for a port that the kernel chooses */
 #define BATCH 16     /* connections in one turn */
+#define LOOKS 8      /* turns after which one more is looked for */
 
 struct published {
 	struct gate_job job; /* once it is one */
@@ -34,6 +35,8 @@ struct published {
 	int fd;    /* owned */
 	bool open; /* it listens */
 	bool held; /* and leaves those who come where they are */
+	uint8_t expected; /* how many are taken to have come when somebody has */
+	uint8_t as_many;  /* turns in which it was so */
 };
 
 static void drop(struct gate *g, struct published *p)
@@ -106,12 +109,28 @@ static void take(struct gate *g, struct published *p, int *fd, const struct sock
 	gate_tell(g, &a, in ? fd_take(fd) : -1);
 }
 
+/*
+ * accept4(2) makes a socket before it finds that nobody has come. So it is asked for as many as there were
+ * the last time; whether there are more poll says. Now and then one more is looked for.
+ */
+static void expect(struct published *p, unsigned came)
+{
+	if (came < p->expected) {
+		p->expected = came ? (uint8_t)came : 1;
+		p->as_many = 0;
+	} else if (p->expected > 1 || ++p->as_many == LOOKS) {
+		p->expected = p->expected < BATCH / 2 ? p->expected * 2 : BATCH;
+		p->as_many = 0;
+	}
+}
+
 static void arrived(struct gate *g, struct gate_watch *w, uint32_t events)
 {
 	struct published *p = (struct published *)((char *)w - offsetof(struct published, arrivals));
+	unsigned i;
 
 	(void)events;
-	for (int i = 0; i < BATCH && !g->over; i++) {
+	for (i = 0; i < p->expected && !g->over; i++) {
 		struct sockaddr_storage from;
 		socklen_t len = sizeof from;
 		AUTO_FD int fd = accept4(p->fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -123,9 +142,10 @@ static void arrived(struct gate *g, struct gate_watch *w, uint32_t events)
 			gate_timer_set(g, &p->pause, PAUSE_MS);
 			return;
 		} else if (errno != ECONNABORTED && errno != EINTR) {
-			return;
+			break;
 		}
 	}
+	expect(p, i);
 }
 
 static void go_on(struct gate *g, struct gate_timer *t)
@@ -170,7 +190,7 @@ void gate_publish_open(struct gate *g, const struct gateway_request *r)
 		return;
 	if (open) {
 		reuse(p->fd, 1); /* for those of its own connections that are left */
-		p->open = listen(p->fd, BACKLOG) == 0 && gate_watch_add(g, p->fd, EPOLLIN, &p->arrivals) == 0;
+		p->open = listen(p->fd, BACKLOG) == 0 && gate_watch_add_direct(g, p->fd, &p->arrivals) == 0;
 		tell_published(g, p);
 		return;
 	}
@@ -256,6 +276,7 @@ static struct published *published_new(const struct addr *addr, uint16_t port, u
 				 .asked = port,
 				 .port = port,
 				 .local_port = local_port,
+				 .expected = 1,
 				 .fd = -1 };
 	return p;
 }
