@@ -265,6 +265,8 @@ struct messages {
 	struct control control[BATCH];
 	struct message m[BATCH];
 	int fds[BATCH]; /* -1: none */
+	bool armed;
+	int used; /* heads that the kernel has written to */
 };
 
 static int take_fd(struct msghdr *h)
@@ -280,16 +282,18 @@ static int take_fd(struct msghdr *h)
 /* How many there are; 0: the gateway is gone. -errno. */
 static int receive(const struct gateway *g, struct messages *all)
 {
-	int n;
+	int used = all->armed ? all->used : BATCH, n;
 
-	for (size_t i = 0; i < BATCH; i++) {
+	for (int i = 0; i < used; i++) {
 		all->iov[i] = (struct iovec){ &all->m[i], sizeof all->m[i] };
 		all->heads[i].msg_hdr = (struct msghdr){ .msg_iov = &all->iov[i],
 							 .msg_iovlen = 1,
 							 .msg_control = &all->control[i],
 							 .msg_controllen = CMSG_LEN(sizeof(int)) };
 	}
+	all->armed = true;
 	n = recvmmsg(g->fd, all->heads, BATCH, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, NULL);
+	all->used = n < 0 ? BATCH : n < BATCH ? n + 1 : n;
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++)

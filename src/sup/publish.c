@@ -67,11 +67,12 @@ static bool seems_listening(struct publish *p, const struct vsk *v)
  * Nothing tells when an app closes a listener; those who came in would wait for ever. And where the thread that
  * accepts has something else to do, another one that sleeps may not have been woken.
  */
-static void look_after(struct sup *s, struct vsk *listener)
+static void look_after(struct publish *p, struct vsk *listener)
 {
+	struct sup *s = p->domain->sup;
 	struct vsk_parked *first = TAILQ_FIRST(&listener->parked);
 
-	if (!is_listening(s, listener))
+	if (!seems_listening(p, listener))
 		vsk_free(&s->table, listener);
 	else if (first->looked)
 		accept_show(s, listener, true);
@@ -89,7 +90,7 @@ static void look(struct loop_alarm *a)
 		next = vsk_next_listener(&s->table, p->domain, p->local_port, v);
 		if (v->n_parked == 0)
 			continue;
-		look_after(s, v);
+		look_after(p, v);
 		if (!a->due)
 			loop_set_alarm(&s->loop, a, LOOK_MS);
 	}
