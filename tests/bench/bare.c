@@ -7,9 +7,11 @@
  *
  *   bare fabric  SOCKETS ADDRESS PORT N   socket, connect and accept are trapped, at both ends
  *   bare handoff SOCKETS ADDRESS PORT N   socket and connect, and another process connects
+ *   bare connect SOCKETS ADDRESS PORT N   connect alone, and another process connects
+ *   bare alone   SOCKETS ADDRESS PORT N   connect alone, and the supervisor connects
  *
  * SOCKETS is the program of sockets.c, and prints the time of its client. Its server is
- * started here for fabric, and has to be there for handoff.
+ * started here for fabric, and has to be there for the others.
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -90,7 +92,7 @@ static void gateway(int sock)
 
 /* --- the app -------------------------------------------------------------------------------- */
 
-static int trap(int with_accept)
+static int trap(const char *kind)
 {
 	struct sock_filter with[] = {
 		{ BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr) },
@@ -101,18 +103,21 @@ static int trap(int with_accept)
 		{ BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW },
 		{ BPF_RET | BPF_K, 0, 0, SECCOMP_RET_USER_NOTIF },
 	};
-	struct sock_filter without[] = {
+	struct sock_filter both[] = {
 		with[0],
 		JUMP_TO_TRAP(SYS_socket, 2),
 		JUMP_TO_TRAP(SYS_connect, 1),
 		with[5],
 		with[6],
 	};
-	struct sock_fprog prog = { sizeof without / sizeof *without, without };
+	struct sock_filter one[] = { with[0], JUMP_TO_TRAP(SYS_connect, 1), with[5], with[6] };
+	struct sock_fprog prog = { sizeof one / sizeof *one, one };
 	int fd;
 
-	if (with_accept)
+	if (strcmp(kind, "fabric") == 0)
 		prog = (struct sock_fprog){ sizeof with / sizeof *with, with };
+	else if (strcmp(kind, "handoff") == 0)
+		prog = (struct sock_fprog){ sizeof both / sizeof *both, both };
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		die("no_new_privs");
 	fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
@@ -126,7 +131,7 @@ static void app(char **argv, int sock)
 {
 	char *serve[] = { argv[1], (char *)"serve", argv[2], argv[3], NULL };
 	char *client[] = { argv[1], (char *)"connect", argv[2], argv[3], argv[4], NULL };
-	int with_accept = strcmp(argv[0], "fabric") == 0, ready[2], notify = trap(with_accept);
+	int with_accept = strcmp(argv[0], "fabric") == 0, ready[2], notify = trap(argv[0]);
 	char c;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -277,7 +282,7 @@ int main(int argc, char **argv)
 
 	if (argc != 6)
 		return 2;
-	if (strcmp(argv[1], "handoff") == 0) {
+	if (strcmp(argv[1], "handoff") == 0 || strcmp(argv[1], "connect") == 0) {
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock) < 0)
 			die("socketpair");
 		if (fork() == 0) {
