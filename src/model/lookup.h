@@ -30,6 +30,7 @@ enum lookup_what {
 	LOOKUP_NAME,    /* the addresses of `name`: of IPv6 with `v6`, else of IPv4 */
 	LOOKUP_EXISTS,  /* as that, of no family: whether there is such a name */
 	LOOKUP_REVERSE, /* the name of addresses[0] */
+	LOOKUP_NOBODY,  /* `name` is none that anybody can have: it is asked for the record's sake */
 };
 
 enum lookup_result {
@@ -59,7 +60,7 @@ struct lookup {
 	uint32_t ttl;    /* seconds */
 	uint32_t n;
 	struct addr addresses[LOOKUP_ADDRESSES_MAX];
-	char name[NAME_TEXT_MAX]; /* in its one form (endpoint.h) */
+	char name[NAME_TEXT_MAX]; /* in its one form (endpoint.h); of NOBODY with '?' for what is no character of a name's text */
 };
 
 #endif

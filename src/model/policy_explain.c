@@ -279,10 +279,13 @@ const char *policy_attempt_rule(const struct policy_verdict *v, const struct pol
 static const char *unnameable(const struct policy_verdict *v, const struct policy_attempt *a)
 {
 	bool by_addr = v->reason == POLICY_BY_ADDRESS || !a->peer.n_names;
+	char name[NAME_TEXT_MAX];
 	struct prefix x;
 
 	if (a->peer.kind == PARTY_RESOLVER)
 		return "the resolver answers at port 53 only";
+	if (!by_addr && a->peer.kind != PARTY_HOST && name_parse(a->peer.names[0], name, NULL, NULL) < 0)
+		return "no rule can allow it: nobody has such a name";
 	if (a->kind != ATTEMPT_CONNECT || a->peer.kind == PARTY_HOST || !by_addr || !a->peer.addr)
 		return NULL;
 	x = prefix_of(a->peer.addr, 128);

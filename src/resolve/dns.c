@@ -51,13 +51,31 @@ static bool read_reverse6(const char *name, struct addr *ret)
 	return strcmp(name, "ip6.arpa") == 0;
 }
 
-static enum dns_next read_name(const struct dns_question *q, const char *text, enum dns_code *ret_code,
-			       struct lookup *ret)
+/* What a text escapes (RFC 4343, 2.1) becomes '?', and the last dot goes. */
+static void put_readable(const char *text, char *buf)
+{
+	size_t n = 0;
+
+	while (*text && n < NAME_TEXT_MAX - 1) {
+		bool escaped = *text == '\\' && text[1];
+
+		if (escaped)
+			text += text[1] >= '0' && text[1] <= '9' && text[2] && text[3] ? 3 : 1;
+		buf[n++] = (char)(escaped ? '?' : *text);
+		text++;
+	}
+	n -= n > 1 && !*text && buf[n - 1] == '.';
+	buf[n] = '\0';
+}
+
+static void read_name(const struct dns_question *q, const char *text, struct lookup *ret)
 {
 	*ret = (struct lookup){ .kind = LOOKUP_ASK, .what = LOOKUP_EXISTS, .type = q->type };
-	*ret_code = DNS_NXDOMAIN;
-	if (name_parse(text, ret->name, NULL, NULL) < 0) /* nobody is called so */
-		return DNS_REPLY;
+	if (name_parse(text, ret->name, NULL, NULL) < 0) {
+		ret->what = LOOKUP_NOBODY;
+		put_readable(text, ret->name);
+		return;
+	}
 	switch (q->type) {
 	case LDNS_RR_TYPE_A:
 	case LDNS_RR_TYPE_AAAA:
@@ -71,14 +89,12 @@ static enum dns_next read_name(const struct dns_question *q, const char *text, e
 		}
 		break;
 	}
-	return DNS_LOOKUP;
 }
 
 static enum dns_next read_question(const ldns_rr *rr, struct dns_question *q, enum dns_code *ret_code,
 				   struct lookup *ret)
 {
 	const ldns_rdf *owner = ldns_rr_owner(rr);
-	enum dns_next next;
 	char *text;
 
 	if (!owner || ldns_rdf_size(owner) > sizeof q->owner) {
@@ -100,9 +116,9 @@ static enum dns_next read_question(const ldns_rr *rr, struct dns_question *q, en
 	*ret_code = DNS_SERVFAIL;
 	if (!text)
 		return DNS_REPLY;
-	next = read_name(q, text, ret_code, ret);
+	read_name(q, text, ret);
 	free(text);
-	return next;
+	return DNS_LOOKUP;
 }
 
 static enum dns_next read_packet(const ldns_pkt *p, struct dns_question *q, enum dns_code *ret_code,

@@ -133,6 +133,26 @@ static bool unknown(struct domain *d, struct lookup *l, enum party_kind kind)
 	return false;
 }
 
+/* Whatever the policy says, there is none: but it is on record as any other that is denied. */
+static void nobody(struct domain *d, struct lookup *l)
+{
+	const char *name = l->name;
+	struct policy_attempt a = { .kind = ATTEMPT_RESOLVE,
+				    .proto = POLICY_TCP,
+				    .peer = { .kind = PARTY_NAME, .names = &name, .n_names = 1 } };
+	struct policy_verdict v;
+	struct audit_record r = { .domain = d, .call = "resolve", .attempt = &a, .verdict = &v };
+
+	for (char *p = l->name; *p; p++) /* as the resolver is not believed */
+		if (*p <= ' ' || *p > '~' || *p == '\\')
+			*p = '?';
+	if (decide(d, &a, &v))
+		return;
+	l->why = LOOKUP_WHY_BLOCKED;
+	if (lookup_is_news(d, name) && domain_may_record(d))
+		sup_audit(d, &r);
+}
+
 static bool is_localhost(const char *name)
 {
 	return strcmp(name, "localhost") == 0 || name_is_below(name, "localhost");
@@ -205,6 +225,10 @@ bool lookup_answer(struct sup *s, struct domain *d, struct lookup *l)
 	l->n = 0;
 	l->size = 0;
 	l->result = LOOKUP_UNKNOWN;
+	if (l->what == LOOKUP_NOBODY) {
+		nobody(d, l);
+		return true;
+	}
 	/* The resolver is not believed to have brought it into its one form. */
 	if (name_parse(l->name, name, NULL, NULL) < 0 || (l->what != LOOKUP_NAME && l->what != LOOKUP_EXISTS))
 		return true;

@@ -97,6 +97,28 @@ print(*{a[4][0] for a in getaddrinfo("db", 6379, flags=AI_ADDRCONFIG)})'
 	assert_nothing_left
 }
 
+@test "names that nobody can have are on record, and never asked for outside" {
+	policy app '"10.88.0.32"' '{"allow": "connect", "to": "*.example.com:443"}'
+	cat >ask.py <<-'END'
+		import socket
+		def ask(*labels):
+		    name = b"".join(bytes([len(l)]) + l for l in labels)
+		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    s.settimeout(30)
+		    s.connect(("127.0.0.53", 53))
+		    s.send(b"\x12\x34\x01\0\0\1\0\0\0\0\0\0" + name + b"\0\0\1\0\1")
+		    return s.recv(512)[3] & 15
+		print(ask(b"a b", b"test"), ask(b"a b", b"test"), ask(b"\33[31m", b"se\"cret", b"test"), ask(b"a b", b"example", b"com"))
+	END
+	run --separate-stderr in_domain app python3 ask.py
+	assert_status 0
+	assert_output "3 3 3 3"
+	assert_equal "$stderr" 'vrun: the policy denied 2 calls:
+vrun:   look up a?b.test; no rule can allow it: nobody has such a name
+vrun:   look up ?[31m.se"cret.test; no rule can allow it: nobody has such a name' "what vrun says at the end"
+	assert_nothing_left
+}
+
 @test "a domain is known by a rule for its address, too" {
 	policy app '"10.88.0.32"' '{"allow": "connect", "to": "10.88.0.33:99"}'
 	policy quiet '"10.88.0.33"'

@@ -85,7 +85,10 @@ static void test_questions(void)
 	TAP_OK(read_it("011.0.88.10.in-addr.arpa", 12, 1, 0) == DNS_LOOKUP && l.what == LOOKUP_EXISTS,
 	       "no address, no PTR");
 	TAP_OK(read_it("300.0.88.10.in-addr.arpa", 12, 1, 0) == DNS_LOOKUP && l.what == LOOKUP_EXISTS, "nor that");
-	TAP_OK(read_it("a b", 1, 1, 0) == DNS_REPLY && code == DNS_NXDOMAIN, "nobody is called so");
+	TAP_OK(read_it("a b.C", 1, 1, 0) == DNS_LOOKUP && l.what == LOOKUP_NOBODY, "nobody is called so");
+	TAP_STR(l.name, "a?b.C", "which is on record");
+	TAP_OK(read_it("-.-.-\"-", 28, 1, 0) == DNS_LOOKUP && l.what == LOOKUP_NOBODY, "nor so");
+	TAP_STR(l.name, "-.-.-\"-", "a quotation mark");
 	TAP_OK(read_it("db", 1, 3, 0) == DNS_REPLY && code == DNS_REFUSED, "another class");
 	TAP_OK(read_it("", 2, 1, 0) == DNS_REPLY && code == DNS_OK, "the root");
 	m = question("db", 1, 1, 0);
