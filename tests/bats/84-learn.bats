@@ -159,6 +159,7 @@ rules() # FILE
 		        print(host)
 	EOF
 	run -0 --separate-stderr "$VRUN" learn -o p.json --allow-all -T -- python3 client.py
+	assert_lacks "$stderr" warning
 	assert_equal "$(jq -c '.net.rules[] | del(.comment)' p.json)" "$(printf '%s\n' \
 		'{"allow":"connect","to":"nobody:443"}' '{"allow":"connect","to":"nobody.example:443"}')"
 	run -0 --separate-stderr "$VRUN" run -T -p p.json -- python3 client.py
