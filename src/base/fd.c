@@ -158,6 +158,13 @@ int fd_send(int sock, char kind, const int *fds, size_t n)
 	return sent < 0 ? -errno : 0;
 }
 
+int fd_send_refused(struct err *e)
+{
+	(void)err_num(e, ETOOMANYREFS, "passing a descriptor between vrun's processes");
+	return err_hint(e, "a program of this user keeps more descriptors in messages on Unix sockets than may be open: "
+			   "end it");
+}
+
 int fd_recv(int sock, char *ret_kind, int *ret_fds, size_t max)
 {
 	union {

@@ -65,6 +65,12 @@ int fd_write_file(int dirfd, const char *path, const char *text);
 int fd_send(int sock, char kind, const int *fds, size_t n);
 
 /*
+ * Says why the kernel takes no descriptor (ETOOMANYREFS, unix(7)): it counts those of all of a user's processes, so that
+ * any program of the user's may be the reason. Returns -ETOOMANYREFS.
+ */
+int fd_send_refused(struct err *e);
+
+/*
  * Receives what fd_send() sent. Returns the number of descriptors, which are
  * close-on-exec and the caller's, at most `max`. -EPIPE when the peer is gone;
  * -EPROTO, keeping none, when there were more.

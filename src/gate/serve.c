@@ -76,7 +76,7 @@ void gate_tell(struct gate *g, struct gateway_answer *a, int fd)
 
 	/* Too many descriptors of this user's are under way (unix(7)). */
 	if (n < 0 && fd >= 0 && errno == ETOOMANYREFS) {
-		struct gateway_answer failed = { .kind = GATEWAY_FAILED, .id = a->id, .error = EMFILE };
+		struct gateway_answer failed = { .kind = GATEWAY_FAILED, .id = a->id, .error = ENOBUFS };
 
 		n = send_one(g->sock, &failed, -1);
 	}

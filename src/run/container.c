@@ -113,8 +113,8 @@ static int build(struct launch *l, int sync, int *ret_tty, struct err *e)
 		rc = rootfs_enter(l, sync, &terminal, ret_tty, e);
 	if (rc == 0)
 		rc = namespaces_join_network(l, e);
-	if (rc == 0 && terminal >= 0 && fd_send(sync, SYNC_TERMINAL, &terminal, 1) < 0)
-		rc = err_set(e, EPIPE, "the monitor is gone");
+	if (rc == 0 && terminal >= 0)
+		rc = sync_pass(sync, SYNC_TERMINAL, &terminal, 1, "the monitor is gone", e);
 	return rc;
 }
 

@@ -112,7 +112,7 @@ static int open_terminal(const struct bundle *b, int sync, int *ret_tty, struct 
 	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), at = -1, tty = -1;
 	struct winsize size = { .ws_row = b->process.rows, .ws_col = b->process.columns };
 	struct statfs fs;
-	int unlock = 0;
+	int unlock = 0, rc;
 
 	at = root < 0 ? -errno : path_open(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
 	if (at < 0)
@@ -124,8 +124,9 @@ static int open_terminal(const struct bundle *b, int sync, int *ret_tty, struct 
 	tty = ioctl(at, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (tty < 0 || (size.ws_row && size.ws_col && ioctl(at, TIOCSWINSZ, &size) < 0))
 		return err_sys(e, "terminal");
-	if (fd_send(sync, SYNC_TERMINAL, &at, 1) < 0)
-		return err_set(e, EPIPE, "vrun exec is gone");
+	rc = sync_pass(sync, SYNC_TERMINAL, &at, 1, "vrun exec is gone", e);
+	if (rc < 0)
+		return rc;
 	*ret_tty = fd_take(&tty);
 	return 0;
 }
@@ -193,8 +194,11 @@ static _Noreturn void first(struct launch *l, const struct monitor *m, int flags
 		rc = err_sys(&e, "process in the container");
 	if (pid == 0)
 		second(l, flags, sync, &m->old_mask);
-	if (rc == 0 && fd_send(sync, SYNC_PID, &pidfd, 1) < 0)
-		(void)sys_pidfd_send_signal(pidfd, SIGKILL);
+	if (rc == 0) {
+		rc = sync_pass(sync, SYNC_PID, &pidfd, 1, "vrun exec is gone", &e);
+		if (rc < 0)
+			(void)sys_pidfd_send_signal(pidfd, SIGKILL);
+	}
 	if (rc < 0)
 		sync_fail(sync, &e, EXIT_EXEC);
 	_exit(rc < 0 ? EXIT_EXEC : 0);

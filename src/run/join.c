@@ -86,7 +86,9 @@ static int hand_on(const struct launch *l, int sync, int pidfd, int self, struct
 	const int fds[] = { pidfd, self };
 	int rc = write_inner_maps(l, pidfd, e);
 
-	if (rc < 0 || fd_send(sync, SYNC_PID, fds, self < 0 ? 1 : 2) < 0)
+	if (rc == 0)
+		rc = sync_pass(sync, SYNC_PID, fds, self < 0 ? 1 : 2, "the monitor is gone", e);
+	if (rc < 0)
 		(void)sys_pidfd_send_signal(pidfd, SIGKILL);
 	if (rc < 0)
 		return rc;

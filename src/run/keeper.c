@@ -37,6 +37,7 @@ static int make_network(const struct keeper_params *p, int *ret_network, struct 
 {
 	AUTO_FD int users = -1, network = -1;
 	char path[48];
+	int rc;
 
 	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)p->pid);
 	if (p->own_users) {
@@ -52,8 +53,9 @@ static int make_network(const struct keeper_params *p, int *ret_network, struct 
 	network = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (network < 0)
 		return err_sys(e, "network namespace");
-	if (fd_send(p->network_sock, SYNC_NETWORK, &network, 1) < 0)
-		return err_set(e, EPIPE, "the container ended early");
+	rc = sync_pass(p->network_sock, SYNC_NETWORK, &network, 1, "the container ended early", e);
+	if (rc < 0)
+		return rc;
 	*ret_network = fd_take(&network);
 	return netlink_loopback_up(NULL, 0, e);
 }
@@ -107,10 +109,10 @@ static void answer(const struct keeper_params *p, int sock)
 	struct err e = { 0 };
 	int rc = p->make_network ? make_network(p, &network, &e) : 0;
 
+	if (rc == 0)
+		rc = sync_pass(sock, SYNC_GO, &network, p->give_network && network >= 0, "the monitor is gone", &e);
 	if (rc < 0)
 		sync_fail(sock, &e, 125);
-	else
-		(void)fd_send(sock, SYNC_GO, &network, p->give_network && network >= 0);
 }
 
 /* In a child: it takes root's capabilities to remove a cgroup at the top of a hierarchy, and whoever

@@ -170,8 +170,8 @@ static int send_sources(struct monitor *m, struct err *e)
 	if (userns < 0)
 		return err_sys(e, "user namespace of the container");
 	rc = sources_open(l, userns, e);
-	if (rc == 0 && sources_send(l, m->sync) < 0)
-		rc = err_set(e, EPIPE, "the container ended early");
+	if (rc == 0)
+		rc = sources_send(l, m->sync, e);
 	return rc;
 }
 

@@ -283,8 +283,9 @@ static int load_filters(const struct launch *l, int sync, struct err *e)
 	self = sys_pidfd_open(getpid(), 0);
 	if (self < 0 || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
 		return err_sys(e, "handing over the listener");
-	if (fd_send(sync, SYNC_APP, &self, 1) < 0)
-		return err_set(e, EPIPE, "the monitor is gone");
+	rc = sync_pass(sync, SYNC_APP, &self, 1, "the monitor is gone", e);
+	if (rc < 0)
+		return rc;
 	rc = filter_load(l->has_traps ? &l->traps : &l->filter, l->has_traps ? 0 : l->filter_flags,
 			 &listener, e);
 	if (rc == 0)

@@ -232,14 +232,14 @@ static int **make_slots(const struct launch *l, size_t *ret_n)
 }
 
 /* One message for each source: 'S' with its descriptor, or with none when an optional one is absent. */
-int sources_send(const struct launch *l, int sock)
+int sources_send(const struct launch *l, int sock, struct err *e)
 {
 	size_t n;
 	AUTO_FREE int **slot = make_slots(l, &n);
-	int rc = slot ? 0 : -ENOMEM;
+	int rc = slot ? 0 : err_num(e, ENOMEM, "mounts of the container");
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = fd_send(sock, SYNC_SOURCES, slot[i], *slot[i] >= 0 ? 1 : 0);
+		rc = sync_pass(sock, SYNC_SOURCES, slot[i], *slot[i] >= 0 ? 1 : 0, "the container ended early", e);
 	return rc;
 }
 

@@ -14,8 +14,8 @@
  * map owners are shown through when l->idmap_sources; else -1. */
 int sources_open(struct launch *l, int userns_fd, struct err *e);
 
-/* Hands them over from monitor to container. 0 or -errno. */
-int sources_send(const struct launch *l, int sock);
+/* Hands them over from monitor to container. */
+int sources_send(const struct launch *l, int sock, struct err *e);
 int sources_receive(struct launch *l, int sock);
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/supervisor.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -183,6 +184,8 @@ static int explain(int rc, struct err *e)
 		return err_set(e, EPIPE, "the supervisor has ended");
 	if (rc == -EAGAIN)
 		return err_set(e, ETIMEDOUT, "the supervisor does not answer");
+	if (rc == -ETOOMANYREFS)
+		return fd_send_refused(e);
 	return err_num(e, -rc, "answer of the supervisor");
 }
 

@@ -96,9 +96,11 @@ static int take_ids(const struct outer_ids *o, int sync, struct err *e)
 	return rc < 0 ? rc : become_nobody(o, e);
 }
 
-static int send_spaces(int sync, const int *spaces)
+static int send_spaces(int sync, const int *spaces, struct err *e)
 {
-	return spaces[0] < 0 ? fd_send(sync, SYNC_GO, spaces + 1, 1) : fd_send(sync, SYNC_GO, spaces, 2);
+	size_t first = spaces[0] < 0 ? 1 : 0;
+
+	return sync_pass(sync, SYNC_GO, spaces + first, 2 - first, "the launcher is gone", e);
 }
 
 static int child_main(const struct launch *l, const struct outer_ids *o, struct child_fds *f,
@@ -126,8 +128,9 @@ static int child_main(const struct launch *l, const struct outer_ids *o, struct 
 		if (spaces[i] < 0)
 			return err_sys(e, "namespaces of the supervisor");
 	}
-	if (send_spaces(f->sync, spaces) < 0)
-		return 0; /* nobody is there any more */
+	rc = send_spaces(f->sync, spaces, e);
+	if (rc < 0)
+		return rc;
 	return l->opt->supervise(fd_take(&f->listener), fd_take(&f->launcher), fd_take(&f->resolver), spaces, outside, e);
 }
 

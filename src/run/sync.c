@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/sync.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,6 +23,15 @@ int sync_expect(int sock, enum sync_kind kind, int *ret_fds, size_t max)
 			fd_close(&fds[i]);
 	}
 	return got == (char)kind ? n : -EPROTO;
+}
+
+int sync_pass(int sock, enum sync_kind kind, const int *fds, size_t n, const char *gone, struct err *e)
+{
+	int rc = fd_send(sock, (char)kind, fds, n);
+
+	if (rc == -ETOOMANYREFS)
+		return fd_send_refused(e);
+	return rc < 0 ? err_set(e, EPIPE, "%s", gone) : 0;
 }
 
 struct failure {

@@ -37,6 +37,9 @@ enum sync_kind {
  * other side is gone, -EPROTO for any other message. */
 int sync_expect(int sock, enum sync_kind kind, int *ret_fds, size_t max);
 
+/* Sends descriptors. What went wrong is said: `gone`, when the other side is, or that the kernel takes none. */
+int sync_pass(int sock, enum sync_kind kind, const int *fds, size_t n, const char *gone, struct err *e);
+
 /* Reports a failure to the monitor, with the exit code that vrun is to end with. By write(2), which no
  * filter of ours traps. */
 void sync_fail(int sock, const struct err *e, int exit_code);

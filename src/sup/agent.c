@@ -30,6 +30,8 @@ struct agent_peer {
 
 /* --- what launchers are told ------------------------------------------------------- */
 
+static void tell_error(const struct agent_peer *p, const struct err *e);
+
 /* Small, to a socket that holds nothing yet: it fits, or the launcher is gone. Takes the answer. */
 static void tell(const struct agent_peer *p, json_t *answer, const int *fds, size_t n)
 {
@@ -40,6 +42,7 @@ static void tell(const struct agent_peer *p, json_t *answer, const int *fds, siz
 	AUTO_FREE char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
 	struct iovec iov[] = { { text, text ? strlen(text) : 0 }, { (char[]){ '\n' }, 1 } };
 	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
+	struct err e;
 
 	json_decref(answer);
 	if (n) {
@@ -48,8 +51,10 @@ static void tell(const struct agent_peer *p, json_t *answer, const int *fds, siz
 		ctl.align = (struct cmsghdr){ CMSG_LEN(n * sizeof *fds), SOL_SOCKET, SCM_RIGHTS };
 		memcpy(CMSG_DATA(&ctl.align), fds, n * sizeof *fds);
 	}
-	if (text)
-		(void)sendmsg(p->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (text && sendmsg(p->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == ETOOMANYREFS && n) {
+		(void)fd_send_refused(&e);
+		tell_error(p, &e); /* it would wait for its answer */
+	}
 }
 
 static void tell_error(const struct agent_peer *p, const struct err *e)

@@ -121,6 +121,11 @@ static void answered(struct watch *w, uint32_t events)
 
 /* --- requests --------------------------------------------------------------------- */
 
+static int refused(int num, struct err *e)
+{
+	return num == ETOOMANYREFS ? fd_send_refused(e) : err_num(e, num, "request to the factory");
+}
+
 static int request(struct factory *f, struct factory_request *r, const int *ns, factory_done *done,
 		   void *ctx, struct err *e)
 {
@@ -137,7 +142,7 @@ static int request(struct factory *f, struct factory_request *r, const int *ns, 
 	rc = factory_send(f->fd, r, sizeof *r, ns, ns ? 1 : 0);
 	if (rc < 0) {
 		free(j);
-		return err_num(e, -rc, "request to the factory");
+		return refused(-rc, e);
 	}
 	TAILQ_INSERT_TAIL(&f->jobs, j, link);
 	return 0;
@@ -172,7 +177,7 @@ int factory_port(struct factory *f, const struct porter_task *task, const int *f
 	if (f->fd < 0)
 		return err_set(e, EIO, "the supervisor's factory has ended");
 	rc = factory_send(f->fd, &r, sizeof r, fds, PORTER_FDS);
-	return rc < 0 ? err_num(e, -rc, "request to the factory") : 0;
+	return rc < 0 ? refused(-rc, e) : 0;
 }
 
 int factory_scribe(struct factory *f, const int *fds, struct err *e)
@@ -183,7 +188,7 @@ int factory_scribe(struct factory *f, const int *fds, struct err *e)
 	if (f->fd < 0)
 		return err_set(e, EIO, "the supervisor's factory has ended");
 	rc = factory_send(f->fd, &r, sizeof r, fds, SCRIBE_FDS);
-	return rc < 0 ? err_num(e, -rc, "request to the factory") : 0;
+	return rc < 0 ? refused(-rc, e) : 0;
 }
 
 void factory_forget(struct factory *f, const void *ctx)

@@ -230,7 +230,7 @@ static void scribe(const int *fds, int n)
 static void serve(struct place *p, int sock, const struct factory_request *q, int ns)
 {
 	struct factory_reply r = { .serial = q->serial };
-	int fds[2] = { -1, -1 };
+	int fds[2] = { -1, -1 }, rc;
 	size_t n = 0;
 
 	if (q->what == FACTORY_NETWORK && ns >= 0 && q->n <= FACTORY_ADDRESSES_MAX)
@@ -241,7 +241,13 @@ static void serve(struct place *p, int sock, const struct factory_request *q, in
 		(void)err_set(&r.error, EINVAL, "the factory does not know the request");
 	while (!r.error.num && n < 2 && fds[n] >= 0)
 		n++;
-	if (factory_send(sock, &r, sizeof r, fds, n) < 0)
+	rc = factory_send(sock, &r, sizeof r, fds, n);
+	/* That passes: it is no reason to leave the supervisor without a factory for good. */
+	if (rc == -ETOOMANYREFS && n) {
+		(void)fd_send_refused(&r.error);
+		rc = factory_send(sock, &r, sizeof r, NULL, 0);
+	}
+	if (rc < 0)
 		_exit(125);
 	fd_close(&fds[0]);
 	fd_close(&fds[1]);

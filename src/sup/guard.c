@@ -159,9 +159,11 @@ int guard_on(struct guard *g, struct err *e)
 
 static int ask(const struct guard *g, int fd, const struct guard_request *r)
 {
-	int result = EPIPE, fds[FACTORY_FDS_MAX], n;
+	int result = EPIPE, fds[FACTORY_FDS_MAX], n = factory_send(g->sock, r, sizeof *r, &fd, 1);
 
-	if (factory_send(g->sock, r, sizeof *r, &fd, 1) < 0)
+	if (n == -ETOOMANYREFS)
+		return -ENOBUFS; /* too many descriptors of this user's are under way (unix(7)) */
+	if (n < 0)
 		return -ENETUNREACH; /* it has gone, and with it the connections of our domains */
 	do
 		n = factory_receive(g->sock, &result, sizeof result, fds, 0);

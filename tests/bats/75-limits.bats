@@ -334,3 +334,154 @@ with_few_files() # ARGUMENTS...
 	ulimit -n 1400
 	exec "$VRUN" "$@" <end
 }
+
+# --- descriptors in messages on Unix sockets, which the kernel counts by user ------------------------------------
+
+# A user that nobody else is: what other tests send does not count.
+lone_user()
+{
+	LONE=$((900000000 + BASHPID))
+	need_command python3 setpriv prlimit
+	mkdir project && cd project || return 1
+	chown "$LONE" . "$T"/{run,home,tmp}
+	printf '{"version": 1, "domain": "filler", "net": "none"}\n' >filler.json
+	cat >filler.py <<-'END'
+		import os, resource, socket, sys
+		most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+		resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+		null, left, held = os.open("/dev/null", os.O_RDONLY), 1600, []
+		while left > 0:
+		    held.append(socket.socketpair())
+		    try:
+		        while left > 0:
+		            socket.send_fds(held[-1][0], [b"x"], [null] * 200, socket.MSG_DONTWAIT)
+		            left -= 200
+		    except BlockingIOError: pass
+		print("full", flush=True)
+		sys.stdin.readline()
+	END
+	mkfifo end
+	exec {END_FD}<>end
+}
+
+reads() # FILE COMMAND...
+{
+	"${@:2}" <"$1"
+}
+
+as_lone() # COMMAND...
+{
+	setpriv --reuid "$LONE" --regid "$LONE" --clear-groups "$@"
+}
+
+# Until release_messages its app has 1600 descriptors in messages.
+fill_messages()
+{
+	spawn filler reads end as_lone "$VRUN" run -q -p filler.json -- python3 filler.py
+	wait_until test -s "$T/filler.out" || fail "$(<"$T/filler.err")"
+}
+
+release_messages()
+{
+	echo >&"$END_FD"
+	wait_exit "${PID[filler]}"
+}
+
+# With 1000 open files at most those 1600 are too many; without a limit they are not.
+few() # ARGUMENTS...
+{
+	as_lone prlimit --nofile=1000 "$VRUN" "$@"
+}
+
+# Asks the client for another try, and says what it answers.
+next_try() # NUMBER
+{
+	echo again >&"$LINES_FD"
+	wait_until has_lines "$1" || fail "$(<"$T/app.err")"
+	sed -n "$1p" "$T/app.out"
+}
+
+# bats test_tags=identity:root
+@test "descriptors that a user's app keeps in messages stop what is new, in words, and only until it ends" {
+	lone_user
+	cat >server.py <<-'END'
+		import socket, threading
+		s = socket.create_server(("127.0.0.1", 0))
+		print(s.getsockname()[1], flush=True)
+		def echo(c):
+		    while d := c.recv(100): c.sendall(d)
+		while True: threading.Thread(target=echo, args=(s.accept()[0],), daemon=True).start()
+	END
+	cat >client.py <<-'END'
+		import errno, socket, sys
+		at = (socket.gethostbyname("host"), int(sys.argv[1]))
+		first = socket.create_connection(at)
+		def outcome(f):
+		    try: return f()
+		    except OSError as e: return errno.errorcode[e.errno]
+		def talk(s):
+		    s.sendall(b"x")
+		    return s.recv(1).decode()
+		print("up", flush=True)
+		while sys.stdin.readline() == "again\n":
+		    print(talk(first), outcome(lambda: talk(socket.create_connection(at))),
+		          outcome(lambda: socket.socket().listen() or "listens"), flush=True)
+	END
+	spawn server python3 server.py
+	wait_until test -s "$T/server.out"
+	printf '{"version": 1, "domain": "app", "net": {"rules": [{"allow": "connect", "to": "host:%s"}]}}\n' \
+		"$(<"$T/server.out")" >app.json
+	mkfifo lines
+	exec {LINES_FD}<>lines
+	spawn app reads lines few run -q -p app.json -- python3 client.py "$(<"$T/server.out")"
+	wait_until has_lines 1 || fail "$(<"$T/app.err")"
+	assert_equal "$(next_try 2)" "x x listens" "before"
+	fill_messages
+	assert_equal "$(next_try 3)" "x ENOBUFS ENOBUFS" "meanwhile"
+	for policy in filler app; do
+		run --separate-stderr few run -p "$policy.json" -- true
+		assert_vrun_error "keeps more descriptors in messages on Unix sockets"
+	done
+	run -0 as_lone "$VRUN" run -q -p app.json -- true # whose limit is higher
+	release_messages
+	assert_equal "$(next_try 4)" "x x listens" "afterwards"
+	run -0 few run -q -p app.json -- true
+	echo >&"$LINES_FD"
+	wait_exit "${PID[app]}"
+	assert_status 0
+	kill "${PID[server]}"
+	wait_exit "${PID[server]}" || :
+	cd "$T"
+	assert_nothing_left
+}
+
+# bats test_tags=identity:root
+@test "nor is a fabric closed to newcomers for good" {
+	local process
+
+	lone_user
+	printf '{"version": 1, "domain": "first", "net": {"rules": []}}\n' >first.json
+	printf '{"version": 1, "domain": "next", "net": {"rules": []}}\n' >next.json
+	mkfifo lines
+	exec {LINES_FD}<>lines
+	spawn app reads lines as_lone "$VRUN" run -q --fabric "$MARK" -p first.json -- sh -c 'echo up; read -r line'
+	wait_until has_lines 1 || fail "$(<"$T/app.err")"
+	fill_messages
+	# One alone can pass nothing: a moment that is hard to come by.
+	for process in vrun-supervisor vrun-factory; do
+		process=$(pgrep -u "$LONE" -x "${process:0:15}")
+		as_lone prlimit --nofile=1000: --pid "$process"
+		SECONDS=0
+		run --separate-stderr as_lone "$VRUN" run -q --fabric "$MARK" -p next.json -- true
+		assert_vrun_error "keeps more descriptors in messages on Unix sockets"
+		((SECONDS < WAIT_SECONDS)) || fail "it was told after $SECONDS seconds"
+		as_lone prlimit --nofile=2000: --pid "$process"
+	done
+	release_messages
+	run -0 as_lone "$VRUN" run -q --fabric "$MARK" -p next.json -- true
+	echo >&"$LINES_FD"
+	wait_exit "${PID[app]}"
+	assert_status 0
+	cd "$T"
+	assert_nothing_left
+}
