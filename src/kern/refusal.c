@@ -75,7 +75,8 @@ int refusal_explain(struct err *e, uint64_t flags, const char *sysroot)
 /* What a call says that a kernel has not, or not in this form. */
 static bool is_lack(int num)
 {
-	return num == ENOSYS || num == EINVAL || num == EOPNOTSUPP || num == ENOPROTOOPT || num == E2BIG || num == ENOENT;
+	return num == ENOSYS || num == EINVAL || num == EOPNOTSUPP || num == ENOPROTOOPT || num == E2BIG || num == ENOENT ||
+	       num == ENODEV;
 }
 
 int refusal_old_kernel(struct err *e, const char *release)

@@ -47,7 +47,7 @@ static int view(const char *dir, const char *name, int *ret_fd, struct err *e)
 	if (rc == 0)
 		return 0;
 	(void)err_wrap(e, "showing %s without its sockets", name);
-	return rc == -ENODEV ? rc : err_hint(e, "the kernel must allow overlay mounts in user namespaces (Linux 5.11)");
+	return rc == -ENODEV ? rc : err_hint(e, "the kernel must allow overlay mounts in user namespaces; vrun needs Linux 5.15 or later");
 }
 
 /* Places of the running system, of people and of removable media. They are made, and stay empty. */
