@@ -2,8 +2,10 @@
 #include "sup/relay.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -211,6 +213,27 @@ static ssize_t read_seen(struct relay_side *from, size_t most)
 	return n < 0 ? -errno : n;
 }
 
+/* splice(2) ends before urgent data, for ever, and calls it the end of all when that has come; recv(2) leaves it out. */
+static bool is_at_mark(const struct relay_side *from)
+{
+	int at = 0;
+
+	return ioctl(from->fd, SIOCATMARK, &at) == 0 && at;
+}
+
+/* To the other side as what it is; where that has no room just now it is lost, as what comes after more of it is. */
+static int pass_urgent(struct relay_side *from, const struct relay_side *to)
+{
+	uint8_t byte;
+
+	if (recv(from->fd, &byte, sizeof byte, MSG_OOB | MSG_DONTWAIT) != sizeof byte)
+		return 0; /* it went already */
+	if (!take(from, sizeof byte))
+		return -EDQUOT;
+	(void)send(to->fd, &byte, sizeof byte, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
+	return 0;
+}
+
 static void written(struct tape_wait *w, int rc);
 
 /* What was seen of a side may pass, or not yet. -errno: it may not. */
@@ -306,6 +329,14 @@ static int pump(struct relay_side *from, struct relay_side *to)
 		if (most == 0)
 			break;
 		n = seen ? read_seen(from, most) : read_unseen(from, most);
+		if (!seen && (n == 0 || (n == -EAGAIN && moved == 0)) && is_at_mark(from)) {
+			rc = pass_urgent(from, to);
+			most = allowed(from, most);
+			if (rc < 0 || most == 0)
+				break;
+			seen = true;
+			n = read_seen(from, most);
+		}
 		if (n < 0)
 			return is_wait(n) ? 0 : (int)n;
 		from->ended = n == 0;
@@ -343,7 +374,7 @@ static void want(struct relay_side *s, const struct relay_side *other)
 {
 	bool reads = !s->ended && !has_more(s) && !s->kept.coming && tls_reads(&s->relay->tls, is_app(s)), may = allowed(s, 1) > 0;
 	bool gone = s->relay->app_gone;
-	uint32_t events = (reads && may && (!gone || is_app(s)) ? EPOLLIN : 0) |
+	uint32_t events = (reads && may && (!gone || is_app(s)) ? EPOLLIN | EPOLLPRI : 0) |
 			  (has_more(other) && (!gone || !is_app(s)) ? EPOLLOUT : 0);
 	struct loop *l = &s->relay->sup->loop;
 
@@ -409,7 +440,7 @@ static void side_ready(struct watch *w, uint32_t events)
 		reset(r);
 		return;
 	}
-	if (events & (EPOLLIN | EPOLLHUP))
+	if (events & (EPOLLIN | EPOLLPRI | EPOLLHUP))
 		rc = pump(s, other);
 	if (rc == 0 && events & EPOLLOUT)
 		rc = pump(other, s);

@@ -3,7 +3,8 @@
  * Moves the bytes between two TCP sockets: one whose other end an app has, and
  * one that leads out. What one side cannot take yet stays in a pipe, and beyond
  * that at the sender; an end of sending goes across alone, a reset takes both
- * with it. Where nobody has to look at the bytes they are spliced, not copied.
+ * with it. Where nobody has to look at the bytes they are spliced, not copied, and urgent data
+ * goes across as such; who looks sees a stream without it, and so does the other side.
  */
 #ifndef VRUN_SUP_RELAY_H
 #define VRUN_SUP_RELAY_H

@@ -2,6 +2,7 @@
 /* Relays between two sockets, and which files are open still (kern/alive.h). */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -216,6 +217,111 @@ static void test_limits(void)
 	turn(5);
 	TAP_OK(s.ended == 1 && s.used_up, "ends it, and says why");
 	TAP_OK(read(s.server, buf, sizeof buf) <= 0, "that one does not pass");
+	finish(&s);
+}
+
+/* --- urgent data ---------------------------------------------------------------------------- */
+
+static bool tcp_pair(int ret[2])
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof sa;
+	AUTO_FD int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ret[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ret[1] = -1;
+	if (bind(listener, (struct sockaddr *)&sa, sizeof sa) == 0 && listen(listener, 1) == 0 &&
+	    getsockname(listener, (struct sockaddr *)&sa, &len) == 0 && connect(ret[0], (struct sockaddr *)&sa, sizeof sa) == 0)
+		ret[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	return ret[1] >= 0 && fcntl(ret[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+static void begin_tcp(struct scene *s, const struct relay_terms *limits)
+{
+	int near[2], far[2];
+
+	*s = (struct scene){ .app = -1 };
+	if (!TAP_OK(tcp_pair(near) && tcp_pair(far), "two connections"))
+		return;
+	s->app = near[0];
+	s->server = far[0];
+	s->relay = relay_new(&sup, &near[1], &far[1], limits, ended, s);
+}
+
+/* The urgent byte, when it comes. */
+static int hear_urgent(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLPRI };
+	int64_t until = loop_now() + 10000;
+	char byte = 0;
+
+	while (loop_now() < until && poll(&p, 1, 0) == 0)
+		turn(1);
+	return recv(fd, &byte, 1, MSG_OOB) == 1 ? byte : -1;
+}
+
+/* Bytes of the stream until there are as many. */
+static size_t hear_all(int fd, char *buf, size_t want)
+{
+	int64_t until = loop_now() + 10000;
+	size_t n = 0;
+
+	while (n < want && loop_now() < until) {
+		ssize_t got = recv(fd, buf + n, want - n, MSG_DONTWAIT);
+
+		n += got > 0 ? (size_t)got : 0;
+		turn(1);
+	}
+	return n;
+}
+
+static void test_urgent_from(struct scene *s, int from, int to)
+{
+	char buf[16] = "";
+
+	TAP_INT(send(from, "one", 3, 0), 3, "some bytes");
+	TAP_INT(send(from, "!", 1, MSG_OOB), 1, "an urgent one");
+	TAP_INT(hear_urgent(to), '!', "comes, with nothing behind it");
+	TAP_INT(send(from, "two", 3, 0), 3, "more bytes");
+	TAP_INT((long)hear_all(to, buf, 6), 6, "come, too");
+	TAP_OK(memcmp(buf, "onetwo", 6) == 0, "and the urgent one is not among them");
+	TAP_INT(send(from, "!?", 2, MSG_OOB), 2, "an urgent one behind another byte");
+	TAP_INT(send(from, "three", 5, 0), 5, "and more");
+	TAP_INT((long)hear_all(to, buf, 6), 6, "come");
+	TAP_OK(memcmp(buf, "!three", 6) == 0, "as they were");
+	TAP_INT(s->ended, 0, "the relay goes on");
+}
+
+/* It must neither hold up what comes behind it, nor keep the loop busy, nor be let through beside the limits. */
+static void test_urgent(void)
+{
+	const struct relay_terms none = { 0 }, few = { .max_bytes = 2 };
+	int64_t worked;
+	struct scene s;
+	char buf[16];
+
+	begin_tcp(&s, &none);
+	test_urgent_from(&s, s.app, s.server);
+	test_urgent_from(&s, s.server, s.app);
+	TAP_INT(send(s.app, "!", 1, MSG_OOB), 1, "an urgent one");
+	TAP_INT(send(s.app, "last", 4, 0), 4, "and the last");
+	(void)shutdown(s.app, SHUT_WR);
+	TAP_INT((long)hear_all(s.server, buf, 4), 4, "all of it comes before the end");
+	worked = loop_worked();
+	turn(200);
+	TAP_OK(loop_worked() - worked < 100000, "the loop rests: it worked for %lld us", (long long)(loop_worked() - worked));
+	TAP_INT(hear(s.server, buf, sizeof buf, 0), 0, "the end");
+	finish(&s);
+
+	begin_tcp(&s, &few);
+	for (int i = 0; i < 3; i++) {
+		(void)send(s.app, "!", 1, MSG_OOB | MSG_NOSIGNAL);
+		if (i < 2)
+			TAP_INT(hear_urgent(s.server), '!', "one of two");
+	}
+	for (int64_t until = loop_now() + 10000; !s.ended && loop_now() < until;)
+		turn(1);
+	TAP_OK(s.ended == 1 && s.used_up, "urgent ones count, too");
 	finish(&s);
 }
 
@@ -737,6 +843,7 @@ int main(void)
 	test_bytes();
 	test_pressure();
 	test_limits();
+	test_urgent();
 	test_record_raw();
 	test_record_cut();
 	test_record_hangs();
