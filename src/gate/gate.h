@@ -139,7 +139,9 @@ void gate_job_remove(struct gate *g, struct gate_job *j);
 
 /* Sends an answer; fd is closed (-1: none). */
 void gate_tell(struct gate *g, struct gateway_answer *a, int fd);
-/* The same with bytes behind it. */
+/* GATEWAY_ARRIVED with n descriptors, which stay the caller's. False: too many are under way, and it has none. */
+bool gate_tell_arrived(struct gate *g, const struct gateway_answer *a, const int *fds, unsigned n);
+/* The same as gate_tell() with bytes behind it. */
 void gate_tell_more(struct gate *g, const struct gateway_answer *a, const uint8_t *data, size_t len);
 void gate_tell_failed(struct gate *g, uint32_t id, int error);
 
@@ -185,7 +187,7 @@ void gate_resolve(struct gate *g, const struct gateway_request *r); /* resolve.c
 void gate_query(struct gate *g, const struct gateway_request *r); /* query.c */
 
 void gate_publish(struct gate *g, const struct gateway_request *r); /* publish.c */
-/* GATEWAY_OPEN, GATEWAY_SHUT, GATEWAY_HOLD. */
+/* GATEWAY_OPEN, GATEWAY_SHUT. */
 void gate_publish_open(struct gate *g, const struct gateway_request *r);
 /* Takes the ports of a policy that is to come, all or none; and gives up those that nobody has asked for. */
 int gate_publish_claim(struct gate *g, const struct policy *next, struct err *e);

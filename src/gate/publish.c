@@ -21,7 +21,7 @@
 #define BACKLOG 4096
 #define PAUSE_MS 100 /* without descriptors */
 #define TRIES 16     /* for a port that the kernel chooses */
-#define BATCH 16     /* connections in one turn */
+#define BATCH GATEWAY_ARRIVALS_MAX /* connections in one turn */
 #define LOOKS 8      /* turns after which one more is looked for */
 
 struct published {
@@ -34,7 +34,8 @@ struct published {
 	uint16_t asked; /* the port as the policy has it: 0: any */
 	int fd;    /* owned */
 	bool open; /* it listens */
-	bool held; /* and leaves those who come where they are */
+	bool nonblock;   /* who accepts there wants them so */
+	uint16_t credit; /* how many may be passed on; others are left where they are */
 	uint8_t expected; /* how many are taken to have come when somebody has */
 	uint8_t as_many;  /* turns in which it was so */
 };
@@ -93,20 +94,46 @@ static bool get_own(const struct published *p, int fd, struct addr *ret)
 	return !is_wildcard(&p->addr) || get_addr(fd, getsockname, ret, &own);
 }
 
-static void take(struct gate *g, struct published *p, int *fd, const struct sockaddr_storage *from, socklen_t len)
-{
-	struct gateway_answer a = { .kind = GATEWAY_ARRIVED, .id = p->job.id, .n = 2 };
-	bool in;
+/* Those who came in one turn. */
+struct batch {
+	struct gateway_answer a;
+	int fds[BATCH]; /* owned */
+};
 
-	if (addr_from_sockaddr((const struct sockaddr *)from, len, &a.addresses[0], &a.port) < 0 ||
-	    !get_own(p, *fd, &a.addresses[1]))
+/* Told of at once, without a descriptor. */
+static void deny(struct gate *g, const struct published *p, const struct gateway_arrival *v, int fd)
+{
+	struct gateway_answer a = { .kind = GATEWAY_ARRIVED, .id = p->job.id, .n = 1, .arrivals = { *v } };
+
+	reset(fd);
+	(void)gate_tell_arrived(g, &a, NULL, 0);
+}
+
+static void take(struct gate *g, struct published *p, struct batch *b, int *fd, const struct sockaddr_storage *from,
+		 socklen_t len)
+{
+	struct gateway_arrival *v = &b->a.arrivals[b->a.n];
+
+	if (addr_from_sockaddr((const struct sockaddr *)from, len, &v->from, &v->port) < 0 ||
+	    !get_own(p, *fd, &v->at))
 		return; /* it has left again */
-	in = gate_publishes(g, &p->addr, p->port, p->local_port) &&
-	     gate_lets_in(g, &a.addresses[0], &a.addresses[1], p->local_port) &&
-	     gate_lock(*fd, &a.addresses[0], a.port) == 0;
-	if (!in)
-		reset(*fd);
-	gate_tell(g, &a, in ? fd_take(fd) : -1);
+	p->credit--;
+	if (gate_publishes(g, &p->addr, p->port, p->local_port) && gate_lets_in(g, &v->from, &v->at, p->local_port) &&
+	    gate_lock(*fd, &v->from, v->port) == 0)
+		b->fds[b->a.n++] = fd_take(fd);
+	else
+		deny(g, p, v, *fd);
+}
+
+static void pass_on(struct gate *g, struct batch *b)
+{
+	bool passed = b->a.n && gate_tell_arrived(g, &b->a, b->fds, b->a.n);
+
+	for (uint32_t i = 0; i < b->a.n; i++) {
+		if (!passed)
+			reset(b->fds[i]);
+		(void)close(b->fds[i]);
+	}
 }
 
 /*
@@ -124,35 +151,48 @@ static void expect(struct published *p, unsigned came)
 	}
 }
 
+/* Accepts as many as are expected. False: there are no descriptors. */
+static bool accept_all(struct gate *g, struct published *p, struct batch *b)
+{
+	const int flags = SOCK_CLOEXEC | (p->nonblock ? SOCK_NONBLOCK : 0);
+	unsigned i;
+
+	for (i = 0; i < p->expected && p->credit && !g->over; i++) {
+		struct sockaddr_storage from;
+		socklen_t len = sizeof from;
+		AUTO_FD int fd = accept4(p->fd, (struct sockaddr *)&from, &len, flags);
+
+		if (fd >= 0)
+			take(g, p, b, &fd, &from, len);
+		else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			return false;
+		else if (errno != ECONNABORTED && errno != EINTR)
+			break;
+	}
+	if (p->credit)
+		expect(p, i);
+	return true;
+}
+
 static void arrived(struct gate *g, struct gate_watch *w, uint32_t events)
 {
 	struct published *p = (struct published *)((char *)w - offsetof(struct published, arrivals));
-	unsigned i;
+	struct batch b = { .a = { .kind = GATEWAY_ARRIVED, .id = p->job.id, .nonblock = p->nonblock } };
+	bool rest = !accept_all(g, p, &b);
 
 	(void)events;
-	for (i = 0; i < p->expected && !g->over; i++) {
-		struct sockaddr_storage from;
-		socklen_t len = sizeof from;
-		AUTO_FD int fd = accept4(p->fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd >= 0) {
-			take(g, p, &fd, &from, len);
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			gate_watch_change(g, p->fd, 0, &p->arrivals);
-			gate_timer_set(g, &p->pause, PAUSE_MS);
-			return;
-		} else if (errno != ECONNABORTED && errno != EINTR) {
-			break;
-		}
-	}
-	expect(p, i);
+	pass_on(g, &b);
+	if (rest)
+		gate_timer_set(g, &p->pause, PAUSE_MS);
+	if (rest || p->credit == 0)
+		gate_watch_change(g, p->fd, 0, &p->arrivals);
 }
 
 static void go_on(struct gate *g, struct gate_timer *t)
 {
 	struct published *p = (struct published *)((char *)t - offsetof(struct published, pause));
 
-	if (p->open && !p->held)
+	if (p->open && p->credit)
 		gate_watch_change(g, p->fd, EPOLLIN, &p->arrivals);
 }
 
@@ -164,13 +204,18 @@ static void tell_published(struct gate *g, const struct published *p)
 	gate_tell(g, &a, -1);
 }
 
-static void hold(struct gate *g, struct published *p, bool on)
+/* Where connections had to wait there are as many as may be. */
+static void allow(struct gate *g, struct published *p, const struct gateway_request *r)
 {
-	if (!p->open || p->held == on)
+	bool waited = p->open && p->credit == 0;
+
+	p->nonblock = r->nonblock;
+	p->credit = r->port < UINT16_MAX - p->credit ? p->credit + r->port : UINT16_MAX;
+	if (!waited || p->credit == 0)
 		return;
-	p->held = on;
-	gate_timer_clear(g, &p->pause);
-	gate_watch_change(g, p->fd, on ? 0 : EPOLLIN, &p->arrivals);
+	p->expected = BATCH;
+	if (!p->pause.due)
+		gate_watch_change(g, p->fd, EPOLLIN, &p->arrivals);
 }
 
 static void reuse(int fd, int on)
@@ -184,18 +229,21 @@ void gate_publish_open(struct gate *g, const struct gateway_request *r)
 	struct published *p = job ? (struct published *)((char *)job - offsetof(struct published, job)) : NULL;
 	bool open = r->kind == GATEWAY_OPEN;
 
-	if (p && (r->kind == GATEWAY_HOLD || (open && p->open)))
-		hold(g, p, !open);
-	if (!p || r->kind == GATEWAY_HOLD || open == p->open)
+	if (p && open)
+		allow(g, p, r);
+	if (!p || open == p->open)
 		return;
 	if (open) {
 		reuse(p->fd, 1); /* for those of its own connections that are left */
 		p->open = listen(p->fd, BACKLOG) == 0 && gate_watch_add_direct(g, p->fd, &p->arrivals) == 0;
+		if (p->open && p->credit == 0)
+			gate_watch_change(g, p->fd, 0, &p->arrivals);
 		tell_published(g, p);
 		return;
 	}
 	/* Those in its queue are reset with it. A port that was asked for stays with the socket. */
-	p->open = p->held = false;
+	p->open = false;
+	p->credit = 0;
 	gate_timer_clear(g, &p->pause);
 	gate_watch_remove(g, p->fd);
 	(void)shutdown(p->fd, SHUT_RDWR);

@@ -48,21 +48,21 @@ void gate_job_remove(struct gate *g, struct gate_job *j)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static ssize_t send_one(int sock, const struct gateway_answer *a, int fd)
+static ssize_t send_one(int sock, const struct gateway_answer *a, const int *fds, size_t n_fds)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(sizeof(int) * GATEWAY_ARRIVALS_MAX)];
 	} ctl = { 0 };
-	struct iovec iov = { (void *)(uintptr_t)a, sizeof *a };
+	struct iovec iov = { (void *)(uintptr_t)a, gateway_answer_size(a) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
-	if (fd >= 0) {
+	if (n_fds) {
 		msg.msg_control = ctl.buf;
-		msg.msg_controllen = sizeof ctl.buf;
-		ctl.align = (struct cmsghdr){ CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS };
-		memcpy(CMSG_DATA(&ctl.align), &fd, sizeof fd);
+		msg.msg_controllen = CMSG_SPACE(sizeof *fds * n_fds);
+		ctl.align = (struct cmsghdr){ CMSG_LEN(sizeof *fds * n_fds), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(&ctl.align), fds, sizeof *fds * n_fds);
 	}
 	do
 		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
@@ -72,17 +72,29 @@ static ssize_t send_one(int sock, const struct gateway_answer *a, int fd)
 
 void gate_tell(struct gate *g, struct gateway_answer *a, int fd)
 {
-	ssize_t n = g->over ? 0 : send_one(g->sock, a, fd);
+	ssize_t n = g->over ? 0 : send_one(g->sock, a, &fd, fd >= 0);
 
 	/* Too many descriptors of this user's are under way (unix(7)). */
 	if (n < 0 && fd >= 0 && errno == ETOOMANYREFS) {
 		struct gateway_answer failed = { .kind = GATEWAY_FAILED, .id = a->id, .error = ENOBUFS };
 
-		n = send_one(g->sock, &failed, -1);
+		n = send_one(g->sock, &failed, NULL, 0);
 	}
 	if (n < 0)
 		g->over = true;
 	fd_close(&fd);
+}
+
+bool gate_tell_arrived(struct gate *g, const struct gateway_answer *a, const int *fds, unsigned n)
+{
+	ssize_t sent = g->over ? 0 : send_one(g->sock, a, fds, n);
+	bool with = sent > 0;
+
+	if (sent < 0 && n && errno == ETOOMANYREFS)
+		sent = send_one(g->sock, a, NULL, 0);
+	if (sent < 0)
+		g->over = true;
+	return with;
 }
 
 void gate_tell_more(struct gate *g, const struct gateway_answer *a, const uint8_t *data, size_t len)
@@ -134,7 +146,6 @@ static void request(struct gate *g, const struct gateway_request *r)
 		break;
 	case GATEWAY_OPEN:
 	case GATEWAY_SHUT:
-	case GATEWAY_HOLD:
 		gate_publish_open(g, r);
 		break;
 	case GATEWAY_CANCEL:

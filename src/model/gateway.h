@@ -26,6 +26,7 @@
 #define GATEWAY_POLICY 4 /* a pipe or memfd from which it reads {"policy": {"name", "text"}, "ceiling": {...}} to the end */
 #define GATEWAY_CONTROL 5 /* the listening socket of kern/control.h */
 #define GATEWAY_ADDRESSES_MAX 32
+#define GATEWAY_ARRIVALS_MAX 16
 #define GATEWAY_OPTIONS_MAX 48
 #define GATEWAY_RECORDS_MAX 4096
 #define GATEWAY_OPTION_SIZE 16
@@ -35,9 +36,10 @@ enum gateway_kind {
 	GATEWAY_CONNECT,   /* a TCP connection; CONNECTING, RACING, CONNECTED, FAILED or DENIED */
 	GATEWAY_RESOLVE,   /* the addresses of `name`; RESOLVED, FAILED or DENIED */
 	GATEWAY_PUBLISH,   /* takes addr and port of the machine for local_port of the domain; PUBLISHED or FAILED */
-	GATEWAY_OPEN,      /* id of a PUBLISH: somebody listens in the domain, so the gateway does: PUBLISHED again, ARRIVED */
+	GATEWAY_OPEN,      /* id of a PUBLISH: somebody listens in the domain, so the gateway does: PUBLISHED again, the first
+			    * time. `port` more connections may come in, ARRIVED; others are left in the kernel's queue.
+			    * `nonblock`: as who accepts wants them */
 	GATEWAY_SHUT,      /* nobody does any more; the port stays taken. No answer. */
-	GATEWAY_HOLD,      /* who comes is left in the kernel's queue until OPEN. No answer. */
 	GATEWAY_FLOW,      /* a UDP flow; of a name by want_v6; CONNECTED with a pair's end, FAILED or DENIED */
 	GATEWAY_QUERY,     /* records of `name`, of the DNS query type `port`: RECORDS, FAILED or DENIED */
 	GATEWAY_CANCEL,    /* nobody waits for the answer to that id any more. No answer. */
@@ -50,7 +52,8 @@ enum gateway_kind {
 	GATEWAY_RESOLVED,   /* addresses and ttl; none: the name exists and has none of that family. Unknown: FAILED with ENOENT */
 	GATEWAY_PUBLISHED,  /* port: the one that was taken; again: it listens there */
 	GATEWAY_RECORDS,    /* n bytes of a name server's message come behind the answer; none: there is no such record */
-	GATEWAY_ARRIVED,    /* id of the PUBLISH; from addresses[0], port, to addresses[1]: a TCP socket; none: it was denied */
+	GATEWAY_ARRIVED,    /* id of the PUBLISH; n arrivals with a TCP socket for each; none: it was denied. No more than
+			     * gateway_answer_size() bytes of it are sent */
 };
 
 /* Where a connection or a flow is to go. */
@@ -82,15 +85,28 @@ struct gateway_request {
 	char name[NAME_TEXT_MAX]; /* in its one form (endpoint.h) */
 };
 
+/* Somebody came to a published port. */
+struct gateway_arrival {
+	struct addr from, at; /* the machine's own address */
+	uint16_t port;        /* of the client */
+};
+
 struct gateway_answer {
 	uint8_t kind; /* enum gateway_kind */
+	uint8_t nonblock; /* of ARRIVED: the sockets are; 0 or 1 */
 	uint16_t port;
 	uint32_t id;
 	int32_t error; /* positive errno */
 	uint32_t ttl;  /* seconds */
 	uint32_t n;
-	struct addr addresses[GATEWAY_ADDRESSES_MAX]; /* of CONNECTED and CONNECTING: the one taken */
+	union {
+		struct addr addresses[GATEWAY_ADDRESSES_MAX]; /* of CONNECTED and CONNECTING: the one taken */
+		struct gateway_arrival arrivals[GATEWAY_ARRIVALS_MAX];
+	};
 };
+
+/* The bytes of the message that an answer is. */
+size_t gateway_answer_size(const struct gateway_answer *a);
 
 /*
  * What goes through the pair of a flow: a message for each datagram, this and

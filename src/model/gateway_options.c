@@ -124,6 +124,13 @@ bool gateway_request_good(const void *message, size_t len, struct gateway_reques
 	return r->kind != GATEWAY_RESOLVE || (good_name(r->name) && r->want_v4 + r->want_v6 == 1);
 }
 
+size_t gateway_answer_size(const struct gateway_answer *a)
+{
+	if (a->kind == GATEWAY_ARRIVED)
+		return offsetof(struct gateway_answer, arrivals) + a->n * sizeof *a->arrivals;
+	return sizeof *a + (a->kind == GATEWAY_RECORDS ? a->n : 0);
+}
+
 const char *gateway_place_format(const struct addr *a, uint16_t port, char buf[static GATEWAY_PLACE_MAX])
 {
 	char text[ADDR_TEXT_MAX];

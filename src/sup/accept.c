@@ -27,7 +27,7 @@
 
 #define OUTRUN_US 4000 /* that it is worth when somebody else has taken a connection */
 
-void accept_park(struct sup *s, struct vsk *listener, uint64_t cookie, int *fd)
+void accept_park(struct sup *s, struct vsk *listener, uint64_t cookie, int *fd, bool nonblock)
 {
 	struct vsk_parked *p = malloc(sizeof *p);
 
@@ -38,6 +38,7 @@ void accept_park(struct sup *s, struct vsk *listener, uint64_t cookie, int *fd)
 	p->fd = fd_take(fd);
 	p->cookie = cookie;
 	p->looked = false;
+	p->nonblock = nonblock;
 	TAILQ_INSERT_TAIL(&listener->parked, p, link);
 	listener->n_parked++;
 	if (s->n_arrived >= ARRIVED_MAX) /* more than are remembered */
@@ -69,15 +70,18 @@ void accept_show(struct sup *s, struct vsk *listener, bool each)
 static int unpark(struct vsk *listener, int flags, uint64_t *ret_cookie)
 {
 	struct vsk_parked *p = TAILQ_FIRST(&listener->parked);
+	bool nonblock = flags & SOCK_NONBLOCK;
 	int fd = p->fd;
 
 	*ret_cookie = p->cookie;
-	(void)fcntl(fd, F_SETFL, (flags & SOCK_NONBLOCK) ? O_NONBLOCK : 0); /* nobody has it yet */
+	/* Nobody has it yet, or a gateway that says the truth of it and could not gain by anything else. */
+	if (p->nonblock != nonblock)
+		(void)fcntl(fd, F_SETFL, nonblock ? O_NONBLOCK : 0);
 	TAILQ_REMOVE(&listener->parked, p, link);
 	listener->n_parked--;
 	sup_give_files(listener->domain, 1);
 	free(p);
-	publish_taken(listener);
+	publish_taken(listener, nonblock);
 	return fd;
 }
 
@@ -184,7 +188,7 @@ static int64_t accept_virtual(struct call *c, struct target *t, int flags)
 		if (rc == 0)
 			rc = notify_reply_fd(&c->listener->notify, c->id, fd, flags & SOCK_CLOEXEC);
 		if (rc < 0)
-			accept_park(c->sup, t->row, v->cookie, &fd);
+			accept_park(c->sup, t->row, v->cookie, &fd, flags & SOCK_NONBLOCK);
 		else
 			hunch_served(c, cookie);
 	}

@@ -115,11 +115,9 @@ uint32_t gateway_ask(struct gateway *g, struct gateway_request *req, gateway_don
 	return put(g, req, done, ctx) ? req->id : 0;
 }
 
-void gateway_note(struct gateway *g, enum gateway_kind kind, uint32_t id)
+bool gateway_note(struct gateway *g, const struct gateway_request *r)
 {
-	const struct gateway_request r = { .kind = (uint8_t)kind, .id = id };
-
-	(void)put(g, &r, NULL, NULL);
+	return put(g, r, NULL, NULL);
 }
 
 void gateway_cancel(struct gateway *g, uint32_t id)
@@ -152,13 +150,12 @@ static bool more_comes(const struct gateway_answer *a)
  */
 static bool is_good(const struct gateway_answer *a)
 {
-	return a->kind >= GATEWAY_CONNECTING && a->kind <= GATEWAY_ARRIVED && a->error >= 0 && a->error <= ERROR_MAX &&
-	       a->n <= (a->kind == GATEWAY_RECORDS ? GATEWAY_RECORDS_MAX : GATEWAY_ADDRESSES_MAX);
-}
+	uint32_t n_max = a->kind == GATEWAY_RECORDS ? GATEWAY_RECORDS_MAX :
+			 a->kind == GATEWAY_ARRIVED ? GATEWAY_ARRIVALS_MAX :
+						      GATEWAY_ADDRESSES_MAX;
 
-static size_t size_of(const struct gateway_answer *a)
-{
-	return sizeof *a + (a->kind == GATEWAY_RECORDS ? a->n : 0);
+	return a->kind >= GATEWAY_CONNECTING && a->kind <= GATEWAY_ARRIVED && a->error >= 0 && a->error <= ERROR_MAX &&
+	       a->nonblock <= 1 && a->n <= n_max && (a->kind != GATEWAY_ARRIVED || a->n > 0);
 }
 
 /* The kinds that a request can be answered with. With others more would seem to come, or an end be missed. */
@@ -254,9 +251,11 @@ struct message {
 	uint8_t more[GATEWAY_RECORDS_MAX];
 };
 
-/* There is room for one descriptor and no more: the kernel lets others go. */
+#define FDS_MAX GATEWAY_ARRIVALS_MAX /* the kernel lets go what is beyond */
+#define FDS_LEN CMSG_LEN(sizeof(int) * FDS_MAX)
+
 struct control {
-	_Alignas(struct cmsghdr) unsigned char room[CMSG_LEN(sizeof(int))];
+	_Alignas(struct cmsghdr) unsigned char room[FDS_LEN];
 };
 
 struct messages {
@@ -264,19 +263,26 @@ struct messages {
 	struct iovec iov[BATCH];
 	struct control control[BATCH];
 	struct message m[BATCH];
-	int fds[BATCH]; /* -1: none */
+	struct {
+		int v[FDS_MAX]; /* -1: none */
+	} fds[BATCH];
 	bool armed;
 	int used; /* heads that the kernel has written to */
 };
 
-static int take_fd(struct msghdr *h)
+static void take_fds(struct msghdr *h, int fds[static FDS_MAX])
 {
 	struct cmsghdr *c = CMSG_FIRSTHDR(h);
-	int fd = -1;
 
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd))
-		memcpy(&fd, CMSG_DATA(c), sizeof fd);
-	return fd;
+	memset(fds, 0xff, sizeof *fds * FDS_MAX);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len <= FDS_LEN)
+		memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+}
+
+static void close_fds(int fds[static FDS_MAX])
+{
+	for (size_t i = 0; i < FDS_MAX; i++)
+		fd_close(&fds[i]);
 }
 
 /* How many there are; 0: the gateway is gone. -errno. */
@@ -289,7 +295,7 @@ static int receive(const struct gateway *g, struct messages *all)
 		all->heads[i].msg_hdr = (struct msghdr){ .msg_iov = &all->iov[i],
 							 .msg_iovlen = 1,
 							 .msg_control = &all->control[i],
-							 .msg_controllen = CMSG_LEN(sizeof(int)) };
+							 .msg_controllen = FDS_LEN };
 	}
 	all->armed = true;
 	n = recvmmsg(g->fd, all->heads, BATCH, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, NULL);
@@ -297,13 +303,29 @@ static int receive(const struct gateway *g, struct messages *all)
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++)
-		all->fds[i] = take_fd(&all->heads[i].msg_hdr);
+		take_fds(&all->heads[i].msg_hdr, all->fds[i].v);
 	return n;
 }
 
 static bool is_whole(const struct mmsghdr *h, const struct gateway_answer *a)
 {
-	return !(h->msg_hdr.msg_flags & MSG_TRUNC) && h->msg_len >= sizeof *a && is_good(a) && h->msg_len == size_of(a);
+	return !(h->msg_hdr.msg_flags & MSG_TRUNC) && h->msg_len >= offsetof(struct gateway_answer, addresses) &&
+	       is_good(a) && h->msg_len == gateway_answer_size(a);
+}
+
+/* Takes those of the descriptors that belong there. False: no gateway says that. */
+static bool tell_all(struct gateway *g, const struct gateway_answer *a, int fds[static FDS_MAX])
+{
+	struct gateway_answer one = { .kind = a->kind, .nonblock = a->nonblock, .id = a->id, .n = 1 };
+
+	if (a->kind != GATEWAY_ARRIVED)
+		return tell(g, a, fd_take(&fds[0]));
+	for (uint32_t i = 0; i < a->n && g->fd >= 0; i++) {
+		one.arrivals[0] = a->arrivals[i];
+		if (!tell(g, &one, fd_take(&fds[i])))
+			return false;
+	}
+	return true;
 }
 
 /* What it says is said by the time that it is found to be none. */
@@ -315,10 +337,9 @@ static void hear(struct gateway *g)
 	if (n == -EAGAIN || n == -EINTR)
 		return;
 	for (int i = 0; i < n; i++) {
-		if (g->fd >= 0 && (!is_whole(&all.heads[i], &all.m[i].a) || !tell(g, &all.m[i].a, fd_take(&all.fds[i]))))
+		if (g->fd >= 0 && (!is_whole(&all.heads[i], &all.m[i].a) || !tell_all(g, &all.m[i].a, all.fds[i].v)))
 			gone(g);
-		if (g->fd < 0)
-			fd_close(&all.fds[i]);
+		close_fds(all.fds[i].v);
 	}
 	if (n <= 0 && g->fd >= 0)
 		gone(g);

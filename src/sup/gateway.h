@@ -16,8 +16,8 @@ struct domain;
 struct sup;
 struct gateway_job;
 
-/* An answer. `fd` is the callee's (-1: none). With GATEWAY_RACING and PUBLISHED more come. The bytes of
- * GATEWAY_RECORDS follow it in memory. */
+/* An answer. `fd` is the callee's (-1: none). With GATEWAY_RACING and PUBLISHED more come; of GATEWAY_ARRIVED one for
+ * each arrival, which is the first and only one then. The bytes of GATEWAY_RECORDS follow it in memory. */
 typedef void gateway_done(void *ctx, const struct gateway_answer *a, int fd);
 
 #define GATEWAY_BUCKETS 256
@@ -43,8 +43,8 @@ void gateway_fini(struct gateway *g);
  * nothing will come.
  */
 uint32_t gateway_ask(struct gateway *g, struct gateway_request *req, gateway_done *done, void *ctx);
-/* Says something that has no answer: GATEWAY_OPEN, GATEWAY_SHUT, GATEWAY_HOLD of that job. */
-void gateway_note(struct gateway *g, enum gateway_kind kind, uint32_t id);
+/* Says something of the job `id` that has no answer of its own: GATEWAY_OPEN, GATEWAY_SHUT. False: no memory. */
+bool gateway_note(struct gateway *g, const struct gateway_request *r);
 /* `done` of that request is not called any more; descriptors that still come are closed. */
 void gateway_cancel(struct gateway *g, uint32_t id);
 

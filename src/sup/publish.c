@@ -9,7 +9,8 @@
 #include "sup/sup.h"
 #include "sup/transport.h"
 
-#define UNDER_WAY 512 /* connections that a gateway may have sent before it hears to wait */
+#define WINDOW (2 * GATEWAY_ARRIVALS_MAX) /* connections that are parked or may come, of one listener at a port */
+#define UNDER_WAY 512 /* parked beyond the backlog at one of several that share a port */
 #define SEEN_MS 20    /* that a listener is taken for open without asking the kernel again */
 #define LOOK_MS 20    /* between looks at those who wait to be accepted */
 
@@ -24,12 +25,12 @@ static void reset(int fd)
 }
 
 /* The gateway has decided already; here it is put on record, and decided by what is in force here. */
-static bool let_in(struct publish *p, const struct gateway_answer *a, const struct addr *local,
+static bool let_in(struct publish *p, const struct gateway_arrival *a, const struct addr *local,
 		   struct policy_verdict *ret)
 {
 	struct domain *d = p->domain;
 	struct policy_attempt at = { .kind = ATTEMPT_ACCEPT, .proto = POLICY_TCP, .port = p->local_port,
-				     .peer = gateway_visitor(&a->addresses[0], &a->addresses[1]),
+				     .peer = gateway_visitor(&a->from, &a->at),
 				     .local = local };
 	struct audit_record r = { .domain = d, .call = "accept", .attempt = &at, .verdict = ret };
 
@@ -63,6 +64,63 @@ static bool seems_listening(struct publish *p, const struct vsk *v)
 	return true;
 }
 
+/* --- how many may come ------------------------------------------------------------------------- */
+
+/*
+ * As full as its queue may be: the next ones wait in the gateway's, and beyond that the kernel lets them try
+ * again. What fills the queue of one listener waits there, too, but for the next thirty or so: they come many at a
+ * time then. Of several listeners at a port one that nobody serves must not stop the others.
+ */
+static unsigned window(const struct publish *p, unsigned *ret_parked)
+{
+	struct vsk_table *t = &p->domain->sup->table;
+	const struct vsk *v = vsk_next_listener(t, p->domain, p->local_port, NULL);
+	const struct vsk *next = v ? vsk_next_listener(t, p->domain, p->local_port, v) : NULL;
+
+	*ret_parked = 0;
+	if (v && !next && !v->reuse_port) {
+		*ret_parked = v->n_parked;
+		return v->backlog + 1 < WINDOW ? v->backlog + 1 : WINDOW;
+	}
+	for (; v; v = vsk_next_listener(t, p->domain, p->local_port, v)) {
+		if (v->reuse_port)
+			return WINDOW;
+		if (v->n_parked > v->backlog)
+			return 0;
+	}
+	return next ? WINDOW : 0;
+}
+
+/* Half of them at a time, so that a message is sent for many. */
+static void let_come(struct publish *p)
+{
+	unsigned parked = 0, all = p->open && p->credit <= WINDOW / 2 ? window(p, &parked) : 0;
+	struct gateway_request r = { .kind = GATEWAY_OPEN, .id = p->id, .nonblock = p->nonblock };
+
+	if (all == 0 || (p->credit + parked) * 2 > all)
+		return;
+	r.port = (uint16_t)(all - p->credit - parked);
+	if (gateway_note(&p->domain->gateway, &r))
+		p->credit += r.port;
+}
+
+void publish_taken(const struct vsk *listener, bool nonblock)
+{
+	struct domain *d = listener->domain;
+
+	for (size_t i = 0; i < d->published.n; i++) {
+		struct publish *p = d->published.v[i];
+
+		if (p->local_port != listener->local_port)
+			continue;
+		saw(p, listener);
+		p->nonblock = nonblock;
+		let_come(p);
+	}
+}
+
+/* --- who comes in ------------------------------------------------------------------------------ */
+
 /*
  * Nothing tells when an app closes a listener; those who came in would wait for ever. And where the thread that
  * accepts has something else to do, another one that sleeps may not have been woken.
@@ -94,6 +152,7 @@ static void look(struct loop_alarm *a)
 		if (!a->due)
 			loop_set_alarm(&s->loop, a, LOOK_MS);
 	}
+	let_come(p); /* one that was closed was in the way of others */
 }
 
 /* The listener that a connection to the port from an address of that family reaches, and at which of ours. */
@@ -115,35 +174,6 @@ static struct vsk *find_listener(struct publish *p, bool v4, const struct addr *
 			return v;
 	}
 	return NULL;
-}
-
-/*
- * As full as its queue may be: the next ones wait in the gateway's, and beyond that the kernel lets them try
- * again. Of several listeners at a port one that nobody serves must not stop the others.
- */
-static void hold_if_full(struct publish *p, const struct vsk *listener)
-{
-	if (p->held || !p->open || listener->reuse_port || listener->n_parked <= listener->backlog)
-		return;
-	p->held = true;
-	gateway_note(&p->domain->gateway, GATEWAY_HOLD, p->id);
-}
-
-void publish_taken(const struct vsk *listener)
-{
-	struct domain *d = listener->domain;
-
-	for (size_t i = 0; i < d->published.n; i++) {
-		struct publish *p = d->published.v[i];
-
-		if (p->local_port != listener->local_port)
-			continue;
-		saw(p, listener);
-		if (!p->held || listener->n_parked > listener->backlog / 2)
-			continue;
-		p->held = false;
-		gateway_note(&d->gateway, GATEWAY_OPEN, p->id);
-	}
 }
 
 static struct vsk *new_row(struct sup *s, const struct vsk *listener, int fd)
@@ -184,11 +214,11 @@ static struct vsk *make_room(struct publish *p, const struct vsk *listener)
 	return sup_make_room(s, p->domain, domain_sockets_max(p->domain)) ? vsk_find(&s->table, cookie) : NULL;
 }
 
-static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
+static void arrive(struct publish *p, const struct gateway_arrival *a, bool nonblock, int *fd)
 {
 	struct sup *s = p->domain->sup;
 	const struct addr *local = NULL;
-	struct vsk *listener = find_listener(p, addr_is_v4(&a->addresses[0]), &local), *v = NULL;
+	struct vsk *listener = find_listener(p, addr_is_v4(&a->from), &local), *v = NULL;
 	struct policy_verdict verdict;
 	bool in = let_in(p, a, listener ? local : NULL, &verdict);
 
@@ -205,16 +235,15 @@ static void arrive(struct publish *p, const struct gateway_answer *a, int *fd)
 		return;
 	}
 	v->local = *local;
-	v->remote = a->addresses[0];
+	v->remote = a->from;
 	v->remote_port = a->port;
-	v->real = a->addresses[1];
+	v->real = a->at;
 	v->rule = verdict.policy == &p->domain->policy ? verdict.rule : NULL;
 	vsk_set_status(&s->table, v, VSK_CONNECTED);
 	set_options(p, *fd);
-	accept_park(s, listener, v->cookie, fd);
+	accept_park(s, listener, v->cookie, fd, nonblock);
 	if (!p->look.due)
 		loop_set_alarm(&s->loop, &p->look, LOOK_MS);
-	hold_if_full(p, listener);
 }
 
 /* --- ports --------------------------------------------------------------------------------------- */
@@ -251,7 +280,8 @@ static void open_port(struct publish *p, uint64_t listener)
 {
 	p->open = true;
 	p->listener = listener;
-	gateway_note(&p->domain->gateway, GATEWAY_OPEN, p->id);
+	p->credit = 0;
+	let_come(p);
 }
 
 static void taken(struct publish *p, uint16_t port)
@@ -272,8 +302,10 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 	struct publish *p = ctx;
 	AUTO_FD int own = fd;
 
-	if (a->kind == GATEWAY_ARRIVED && p->taken && a->n == 2) {
-		arrive(p, a, &own);
+	if (a->kind == GATEWAY_ARRIVED && p->taken) {
+		p->credit -= p->credit > 0; /* what was sent before it was shut counts twice */
+		arrive(p, &a->arrivals[0], a->nonblock, &own);
+		let_come(p);
 	} else if (a->kind == GATEWAY_PUBLISHED && !p->taken) {
 		taken(p, a->port);
 	} else if (a->kind == GATEWAY_PUBLISHED) {
@@ -281,7 +313,7 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 		sup_retry(p->domain->sup, p->listener);
 	} else if (a->kind == GATEWAY_FAILED || a->kind == GATEWAY_DENIED) {
 		p->id = 0;
-		p->open = p->held = p->listens = false;
+		p->open = p->listens = false;
 		if (p->taken || p->late) {
 			sup_retry(p->domain->sup, p->listener);
 			return; /* the gateway has gone */
@@ -455,6 +487,8 @@ void publish_listening(struct sup *s, const struct target *t)
 			keep_options(s, p, t);
 		if (p->local_port == port && p->taken && p->id && !p->open)
 			open_port(p, t->cookie);
+		else if (p->local_port == port)
+			let_come(p); /* its queue may have become longer */
 	}
 }
 
@@ -492,8 +526,8 @@ void publish_closed(struct domain *d, uint16_t port)
 
 		if (p->local_port != port || !p->open || listens(d, port))
 			continue;
-		p->open = p->held = p->listens = false;
-		gateway_note(&d->gateway, GATEWAY_SHUT, p->id);
+		p->open = p->listens = false;
+		(void)gateway_note(&d->gateway, &(struct gateway_request){ .kind = GATEWAY_SHUT, .id = p->id });
 	}
 }
 

@@ -36,7 +36,8 @@ struct publish {
 	struct loop_alarm look;    /* somebody waits to be accepted by listeners that may be closed */
 	bool taken, open;
 	bool listens;       /* the gateway does, and said so */
-	bool held;          /* connections wait at the gateway: the app does not accept them as fast */
+	bool nonblock;      /* who accepted last wanted it so */
+	uint16_t credit;    /* connections that the gateway may pass on and has not */
 	bool late; /* of a policy that came later: nobody waits for it */
 	unsigned n_options; /* of the listener */
 	struct gateway_option *options; /* owned; or NULL */
@@ -73,8 +74,8 @@ void publish_listening(struct sup *s, const struct target *t);
 void publish_closed(struct domain *d, uint16_t port);
 /* Who comes to the ports that lead there is not refused any more; or never will be let in. */
 bool publish_is_open(const struct vsk *listener);
-/* One of those that were parked at the listener was accepted. */
-void publish_taken(const struct vsk *listener);
+/* One of those that were parked at the listener was accepted, by somebody who wants it in that mode. */
+void publish_taken(const struct vsk *listener, bool nonblock);
 /* A socket that came in is about to be accepted from that listener, which was there before its port was published. */
 void publish_accepted(struct sup *s, const struct target *listener, int fd);
 

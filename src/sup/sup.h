@@ -246,9 +246,9 @@ void call_reply_data(struct call *c, int64_t result, uint64_t at, const void *da
 int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t timeout, int timeout_error,
 	      int64_t (*retry)(struct wait *w));
 
-/* Keeps a connection, which has a row of that cookie, for the listener's next accept. Takes the descriptor. Those who poll the
+/* Keeps a connection of that mode, which has a row of that cookie, for the listener's next accept. Takes the descriptor. Those who poll the
  * listener see it before the loop waits again. */
-void accept_park(struct sup *s, struct vsk *listener, uint64_t cookie, int *fd);
+void accept_park(struct sup *s, struct vsk *listener, uint64_t cookie, int *fd, bool nonblock);
 /* Now. `each`: everybody who polls is to be woken once more, though only one thread has ever accepted there. */
 void accept_show(struct sup *s, struct vsk *listener, bool each);
 /* The listener has tokens that the kernel has not shown yet; after a while they are taken for lost. */

@@ -50,6 +50,7 @@ struct vsk_parked {
 	int fd; /* owned */
 	uint64_t cookie; /* its row's */
 	bool looked;     /* it was the first one when somebody looked */
+	bool nonblock;   /* its mode */
 };
 
 struct vsk {

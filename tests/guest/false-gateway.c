@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,14 @@ static void local(void) { tell(GATEWAY_CONNECTED, socket(AF_UNIX, SOCK_STREAM | 
 static void unconnected(void) { tell(GATEWAY_CONNECTED, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
 static void resolved(void) { tell(GATEWAY_RESOLVED, -1); honest(); }
 static void published(void) { tell(GATEWAY_PUBLISHED, -1); tell(GATEWAY_PUBLISHED, -1); honest(); }
-static void arrived(void) { tell(GATEWAY_ARRIVED, connected()); tell(GATEWAY_ARRIVED, connected()); }
+static void arrived(void)
+{
+	size_t size = offsetof(struct gateway_answer, arrivals) + sizeof(struct gateway_arrival);
+
+	for (int i = 0; i < 2; i++)
+		tell_of(r.id, GATEWAY_ARRIVED, 0, connected(), size);
+}
+
 static void request(void) { tell(GATEWAY_CONNECT, -1); honest(); }
 static void half(void) { tell_of(r.id, GATEWAY_FAILED, ECONNREFUSED, -1, sizeof(struct gateway_answer) / 2); honest(); }
 static void more(void) { tell_of(r.id, GATEWAY_FAILED, ECONNREFUSED, -1, sizeof(struct gateway_answer) + 8); honest(); }

@@ -60,24 +60,41 @@ static struct peer start(void)
 	return p;
 }
 
-/* The answer to a request, with what came beside it in *ret_fd. kind 255: the gateway has ended. */
-static struct gateway_answer hear(const struct peer *p, int *ret_fd)
+/* The answer to a request, with what came beside it, and how much. kind 255: the gateway has ended. */
+static struct gateway_answer hear_all(const struct peer *p, int fds[static GATEWAY_ARRIVALS_MAX], unsigned *ret_n)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(sizeof(int) * GATEWAY_ARRIVALS_MAX)];
 	} ctl = { 0 };
 	struct gateway_answer a = { .kind = 255 };
 	struct iovec iov = { &a, sizeof a };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf };
 	struct pollfd wait = { .fd = p->sock, .events = POLLIN };
 
-	*ret_fd = -1;
+	*ret_n = 0;
 	if (poll(&wait, 1, 20000) <= 0 || recvmsg(p->sock, &m, 0) <= 0)
 		return (struct gateway_answer){ .kind = 255 };
-	if (CMSG_FIRSTHDR(&m))
-		memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof *ret_fd);
+	if (CMSG_FIRSTHDR(&m)) {
+		size_t len = CMSG_FIRSTHDR(&m)->cmsg_len - CMSG_LEN(0);
+
+		memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&m)), len);
+		*ret_n = (unsigned)(len / sizeof *fds);
+	}
 	return a;
+}
+
+/* The same with one descriptor at most. */
+static struct gateway_answer hear(const struct peer *p, int *ret_fd)
+{
+	int fds[GATEWAY_ARRIVALS_MAX] = { -1 };
+	unsigned n;
+	struct gateway_answer a = hear_all(p, fds, &n);
+
+	*ret_fd = n ? fds[0] : -1;
+	for (unsigned i = 1; i < n; i++)
+		close(fds[i]);
+	return n > 1 ? (struct gateway_answer){ .kind = 255 } : a;
 }
 
 static struct gateway_answer ask(const struct peer *p, struct gateway_request r, int *ret_fd)
@@ -232,9 +249,9 @@ static int listen_at(const char *address, uint16_t port)
 	return bind(fd, (struct sockaddr *)&sa, len) == 0 && listen(fd, 64) == 0 ? fd : -1;
 }
 
-static void note(const struct peer *p, enum gateway_kind kind, uint32_t id)
+static void note(const struct peer *p, enum gateway_kind kind, uint32_t id, uint16_t credit, bool nonblock)
 {
-	const struct gateway_request r = { .kind = (uint8_t)kind, .id = id };
+	const struct gateway_request r = { .kind = (uint8_t)kind, .id = id, .port = credit, .nonblock = nonblock };
 
 	(void)send(p->sock, &r, sizeof r, 0);
 }
@@ -263,7 +280,30 @@ static bool in_order(const struct peer *p, enum gateway_kind want)
 	return a.kind == want;
 }
 
-static void test_hold(void)
+/* So many arrivals, in messages of one or more, each with its socket in the mode that was asked for. */
+static void arrive(const struct peer *p, unsigned want, bool nonblock, const char *what)
+{
+	unsigned came = 0, right = 0;
+
+	while (came < want) {
+		int fds[GATEWAY_ARRIVALS_MAX];
+		unsigned n;
+		struct gateway_answer a = hear_all(p, fds, &n);
+
+		if (a.kind != GATEWAY_ARRIVED || a.n != n || n == 0 || a.nonblock != nonblock)
+			break;
+		for (unsigned i = 0; i < n; i++) {
+			right += !(fcntl(fds[i], F_GETFL) & O_NONBLOCK) == !nonblock && a.arrivals[i].port &&
+				 addr_kind(&a.arrivals[i].from) == ADDR_LOOPBACK &&
+				 addr_kind(&a.arrivals[i].at) == ADDR_LOOPBACK;
+			close(fds[i]);
+		}
+		came += n;
+	}
+	TAP_OK(came == want && right == want, "%s: %u are to come, %u came, %u of them as wanted", what, want, came, right);
+}
+
+static void test_credit(void)
 {
 	struct peer p = start();
 	int fd, status;
@@ -271,29 +311,30 @@ static void test_hold(void)
 								    .local_port = 80 }, &fd);
 
 	TAP_INT(dial(a.port), ECONNREFUSED, "nobody listens yet");
-	note(&p, GATEWAY_HOLD, a.id);
-	TAP_OK(in_order(&p, GATEWAY_DENIED), "hold of a port that is not open is nothing");
-	note(&p, GATEWAY_OPEN, a.id);
+	note(&p, GATEWAY_OPEN, a.id + 1, 1, false);
+	TAP_OK(in_order(&p, GATEWAY_DENIED), "what is no port is not opened");
+	note(&p, GATEWAY_OPEN, a.id, 1, false);
 	TAP_INT(hear(&p, &fd).kind, GATEWAY_PUBLISHED, "an open port is told of");
 	TAP_INT(dial(a.port), 0, "somebody comes");
-	TAP_OK(hear(&p, &fd).kind == GATEWAY_ARRIVED && fd >= 0, "and is passed on");
-	close(fd);
-	note(&p, GATEWAY_HOLD, a.id);
-	TAP_OK(in_order(&p, GATEWAY_DENIED), "hold");
-	TAP_INT(dial(a.port), 0, "somebody comes");
+	arrive(&p, 1, false, "who may");
+	for (int i = 0; i < 5; i++)
+		TAP_INT(dial(a.port), 0, "somebody comes");
 	TAP_OK(in_order(&p, GATEWAY_DENIED), "and waits");
-	note(&p, GATEWAY_OPEN, a.id);
-	TAP_OK(hear(&p, &fd).kind == GATEWAY_ARRIVED && fd >= 0, "until it is open again");
-	close(fd);
-	note(&p, GATEWAY_HOLD, a.id);
-	note(&p, GATEWAY_SHUT, a.id);
-	TAP_OK(in_order(&p, GATEWAY_DENIED), "a port that is held is shut");
+	note(&p, GATEWAY_OPEN, a.id, 3, true);
+	arrive(&p, 3, true, "as many as may");
+	TAP_OK(in_order(&p, GATEWAY_DENIED), "and no more");
+	note(&p, GATEWAY_OPEN, a.id, 5, false);
+	arrive(&p, 2, false, "the others");
+	note(&p, GATEWAY_SHUT, a.id, 0, false);
+	TAP_OK(in_order(&p, GATEWAY_DENIED), "a port is shut");
 	TAP_INT(dial(a.port), ECONNREFUSED, "so that clients are refused");
-	note(&p, GATEWAY_OPEN, a.id);
+	note(&p, GATEWAY_OPEN, a.id, 0, false);
 	TAP_INT(hear(&p, &fd).kind, GATEWAY_PUBLISHED, "and opened");
 	TAP_INT(dial(a.port), 0, "somebody comes");
-	TAP_OK(hear(&p, &fd).kind == GATEWAY_ARRIVED && fd >= 0, "who does not wait");
-	close(fd);
+	TAP_OK(in_order(&p, GATEWAY_DENIED), "and waits, whatever was left before");
+	note(&p, GATEWAY_OPEN, a.id, UINT16_MAX, false);
+	note(&p, GATEWAY_OPEN, a.id, UINT16_MAX, false);
+	arrive(&p, 1, false, "with more than are counted");
 	close(p.sock);
 	(void)waitpid(p.pid, &status, 0);
 }
@@ -365,7 +406,7 @@ int main(int argc, char **argv)
 	close(p.sock);
 	(void)waitpid(p.pid, NULL, 0);
 	test_malformed();
-	test_hold();
+	test_credit();
 	test_end();
 	test_lock(&there, &elsewhere);
 	return tap_done();
