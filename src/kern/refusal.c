@@ -72,11 +72,11 @@ int refusal_explain(struct err *e, uint64_t flags, const char *sysroot)
 	return err_hint(e, DOCTOR);
 }
 
-/* What a call says that a kernel has not, or not in this form. */
+/* What a call says that a kernel has not, or not in this form; or that a process of ours has ended, of whatever. */
 static bool is_lack(int num)
 {
 	return num == ENOSYS || num == EINVAL || num == EOPNOTSUPP || num == ENOPROTOOPT || num == E2BIG || num == ENOENT ||
-	       num == ENODEV;
+	       num == ENODEV || num == EPIPE || num == ESRCH;
 }
 
 int refusal_old_kernel(struct err *e, const char *release)

@@ -97,6 +97,7 @@ int main(void)
 		"a kernel that is too old");
 	TAP_STR(old(EINVAL, "4.18.0"), "this is Linux 4.18.0: vrun needs 5.15 or later", "an older one");
 	TAP_STR(old(ENODEV, "5.10.0"), "this is Linux 5.10.0: vrun needs 5.15 or later", "a file system that is not there");
+	TAP_STR(old(EPIPE, "5.10.0"), "this is Linux 5.10.0: vrun needs 5.15 or later", "a process that ended without a word");
 	TAP_STR(old(EPERM, "5.10.0"), "", "what a kernel that has it may say, too");
 	TAP_STR(old(ENOSYS, "5.15.0"), "", "one that is new enough");
 	TAP_STR(old(ENOSYS, "6.1.0"), "", "a newer one");

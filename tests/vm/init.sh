@@ -12,7 +12,11 @@ run_tests()
 {
 	failed=0
 	echo VM-BEGIN
-	for t in /tests/*; do
+	set -- /tests/*
+	case $(uname -r) in
+	[1-4].* | 5.[0-9].* | 5.1[0-4].*) [ ! -e /tests-data/refused.sh ] || set -- /tests-data/refused.sh ;;
+	esac
+	for t; do
 		echo "# $t on $(uname -r)"
 		"$t" 2>&1 || { echo "# $t: exit status $?"; failed=1; }
 	done
