@@ -195,7 +195,17 @@ static int64_t finish(struct call *c, struct target *t, struct vsk *listener)
 	return rc;
 }
 
-static int64_t attempt(struct call *c, struct target *t)
+/* Its socket is closed; or it was shut down, and may listen again. Whoever was in its queue is gone. */
+static void end_listener(struct call *c, struct vsk *listener)
+{
+	if (listener->wire || !transport_of(listener)->in_use(listener))
+		vsk_free(&c->sup->table, listener);
+	else
+		vsk_set_status(&c->sup->table, listener, VSK_BOUND);
+}
+
+/* NO_ROOM: with whose queue is full; others that were found may be gone by then. */
+static int64_t attempt(struct call *c, struct target *t, uint64_t *ret_full)
 {
 	struct vsk *v = t->row, *listener;
 	struct domain *d = domain_owns(c->domain, &v->remote) ? c->domain :
@@ -208,8 +218,15 @@ static int64_t attempt(struct call *c, struct target *t)
 		int64_t rc;
 
 		listener = vsk_find_listener(&c->sup->table, d, &v->remote, v->remote_port);
-		if (listener && !transport_of(v)->has_room(c->sup, listener) && !socket_nonblocking(t->fd))
+		rc = listener && !socket_nonblocking(t->fd) ? transport_of(v)->has_room(c->sup, listener) : 1;
+		if (rc == -ESTALE) {
+			end_listener(c, listener);
+			continue;
+		}
+		if (rc == 0) {
+			*ret_full = listener->cookie;
 			return NO_ROOM;
+		}
 		/* Without a listener the kernel says what it says anywhere, of an address where nobody can be. */
 		to = listener ? listener->at : NULL;
 		if (!to && d == c->domain)
@@ -218,7 +235,7 @@ static int64_t attempt(struct call *c, struct target *t)
 		rc = finish(c, t, listener);
 		if (rc != -ESTALE)
 			return rc;
-		vsk_free(&c->sup->table, listener);
+		end_listener(c, listener);
 	}
 }
 
@@ -251,6 +268,7 @@ static int64_t retry(struct wait *w)
 	struct target t = { .fd = w->fd };
 	socklen_t len = sizeof t.cookie;
 	struct decision d;
+	uint64_t full;
 	int64_t rc;
 
 	if (getsockopt(w->fd, SOL_SOCKET, SO_COOKIE, &t.cookie, &len) < 0)
@@ -264,7 +282,7 @@ static int64_t retry(struct wait *w)
 	decide_connect(w->call.sup, w->call.domain, POLICY_TCP, NULL, &t.row->remote, t.row->remote_port, &d);
 	if (!d.verdict.allow)
 		return call_verdict(&w->call, &d.attempt, &d.verdict);
-	rc = attempt(&w->call, &t);
+	rc = attempt(&w->call, &t, &full); /* should it be another one by now, the next look finds its room */
 	rc = rc == NO_ROOM ? -EAGAIN : await_progress(w, rc);
 	if (rc == -EAGAIN)
 		return rc;
@@ -291,6 +309,7 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 	bool wire = to->domain && c->domain->policy.transport == POLICY_TRANSPORT_WIRE;
 	struct vsk *v, *listener;
 	uint32_t ceiling_rule = 0;
+	uint64_t full = 0;
 	struct decision d;
 	int64_t rc = decide(c, t->row, to, &d);
 
@@ -316,12 +335,12 @@ static int64_t connect_stream(struct call *c, struct target *t, const struct des
 	listener = vsk_find_listener(&c->sup->table, to->domain, &to->addr, to->port);
 	if (listener)
 		sup_sweep_listener(c->sup, listener->cookie);
-	rc = attempt(c, t);
+	rc = attempt(c, t, &full);
 	if (rc == -EINPROGRESS && !socket_nonblocking(t->fd))
 		return wait_for(c, t, t->cookie, EPOLLOUT) < 0 ? rc : CALL_ANSWERED;
 	if (rc != NO_ROOM)
 		return rc;
-	return wait_for(c, t, listener ? listener->cookie : 0, 0) < 0 ? -ECONNREFUSED : CALL_ANSWERED;
+	return wait_for(c, t, full, 0) < 0 ? -ECONNREFUSED : CALL_ANSWERED;
 }
 
 /* connect() with AF_UNSPEC: the kernel takes the connection away, and a port that bind did not give. */

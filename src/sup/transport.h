@@ -31,8 +31,9 @@ struct transport {
 
 	/* Gives an unbound socket the place v->at before it connects, and any port. */
 	int (*bind_source)(struct sup *s, int fd, struct vsk *v);
-	/* A connection more would not have to wait for the listener. */
-	bool (*has_room)(struct sup *s, struct vsk *listener);
+	/* 1: a connection more would not have to wait for the listener; 0: it would; -ESTALE: the listener's socket is
+	 * closed, or does not listen any more. */
+	int (*has_room)(struct sup *s, struct vsk *listener);
 	/*
 	 * To v->remote_port at v->to, where `listener` is; NULL: where nobody can
 	 * be. Sets v->local_port. 0, -EINPROGRESS or what connect(2) says; with the

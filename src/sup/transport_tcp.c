@@ -148,7 +148,7 @@ static void find_length(void *ctx, const struct sockdiag_entry *e)
 		q->length = e->receive_queue;
 }
 
-static bool has_room(struct sup *s, struct vsk *listener)
+static int has_room(struct sup *s, struct vsk *listener)
 {
 	struct queue_question q = { .cookie = listener->cookie, .length = -1 };
 	const struct sockaddr_in6 at = place(listener->at, listener->local_port);
@@ -156,13 +156,16 @@ static bool has_room(struct sup *s, struct vsk *listener)
 	int rc;
 
 	if (listener->n_arrivals + listener->n_tokens <= listener->backlog)
-		return true;
+		return 1;
 	/* Some of those may have left without being accepted, and the kernel dropped them. */
 	rc = sockdiag_find_tcp6(&s->diag, &at, NULL, listener->cookie, &e);
 	if (rc == 0)
 		q.length = e.receive_queue;
 	else if (rc == -ESTALE) /* several listen there */
 		rc = sockdiag_list(&s->diag, SOCKDIAG_LISTENERS, find_length, &q);
+	/* A list of several parts may miss one. */
+	if (rc == -ENOENT || (rc == 0 && q.length < 0 && s->diag.parts <= 1))
+		return -ESTALE;
 	return rc == 0 && q.length >= 0 && q.length <= (int64_t)listener->backlog;
 }
 

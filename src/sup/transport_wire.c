@@ -190,10 +190,12 @@ static int bind_source(struct sup *s, int fd, struct vsk *v)
 	return -EADDRNOTAVAIL;
 }
 
-static bool has_room(struct sup *s, struct vsk *listener)
+static int has_room(struct sup *s, struct vsk *listener)
 {
 	(void)s;
-	return listener->n_arrivals <= listener->backlog;
+	if (listener->n_arrivals <= listener->backlog)
+		return 1;
+	return in_use(listener) ? 0 : -ESTALE;
 }
 
 /* A listener on which one client of ours arrives at once. */

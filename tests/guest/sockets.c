@@ -285,6 +285,8 @@ static int self(const char *own)
 	test_garbage();
 	test_fork();
 	test_waiting();
+	test_waiting_for_one_of_two();
+	test_waiting_in_vain();
 	test_restart();
 	test_killed();
 	test_busy();

@@ -35,6 +35,8 @@ int take_fd(int sock);
 
 /* sockets_wait.c: calls that wait, and what interrupts or ends them. */
 void test_waiting(void);
+void test_waiting_for_one_of_two(void);
+void test_waiting_in_vain(void);
 void test_restart(void);
 void test_killed(void);
 

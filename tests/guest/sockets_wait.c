@@ -85,6 +85,86 @@ void test_waiting(void)
 	close(l);
 }
 
+/* Of two listeners that share a port one is closed and the other full: who connects waits for that one. */
+void test_waiting_for_one_of_two(void)
+{
+	struct timeval short_time = { .tv_usec = 20000 };
+
+	for (int round = 0; round < 8; round++) {
+		int l[2], c[4], on = 1, port = 0, status = -1;
+		pid_t pid;
+
+		for (int i = 0; i < 2; i++) {
+			l[i] = tcp("127.0.0.1", 0);
+			IS(setsockopt(l[i], SOL_SOCKET, SO_REUSEPORT, &on, sizeof on), 0, "SO_REUSEPORT");
+			IS(bind_to(l[i], "127.0.0.1", port), 0, "bind");
+			IS(listen(l[i], 0), 0, "listen");
+			port = port_at(l[i]);
+		}
+		for (int i = 0; i < 4; i++) { /* as many as find room */
+			c[i] = tcp("127.0.0.1", 0);
+			(void)setsockopt(c[i], SOL_SOCKET, SO_SNDTIMEO, &short_time, sizeof short_time);
+			(void)connect_to(c[i], "127.0.0.1", port);
+		}
+		close(l[round & 1]);
+		pid = fork();
+		if (pid == 0) {
+			int k = tcp("127.0.0.1", 0);
+
+			_exit(connect_to(k, "127.0.0.1", port) == 0 ? 0 : 1);
+		}
+		while (waitpid(pid, &status, WNOHANG) == 0) { /* clients whose time was up may come all the same */
+			struct pollfd p = { .fd = l[!(round & 1)], .events = POLLIN };
+
+			if (poll(&p, 1, 10) == 1)
+				close(accept(p.fd, NULL, NULL));
+		}
+		IS(status, 0, "whoever waited for room was let in");
+		for (int i = 0; i < 4; i++)
+			close(c[i]);
+		close(l[!(round & 1)]);
+	}
+}
+
+/* Who waits for room is refused when the listener goes. */
+void test_waiting_in_vain(void)
+{
+	struct timeval short_time = { .tv_usec = 20000 };
+
+	for (int shut = 0; shut < 2; shut++) {
+		int l = tcp("127.0.0.1", 0), c[3], port, status = -1, ms = 0;
+		pid_t pid;
+
+		IS(bind_to(l, "127.0.0.1", 0), 0, "bind");
+		IS(listen(l, 0), 0, "listen");
+		port = port_at(l);
+		for (int i = 0; i < 3; i++) { /* as many as find room */
+			c[i] = tcp("127.0.0.1", 0);
+			(void)setsockopt(c[i], SOL_SOCKET, SO_SNDTIMEO, &short_time, sizeof short_time);
+			(void)connect_to(c[i], "127.0.0.1", port);
+		}
+		pid = fork();
+		if (pid == 0) {
+			close(l);
+			_exit(connect_to(tcp("127.0.0.1", 0), "127.0.0.1", port) == -ECONNREFUSED ? 0 : 1);
+		}
+		usleep(100000); /* it waits by then, or comes to nobody at all */
+		if (shut)
+			IS(shutdown(l, SHUT_RDWR), 0, "the listener is shut down");
+		else
+			close(l);
+		for (; ms < 10000 && waitpid(pid, &status, WNOHANG) == 0; ms += 10)
+			usleep(10000);
+		if (ms >= 10000 && kill(pid, SIGKILL) == 0)
+			(void)waitpid(pid, &status, 0);
+		IS(status, 0, "whoever waited is refused");
+		for (int i = 0; i < 3; i++)
+			close(c[i]);
+		if (shut)
+			close(l);
+	}
+}
+
 /* The system call is begun again after the handler; a client comes after that. */
 void test_restart(void)
 {
