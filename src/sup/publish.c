@@ -44,19 +44,19 @@ static bool is_listening(struct sup *s, const struct vsk *v)
 {
 	const struct transport *t = transport_of(v);
 
-	return !t->is_there || t->is_there(s, v);
+	return t->is_there ? t->is_there(s, v) : t->in_use(v);
 }
 
 static void saw(struct publish *p, const struct vsk *v)
 {
-	p->seen = v->cookie;
-	p->seen_at = loop_now();
+	p->seen[v->cookie % PUBLISH_SEEN].cookie = v->cookie;
+	p->seen[v->cookie % PUBLISH_SEEN].at = loop_now();
 }
 
 /* The kernel's answer takes as long as all else that is to be done for a connection. */
 static bool seems_listening(struct publish *p, const struct vsk *v)
 {
-	if (p->seen == v->cookie && loop_now() - p->seen_at < SEEN_MS)
+	if (p->seen[v->cookie % PUBLISH_SEEN].cookie == v->cookie && loop_now() - p->seen[v->cookie % PUBLISH_SEEN].at < SEEN_MS)
 		return true;
 	if (!is_listening(p->domain->sup, v))
 		return false;

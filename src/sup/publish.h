@@ -24,6 +24,8 @@ struct sup;
 struct target;
 struct vsk;
 
+#define PUBLISH_SEEN 16 /* a cookie's place is its remainder */
+
 struct publish {
 	struct domain *domain;
 	struct addr addr;          /* of the machine */
@@ -31,8 +33,10 @@ struct publish {
 	uint16_t port, local_port; /* of the machine, as it was taken; of the domain */
 	uint32_t id;               /* of the gateway's job */
 	uint64_t listener;         /* its cookie; whose listen() opened it */
-	uint64_t seen;             /* the cookie of a listener that was there at seen_at, milliseconds */
-	int64_t seen_at;
+	struct {
+		uint64_t cookie;
+		int64_t at; /* milliseconds */
+	} seen[PUBLISH_SEEN];      /* listeners that were there; several share a port */
 	struct loop_alarm look;    /* somebody waits to be accepted by listeners that may be closed */
 	bool taken, open;
 	bool listens;       /* the gateway does, and said so */

@@ -148,25 +148,36 @@ static void find_length(void *ctx, const struct sockdiag_entry *e)
 		q->length = e->receive_queue;
 }
 
-static int has_room(struct sup *s, struct vsk *listener)
+/* 0 with the length; -ENOENT: it does not listen; or why that cannot be told. */
+static int queue_length(struct sup *s, const struct vsk *listener, int64_t *ret)
 {
 	struct queue_question q = { .cookie = listener->cookie, .length = -1 };
 	const struct sockaddr_in6 at = place(listener->at, listener->local_port);
 	struct sockdiag_entry e;
+	int rc = sockdiag_find_tcp6(&s->diag, &at, NULL, listener->cookie, &e);
+
+	if (rc == 0)
+		q.length = e.receive_queue;
+	else if (rc == -ESTALE) /* several listen there */
+		rc = sockdiag_list(&s->diag, SOCKDIAG_LISTENERS, find_length, &q);
+	if (rc == 0 && q.length < 0)
+		return s->diag.parts > 1 ? -ESTALE : -ENOENT; /* a list of several parts may miss one */
+	*ret = q.length;
+	return rc;
+}
+
+static int has_room(struct sup *s, struct vsk *listener)
+{
+	int64_t length;
 	int rc;
 
 	if (listener->n_arrivals + listener->n_tokens <= listener->backlog)
 		return 1;
 	/* Some of those may have left without being accepted, and the kernel dropped them. */
-	rc = sockdiag_find_tcp6(&s->diag, &at, NULL, listener->cookie, &e);
-	if (rc == 0)
-		q.length = e.receive_queue;
-	else if (rc == -ESTALE) /* several listen there */
-		rc = sockdiag_list(&s->diag, SOCKDIAG_LISTENERS, find_length, &q);
-	/* A list of several parts may miss one. */
-	if (rc == -ENOENT || (rc == 0 && q.length < 0 && s->diag.parts <= 1))
+	rc = queue_length(s, listener, &length);
+	if (rc == -ENOENT)
 		return -ESTALE;
-	return rc == 0 && q.length >= 0 && q.length <= (int64_t)listener->backlog;
+	return rc == 0 && length <= (int64_t)listener->backlog;
 }
 
 /* Without errors. The kernel only believes it at the next connect(), which no app makes by itself. */
@@ -386,8 +397,11 @@ static bool is_there(struct sup *s, const struct vsk *v)
 	struct sockaddr_in6 local, remote;
 	bool connects = v->status == VSK_CONNECTING || v->status == VSK_CONNECTED;
 	struct sockdiag_entry e;
+	int64_t length;
 	int rc;
 
+	if (v->status == VSK_LISTENING && v->at)
+		return queue_length(s, v, &length) != -ENOENT;
 	if (v->status == VSK_UNCONNECTED || v->status == VSK_BOUND || !v->at || (connects && !v->to))
 		return !is_gone(v) || connects; /* not known of one whose peer's domain is gone */
 	local = place(v->at, v->local_port);

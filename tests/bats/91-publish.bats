@@ -311,6 +311,41 @@ except ConnectionResetError:
 	end_server
 }
 
+@test "of several listeners at a port one that was closed takes nobody in" {
+	local transport transports=(tcp)
+
+	! (need_wires) >/dev/null || transports+=(wire)
+	cat >several.py <<'PYTHON'
+import socket
+def listener():
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    s.bind(("0.0.0.0", 8080))
+    s.listen(64)
+    return s
+three = [listener() for _ in range(3)]
+three.pop(0).close()
+three.pop(1).close()
+print("ready", flush=True)
+while True:
+    c, _ = three[0].accept()
+    c.recv(10)
+    c.sendall(b"here\n")
+    c.close()
+PYTHON
+	cp several.py server.py
+	for transport in "${transports[@]}"; do
+		jq -n --arg transport "$transport" '{version: 1, domain: "web", net: {transport: $transport, rules: [
+			{allow: "listen", at: ":8080", from: ["host"], publish: "127.0.0.1:18080"}]}}' >"$T/web.json"
+		serve '' -p "$T/web.json" --
+		for _ in {1..6}; do
+			run -0 on_host python3 client.py 127.0.0.1 18080
+			assert_output "here"
+		done
+		end_server
+	done
+}
+
 @test "a worker that sleeps is woken while the one that accepts is busy" {
 	mkfifo go
 	cat >workers.py <<'PYTHON'
