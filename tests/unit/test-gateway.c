@@ -94,7 +94,9 @@ static struct gateway_answer hear(const struct peer *p, int *ret_fd)
 	*ret_fd = n ? fds[0] : -1;
 	for (unsigned i = 1; i < n; i++)
 		close(fds[i]);
-	return n > 1 ? (struct gateway_answer){ .kind = 255 } : a;
+	if (n > 1)
+		a.kind = 255;
+	return a;
 }
 
 static struct gateway_answer ask(const struct peer *p, struct gateway_request r, int *ret_fd)
