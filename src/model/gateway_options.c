@@ -17,7 +17,6 @@ const struct gateway_option_kind gateway_option_kinds[] = {
 	{ SOL_SOCKET, SO_KEEPALIVE, 4 },
 	{ SOL_SOCKET, SO_LINGER, sizeof(struct linger) },
 	{ SOL_SOCKET, SO_OOBINLINE, 4 },
-	{ SOL_SOCKET, SO_PRIORITY, 4 },
 	{ SOL_SOCKET, SO_RCVBUF, 4 },
 	{ SOL_SOCKET, SO_SNDBUF, 4 },
 	{ SOL_SOCKET, SO_BUF_LOCK, 4 },
@@ -45,6 +44,7 @@ const struct gateway_option_kind gateway_option_kinds[] = {
 	{ IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 4 },
 	{ IPPROTO_TCP, TCP_INQ, 4 },
 	{ IPPROTO_IP, IP_TOS, 4 },
+	{ SOL_SOCKET, SO_PRIORITY, 4 }, /* behind IP_TOS, which sets it */
 	{ IPPROTO_IP, IP_TTL, 4 },
 	{ IPPROTO_IP, IP_MTU_DISCOVER, 4 },
 	{ IPPROTO_IP, IP_RECVERR, 4 },

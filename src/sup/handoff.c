@@ -178,8 +178,8 @@ static unsigned options_of_wire(struct sup *s, const struct target *t, struct ga
 	if (transport_tcp.create(s, v->domain, v->v6, false, &fd) < 0)
 		return 0;
 	n = read_wire_options(s, v->domain, t->fd, ret);
-	set_options(fd, ret, n);
 	wire_give_options(v, fd);
+	set_options(fd, ret, n); /* IP_TOS sets SO_PRIORITY, too */
 	return read_options(s, UINT64_MAX, fd, v->v6, ret);
 }
 
@@ -304,10 +304,10 @@ static int return_to_f(struct call *c, struct target *t, bool wire, bool leave)
 		rc = kind->create(c->sup, c->domain, old->v6, false, &fd);
 	if (rc < 0)
 		return rc;
-	if (!wire)
-		set_options(fd, options, n);
 	if (old->wire)
 		wire_give_options(old, fd);
+	if (!wire)
+		set_options(fd, options, n);
 	rc = replace_socket(c, t, &fd, leave);
 	if (rc < 0) {
 		t->row = old;

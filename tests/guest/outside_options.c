@@ -77,6 +77,21 @@ static void test_each(const char *address, int port)
 	}
 }
 
+/* IP_TOS sets SO_PRIORITY besides, which the app has chosen after that. */
+static void test_in_order(const char *address, int port)
+{
+	const int tos = 0x10, priority = 3;
+	int fd = tcp(address, 0), v = -1;
+	socklen_t len = sizeof v;
+
+	IS(setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof tos), 0, "IP_TOS");
+	IS(setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof priority), 0, "SO_PRIORITY");
+	IS(connect_to(fd, address, port), 0, "connect");
+	IS(getsockopt(fd, SOL_SOCKET, SO_PRIORITY, &v, &len), 0, "SO_PRIORITY");
+	IS(v, priority, "SO_PRIORITY behind IP_TOS");
+	close(fd);
+}
+
 struct setter {
 	int fd;
 	const struct option *o;
@@ -158,6 +173,7 @@ static void test_congestion(const char *address, int port)
 void test_kept_options(const char *address, int port)
 {
 	test_each(address, port);
+	test_in_order(address, port);
 	test_by_others(address, port);
 	test_congestion(address, port);
 }
