@@ -147,8 +147,11 @@ static bool is_ours(const char *name)
 	       strncmp(name, ASIDE, sizeof ASIDE - 1) == 0;
 }
 
-/* Removes the oldest of our files; returns whether there were more than may stay. */
-static bool evict_one(DIR *dir)
+/*
+ * Removes the oldest of our files, but not `newest`; returns whether there were more than may stay. Times are those
+ * of the kernel's tick: of those that have the same one the last goes, which tmpfs has first.
+ */
+static bool evict_one(DIR *dir, const char *newest)
 {
 	struct timespec oldest = { 0 };
 	char victim[NAME_MAX + 1] = "";
@@ -161,9 +164,11 @@ static bool evict_one(DIR *dir)
 		if (!is_ours(de->d_name) || fstatat(dirfd(dir), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		count++;
+		if (strcmp(de->d_name, newest) == 0)
+			continue;
 		if (*victim && (st.st_mtim.tv_sec > oldest.tv_sec ||
 				(st.st_mtim.tv_sec == oldest.tv_sec &&
-				 st.st_mtim.tv_nsec >= oldest.tv_nsec)))
+				 st.st_mtim.tv_nsec > oldest.tv_nsec)))
 			continue;
 		oldest = st.st_mtim;
 		(void)snprintf(victim, sizeof victim, "%s", de->d_name);
@@ -171,7 +176,7 @@ static bool evict_one(DIR *dir)
 	return count > PROFILE_CACHE_FILES && unlinkat(dirfd(dir), victim, 0) == 0;
 }
 
-static void evict(int cache_dirfd)
+static void evict(int cache_dirfd, const char *newest)
 {
 	AUTO_FD int fd = openat(cache_dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -179,7 +184,7 @@ static void evict(int cache_dirfd)
 	if (!dir)
 		return;
 	(void)fd_take(&fd); /* the DIR's now */
-	while (evict_one(dir))
+	while (evict_one(dir, newest))
 		;
 	(void)closedir(dir);
 }
@@ -225,6 +230,6 @@ int profile_cache_store(int dirfd, const void *key, size_t key_len, const struct
 	if (rc < 0)
 		(void)unlinkat(dirfd, aside, 0);
 	else
-		evict(dirfd);
+		evict(dirfd, name);
 	return rc;
 }

@@ -228,11 +228,11 @@ teardown()
 
 @test "niceness and I/O priority are set" {
 	script_bundle "$T/b" 'cut -d" " -f19 /proc/self/stat; ionice -p $$' \
-		'.process.scheduler = { policy: "SCHED_BATCH", nice: 7 }' \
+		'.process.scheduler = { policy: "SCHED_BATCH", nice: 19 }' \
 		'.process.ioPriority = { class: "IOPRIO_CLASS_IDLE", priority: 0 }'
 	run vrun run "$T/b"
 	assert_status 0
-	assert_equal "${lines[0]}" 7
+	assert_equal "${lines[0]}" 19
 	assert_contains "${lines[1]}" idle
 }
 

@@ -472,7 +472,7 @@ assert_victim_untouched()
 	done
 	kill -KILL "${PID[swapper]}"
 	wait_exit "${PID[swapper]}"
-	assert_equal "$(find "$T/victim" -mindepth 1 -printf '%P ' | sort)" "file place "
+	assert_equal "$(find "$T/victim" -mindepth 1 -printf '%P\n' | sort)" $'file\nplace'
 	assert_nothing_left
 }
 
