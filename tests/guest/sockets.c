@@ -45,6 +45,14 @@ static void names_are(int fd, const char *local, const char *peer, const char *w
 		printf("  names: %s <- %s, want %s <- %s\n", a, b, local, peer);
 }
 
+/* Linux connects a socket with itself, when of all ports it gives it the one that it connects to. */
+static long connect_to_nobody(int fd, const char *ip, int port)
+{
+	long rc = connect_to(fd, ip, port);
+
+	return (rc == 0 || rc == -EISCONN) && port_at(fd) == port ? -ECONNREFUSED : rc;
+}
+
 static void pair(const char *ip, const char *to, const char *seen)
 {
 	int l = tcp(ip, SOCK_CLOEXEC), c = tcp(to, 0), s, port;
@@ -78,8 +86,8 @@ static void pair(const char *ip, const char *to, const char *seen)
 	close(c);
 	c = tcp(to, 0);
 	close(l);
-	IS(connect_to(c, to, port), -ECONNREFUSED, "nobody there");
-	IS(connect_to(c, to, port), -ECONNREFUSED, "nor again");
+	IS(connect_to_nobody(c, to, port), -ECONNREFUSED, "nobody there");
+	IS(connect_to_nobody(c, to, port), -ECONNREFUSED, "nor again");
 	close(c);
 }
 
