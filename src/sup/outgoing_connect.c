@@ -14,7 +14,8 @@
 
 /* What a wait has as its error at its deadline tells which kind it is. */
 #define WAITS_FOR_END EINPROGRESS /* connect() of an app that waits; its time may be up */
-#define WAITS_FOR_BEGIN EALREADY  /* of one that does not, until it is known how it goes on */
+#define WAITS_AGAIN EALREADY      /* the same, of one that had begun before */
+#define WAITS_FOR_BEGIN EAGAIN    /* of one that does not, until it is known how it goes on; its time never is */
 
 /* The kernel knows now that connect() has said so. */
 static int64_t tell_connected(struct target *t)
@@ -97,7 +98,7 @@ static int64_t wait_until(struct call *c, const struct target *t, int kind, int6
 
 static int64_t wait_for(struct call *c, const struct target *t, int kind)
 {
-	return wait_until(c, t, kind, kind == WAITS_FOR_END ? socket_timeout(t->fd, SO_SNDTIMEO) : -1);
+	return wait_until(c, t, kind, kind == WAITS_FOR_BEGIN ? -1 : socket_timeout(t->fd, SO_SNDTIMEO));
 }
 
 /* A wire cannot leave again, so it is put off where nobody has to hear of it before the end. */
@@ -134,9 +135,8 @@ int64_t outgoing_connect(struct call *c, struct target *t, const struct policy_a
 		rc = outgoing_enter_limbo(o, t);
 	else
 		loop_set_alarm(&c->sup->loop, &o->lateness, nonblock ? BEGIN_MS : LATE_MS);
-	if (rc == 0) {
+	if (rc == 0)
 		rc = outgoing_ask(o, &r);
-	}
 	if (rc < 0) {
 		outgoing_drop(o);
 		return rc;
@@ -167,7 +167,7 @@ int64_t outgoing_again(struct call *c, struct target *t)
 	if (o && o->port == 0)
 		(void)outgoing_enter_limbo(o, t);
 	if (o && o->near < 0 && !o->pipe)
-		return socket_nonblocking(t->fd) ? -EALREADY : wait_for(c, t, WAITS_FOR_END);
+		return socket_nonblocking(t->fd) ? -EALREADY : wait_for(c, t, WAITS_AGAIN);
 	if (o && v->wire)
 		return o->told ? -EISCONN : tell_connected(t);
 	rc = v->untold ? tell_late(t) : transport_host.connect_again(t->fd, v);

@@ -40,8 +40,29 @@ struct replacement {
 
 /* --- flags ------------------------------------------------------------------------------- */
 
-/* Of the file. */
-static int copy_flags(int from, int to)
+/*
+ * SIGIO is sent with the ids of who said to whom (fcntl(2), F_SETOWN), and no capability counts (fs/fcntl.c,
+ * sigio_perm()). A group's members are taken to be like the caller.
+ */
+static bool may_signal(const struct call *c, const struct f_owner_ex *o)
+{
+	AUTO_FREE char *text = NULL;
+	unsigned real, saved;
+	const char *line;
+	char path[48];
+
+	if (o->pid == 0)
+		return true;
+	(void)snprintf(path, sizeof path, "/proc/%d/status", o->type == F_OWNER_PGRP ? (int)c->tid : (int)o->pid);
+	if (fd_read_file(-1, path, 65536, &text, NULL, NULL) < 0)
+		return true; /* it is gone */
+	line = strstr(text, "\nUid:");
+	/* The kernel's own numbers. NOLINTNEXTLINE(cert-err34-c) */
+	return !line || sscanf(line, " Uid: %u %*u %u", &real, &saved) != 2 || geteuid() == real || geteuid() == saved;
+}
+
+/* Of the file. -EPERM: the owner of one that is to leave F would never hear of anything. */
+static int copy_flags(const struct call *c, int from, int to, bool leaves)
 {
 	int flags = fcntl(from, F_GETFL);
 	struct f_owner_ex owner;
@@ -49,6 +70,8 @@ static int copy_flags(int from, int to)
 	if (flags < 0)
 		return -errno;
 	if (flags & O_ASYNC && fcntl(from, F_GETOWN_EX, &owner) == 0) {
+		if (leaves && !may_signal(c, &owner))
+			return -EPERM;
 		(void)fcntl(to, F_SETOWN_EX, &owner);
 		(void)fcntl(to, F_SETSIG, fcntl(from, F_GETSIG));
 	}
@@ -235,7 +258,7 @@ static int collect(struct replacement *r, int fd, struct registrations *regs)
 static int replace(struct replacement *r, struct target *t, int *fd)
 {
 	AUTO_REGISTRATIONS struct registrations regs = { 0 };
-	int rc = copy_flags(t->fd, *fd);
+	int rc = copy_flags(r->call, t->fd, *fd, t->row && !t->row->host);
 
 	if (rc == 0)
 		rc = collect(r, t->fd, &regs);

@@ -458,6 +458,31 @@ static void test_in_flight(void)
 	close(sv[1]);
 }
 
+/* Who wants signals of a socket has them of what comes in its place. */
+static void test_signals(void)
+{
+	const struct timespec patience = { .tv_sec = 5 }, none = { 0 };
+	int fd = tcp(address, 0);
+	sigset_t io;
+	char c;
+
+	sigemptyset(&io);
+	sigaddset(&io, SIGIO);
+	sigprocmask(SIG_BLOCK, &io, NULL);
+	IS(fcntl(fd, F_SETOWN, getpid()), 0, "F_SETOWN");
+	IS(fcntl(fd, F_SETFL, O_ASYNC), 0, "O_ASYNC");
+	IS(connect_to(fd, address, port), 0, "connect");
+	while (sigtimedwait(&io, NULL, &none) == SIGIO)
+		;
+	IS(write(fd, "x", 1), 1, "write");
+	OK(sigtimedwait(&io, NULL, &patience) == SIGIO, "SIGIO");
+	IS(read(fd, &c, 1), 1, "what came");
+	close(fd);
+	while (sigtimedwait(&io, NULL, &none) == SIGIO)
+		;
+	sigprocmask(SIG_UNBLOCK, &io, NULL);
+}
+
 static void on_alarm(int sig)
 {
 	(void)sig;
@@ -476,6 +501,8 @@ static void test_lost(const char *lost)
 	rc = connect_to(fd, lost, port);
 	OK(rc == -EINPROGRESS, "its time is up");
 	OK(ready(fd, POLLOUT, 50) == 0, "it is under way still");
+	rc = connect_to(fd, lost, port);
+	OK(rc == -EALREADY, "and again");
 	close(fd);
 
 	fd = tcp(lost, 0);
@@ -571,6 +598,7 @@ int main(int argc, char **argv)
 	test_refused();
 	test_nonblocking();
 	test_silent();
+	test_signals();
 	test_unspec();
 	test_epoll(EPOLLIN | EPOLLOUT, "epoll");
 	test_epoll(EPOLLIN | EPOLLOUT | EPOLLET | EPOLLRDHUP, "epoll, by edges");
