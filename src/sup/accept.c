@@ -117,6 +117,19 @@ static int64_t outrun(struct call *c, int rc)
 	return -EAGAIN;
 }
 
+/*
+ * Of several TCP listeners at one place (SO_REUSEPORT) the kernel chooses who gets a token, as it chooses who gets a
+ * connection: whoever has a token that none of its own is parked for, takes what is parked for another of them.
+ */
+static struct vsk *whose_token(struct sup *s, const struct vsk *v)
+{
+	struct vsk *o = v->reuse_port ? vsk_next_listener(&s->table, v->domain, v->local_port, NULL) : NULL;
+
+	while (o && (o == v || !o->n_parked || !o->reuse_port || o->wire || o->at != v->at || o->v6 != v->v6))
+		o = vsk_next_listener(&s->table, v->domain, v->local_port, o);
+	return o;
+}
+
 /* From the kernel's queue, or what a token there stands for. */
 static int next_fd(struct call *c, struct target *t, int flags, struct vsk_arrival *who, uint64_t *ret_cookie)
 {
@@ -138,8 +151,16 @@ static int next_fd(struct call *c, struct target *t, int flags, struct vsk_arriv
 			return fd;
 		}
 		(void)close(fd);
-		if (v->n_tokens == 0)
-			continue; /* that was given up, and came after all */
+		if (v->n_tokens == 0) {
+			struct vsk *o = whose_token(c->sup, v);
+
+			if (!o)
+				continue; /* that was given up, and came after all */
+			o->n_tokens -= o->n_tokens > 0;
+			fd = unpark(o, flags, ret_cookie);
+			accept_show(c->sup, o, false);
+			return fd;
+		}
 		v->n_tokens--;
 		if (v->n_tokens < v->n_parked)
 			break;

@@ -346,6 +346,46 @@ PYTHON
 	done
 }
 
+@test "of several listeners at a port whoever is woken has somebody to accept" {
+	cat >server.py <<'PYTHON'
+import select, socket
+def listener():
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    s.bind(("0.0.0.0", 8080))
+    s.listen(64)
+    s.setblocking(False)
+    return s
+three = {s.fileno(): s for s in (listener() for _ in range(3))}
+poll = select.epoll()
+for fd in three:
+    poll.register(fd, select.EPOLLIN)
+print("ready", flush=True)
+served = vain = 0
+while served < 60:
+    for fd, _ in poll.poll():
+        try:
+            c, _ = three[fd].accept()
+        except BlockingIOError:
+            vain += 1
+            continue
+        c.sendall(b"here")
+        c.close()
+        served += 1
+print("in vain", vain, flush=True)
+PYTHON
+	cat >many.py <<'PYTHON'
+import socket
+for _ in range(60):
+    assert socket.create_connection(("127.0.0.1", 18080), 30).recv(9) == b"here"
+PYTHON
+	serve '{"allow": "listen", "at": ":8080", "from": ["host"], "publish": "127.0.0.1:18080"}' --
+	run -0 on_host python3 many.py
+	wait_exit "${PID[web]}"
+	# Now and then one comes late, on a machine that is busy with others.
+	assert_matches "$(<"$T/web.out")" 'in vain [0-9]$'
+}
+
 @test "a worker that sleeps is woken while the one that accepts is busy" {
 	mkfifo go
 	cat >workers.py <<'PYTHON'
