@@ -233,7 +233,7 @@ static int64_t attempt(struct call *c, struct target *t, uint64_t *ret_full)
 			to = resolver_place(c->sup, &v->remote, v->remote_port);
 		vsk_set_to(v, to ? to : &c->sup->fabric.own);
 		rc = finish(c, t, listener);
-		if (rc != -ESTALE)
+		if (rc != -ESTALE || !listener)
 			return rc;
 		end_listener(c, listener);
 	}

@@ -238,7 +238,7 @@ static bool tcp_pair(int ret[2])
 
 static void begin_tcp(struct scene *s, const struct relay_terms *limits)
 {
-	int near[2], far[2];
+	int near[2] = { -1, -1 }, far[2] = { -1, -1 };
 
 	*s = (struct scene){ .app = -1 };
 	if (!TAP_OK(tcp_pair(near) && tcp_pair(far), "two connections"))
