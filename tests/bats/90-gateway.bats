@@ -241,8 +241,9 @@ import os, socket
 before = os.stat("looked").st_size
 for i in range(5000): socket.socket().close()
 print(os.stat("looked").st_size - before)' </dev/null
-	# One by turns would be thousands. A look takes some thousand calls' time, and the others have four of five parts.
-	((output < 30)) || fail "while another domain made 5000 calls it looked $output times"
+	# By turns it is 830. A look takes some thousand calls' time, and the others have four of five parts: that is three, or
+	# more where this one has to wait for a CPU meanwhile (233 on a machine that was ten times as slow).
+	((output < 500)) || fail "while another domain made 5000 calls it looked $output times"
 	kill "$(vrun_of looks)"
 	wait_exit "${PID[looks]}" || :
 	internet_stop
