@@ -591,6 +591,22 @@ home_in_tmp()
 	assert_output "$(printf '%s\n' /srv/jail: etc proc sys '' /srv/jail/proc: '' /srv/jail/sys: seen)"
 }
 
+# A mount that came in later would not be read-only.
+# bats test_tags=identity:root
+@test "what the host mounts and unmounts during a run changes nothing inside" {
+	stand
+	mkfifo "$T/work/up" "$T/work/go"
+	# shellcheck disable=SC2016 # the other shell's
+	run -0 unshare -m --propagation private sh -ec 'mount -t tmpfs none /srv && mount --make-shared /srv && mkdir /srv/a /srv/b
+		mount -t tmpfs none /srv/a && echo seen >/srv/a/file
+		"$VRUN" run -T -- sh -c "echo >up; read x <go; cat /srv/a/file; ls -A /srv/b" </dev/null &
+		read x <up
+		umount /srv/a && mount -t tmpfs none /srv/b && echo new >/srv/b/file && echo >go
+		wait $!'
+	assert_output seen
+	assert_nothing_left
+}
+
 @test "--ro and --rw show more, an explicit path beats the directory, a deeper one a shallower" {
 	stand
 	mkdir -p "$T/more/inner" deep
