@@ -17,6 +17,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,6 +49,9 @@ static bool spent[PORTS]; /* there may be connections at that port, which anothe
 static uint16_t first_port; /* others for each seed: the kernel remembers closed ones */
 static bool half; /* a connection was shut down */
 static bool wire;
+static uint16_t chosen[PORTS_MAX]; /* ports that the kernel has chosen for sockets of this sequence */
+static unsigned n_chosen;
+static bool coincidence; /* one of them twice: names by the number say which is meant no longer */
 
 static unsigned roll(unsigned n)
 {
@@ -64,7 +68,8 @@ static const char *port_text(uint16_t port)
 	unsigned i = 0;
 
 	if (port < 8000) {
-		(void)snprintf(text, sizeof text, "%u", port);
+		/* Another try has others. */
+		(void)snprintf(text, sizeof text, port >= first_port && port < first_port + PORTS ? "f%u" : "%u", port < first_port ? port : port - first_port);
 		return text;
 	}
 	while (i < n_seen && seen[i] != port)
@@ -203,6 +208,19 @@ static bool stays(int slot)
 	return wire && has_port(fds[slot]);
 }
 
+/* Behind a call that gives a socket a port when it has none. */
+static void note_choice(int slot, uint16_t before)
+{
+	uint16_t port = port_of(fds[slot]);
+
+	if (before || port < 8000)
+		return;
+	for (unsigned i = 0; i < n_chosen; i++)
+		coincidence |= chosen[i] == port;
+	if (n_chosen < PORTS_MAX)
+		chosen[n_chosen++] = port;
+}
+
 static void put(int slot, long fd)
 {
 	bound[slot] = tried[slot] = false;
@@ -237,7 +255,7 @@ static void do_bind(int slot)
 {
 	union sa s;
 	const char *ip = any_place(slot);
-	uint16_t port = roll(3) ? (uint16_t)(first_port + roll(PORTS)) : 0;
+	uint16_t port = roll(3) ? (uint16_t)(first_port + roll(PORTS)) : 0, before;
 	socklen_t len = make(&s, ip, port);
 
 	if (roll(20) == 0)
@@ -247,29 +265,34 @@ static void do_bind(int slot)
 	if (port >= first_port && port < first_port + PORTS && spent[port - first_port])
 		return;
 	bound[slot] = true;
+	before = port_of(fds[slot]);
 	(void)say("bind", slot, bind(fds[slot], &s.sa, len));
+	note_choice(slot, before);
 	(void)printf(" %s %s %u", ip, port_text(port), (unsigned)len);
 }
 
 static void do_listen(int slot)
 {
+	uint16_t before = port_of(fds[slot]);
+
 	if (tried[slot])
 		return;
 	bound[slot] = true;
 	(void)say("listen", slot, listen(fds[slot], 40 + (int)roll(2)));
+	note_choice(slot, before);
 }
 
 /* So that the bare kernel has done it all, too, before anything is asked. */
 static void settle(void)
 {
-	(void)fflush(stdout);
+	(void)sched_yield();
 }
 
 static void do_connect(int slot)
 {
 	union sa s;
 	const char *ip = any_place(slot);
-	uint16_t port = any_port();
+	uint16_t port = any_port(), before = port_of(fds[slot]);
 	socklen_t len = make(&s, ip, port);
 	long rc;
 
@@ -292,6 +315,7 @@ static void do_connect(int slot)
 		rc = connect(fds[slot], &s.sa, len);
 	}
 	(void)say("connect", slot, rc);
+	note_choice(slot, before);
 	(void)printf(" %s %s", ip, port_text(port));
 }
 
@@ -382,6 +406,17 @@ static void do_option(int slot)
 	(void)printf(" %s", options[i].name);
 }
 
+/* Bytes that TCP_CORK or Nagle's algorithm hold back would come whenever a timer says so: TCP_NODELAY sends them at once. */
+static void push(int fd)
+{
+	int was = 0, on = 1;
+	socklen_t len = sizeof was;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &was, &len) < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+		return;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &was, sizeof was);
+}
+
 static void do_bytes(int slot)
 {
 	char buf[64] = "";
@@ -393,6 +428,7 @@ static void do_bytes(int slot)
 	if (roll(2)) {
 		flags &= ~MSG_PEEK;
 		(void)say("send", slot, send(fds[slot], buf, n, flags));
+		push(fds[slot]);
 	} else {
 		(void)say("recv", slot, recv(fds[slot], buf, n, flags));
 	}
@@ -468,9 +504,10 @@ static void do_sendto(int slot)
 	if (wire && !is_connected(fds[slot]))
 		return;
 	(void)say("sendto", slot, sendto(fds[slot], "abc", 3, MSG_DONTWAIT | MSG_NOSIGNAL, &s.sa, len));
+	push(fds[slot]);
 }
 
-static void sequence(unsigned seed)
+static void sequence(unsigned seed, unsigned try)
 {
 	static const struct {
 		void (*call)(int slot);
@@ -485,8 +522,9 @@ static void sequence(unsigned seed)
 	};
 
 	state = seed;
-	first_port = (uint16_t)(1100 + seed * PORTS % 6600);
-	n_seen = 0;
+	first_port = (uint16_t)(1100 + (seed + try * 500) * PORTS % 6600);
+	n_seen = n_chosen = 0;
+	coincidence = false;
 	half = false;
 	memset(spent, 0, sizeof spent);
 	for (int i = 0; i < SLOTS; i++) {
@@ -511,15 +549,58 @@ static void sequence(unsigned seed)
 	}
 }
 
+/* What a sequence comes to where the kernel chooses no port twice. */
+static void print_sequence(unsigned seed)
+{
+	FILE *out = stdout;
+
+	for (unsigned try = 0; try < 4; try++) {
+		char *text = NULL;
+		size_t size = 0;
+
+		stdout = open_memstream(&text, &size);
+		if (!stdout)
+			exit(1);
+		sequence(seed, try);
+		(void)fclose(stdout);
+		stdout = out;
+		if (!coincidence || try == 3) {
+			(void)fwrite(text, 1, size, out);
+			try = 3;
+		}
+		free(text);
+	}
+}
+
+/* An address that was just given answers a moment later. */
+static void await_places(void)
+{
+	for (unsigned i = 0; i < sizeof places / sizeof *places; i++) {
+		int events = 0;
+
+		for (unsigned try = 0; try < 100 && !(events & (POLLERR | POLLHUP)); try++) {
+			union sa s;
+			socklen_t len = make(&s, places[i], 9);
+			int fd = socket(s.v4.sin_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+			struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+			(void)connect(fd, &s.sa, len);
+			events = poll(&p, 1, 100) == 1 ? p.revents : 0;
+			(void)close(fd);
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
-	(void)alarm(60);
+	(void)alarm(100);
 	if (argc != 4)
 		return 2;
 	wire = strcmp(argv[3], "wire") == 0;
 	for (int i = 0; i < SLOTS; i++)
 		fds[i] = -1;
+	await_places();
 	for (unsigned seed = (unsigned)strtoul(argv[1], NULL, 10), last = (unsigned)strtoul(argv[2], NULL, 10); seed <= last; seed++)
-		sequence(seed);
+		print_sequence(seed);
 	return 0;
 }
