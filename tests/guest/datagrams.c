@@ -421,7 +421,8 @@ static int ask(const char *how, const char *name, int type, int quiet)
 
 int main(int argc, char **argv)
 {
-	alarm(20); /* what is lost is not waited for for ever */
+	/* What is lost is not waited for for ever; who waits to be ended is no matter of time. */
+	alarm(argc == 2 && strcmp(argv[1], "wait") == 0 ? 0 : 100);
 	if (argc == 2 && strcmp(argv[1], "interfaces") == 0)
 		return interfaces();
 	if (argc == 4 && strcmp(argv[1], "self") == 0)

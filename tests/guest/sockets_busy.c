@@ -119,7 +119,9 @@ static void nothing(int sig)
 static void test_signal(void)
 {
 	struct sigaction sa = { .sa_handler = nothing };
-	const struct itimerval soon = { .it_value.tv_usec = 300 }, later = { .it_value.tv_usec = 20000 };
+	/* Again and again: the first may come before the call. */
+	const struct itimerval later = { .it_value.tv_usec = 20000, .it_interval.tv_usec = 20000 };
+	const struct itimerval soon = { .it_value.tv_usec = 300 }, never = { 0 };
 	int l = listener();
 	pid_t pid;
 
@@ -127,6 +129,7 @@ static void test_signal(void)
 	busy(l);
 	setitimer(ITIMER_REAL, &later, NULL);
 	IS(accept(l, NULL, NULL), -EINTR, "accept, interrupted after all");
+	setitimer(ITIMER_REAL, &never, NULL);
 	sa.sa_flags = SA_RESTART;
 	sigaction(SIGALRM, &sa, NULL);
 	for (int i = 0; i < 10; i++) {
@@ -138,7 +141,7 @@ static void test_signal(void)
 	setitimer(ITIMER_REAL, &later, NULL);
 	fcntl(l, F_SETFL, O_NONBLOCK);
 	IS(accept(l, NULL, NULL), -EAGAIN, "nor is one left");
-	setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
+	setitimer(ITIMER_REAL, &never, NULL);
 	close(l);
 }
 

@@ -18,7 +18,7 @@
 #include "sockets.h"
 
 #define CHILDREN 12
-#define PATIENCE 15 /* seconds, for all together; who is stalled is so for minutes */
+#define PATIENCE 30 /* seconds, for each call; who is stalled is so for minutes */
 
 static pid_t children[CHILDREN];
 static unsigned n_children;
@@ -56,8 +56,10 @@ static void end_children(void)
 /* A call that the supervisor answers; it is stalled while it does not. */
 static void other_call(const char *what)
 {
-	int fd = tcp("127.0.0.1", 0);
+	int fd;
 
+	(void)alarm(PATIENCE);
+	fd = tcp("127.0.0.1", 0);
 	IS(bind_to(fd, "127.0.0.1", 0), 0, what);
 	(void)close(fd);
 }

@@ -119,8 +119,9 @@ static inline pid_t seam_supervise(void)
 	pid = seam_start(argv, NULL, &null);
 	while (access(seam_sock, F_OK) < 0 && poll(&p, 1, 10000) == 1)
 		(void)!read(notes, buf, sizeof buf);
-	for (int i = 0; i < 1000 && fd < 0; i++, (void)sched_yield()) /* between bind and listen */
-		fd = seam_connect();
+	/* Between bind and listen, which on a busy machine takes as long as it likes. */
+	for (int i = 0; i < 20000 && (fd = seam_connect()) < 0; i++)
+		(void)poll(NULL, 0, 1);
 	(void)close(fd);
 	(void)close(notes);
 	/* Its audit stream: nobody reads, and a pipe would fill. */

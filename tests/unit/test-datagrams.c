@@ -36,6 +36,16 @@ static pid_t app_of(pid_t client)
 	return (pid_t)strtol(text, NULL, 10);
 }
 
+/* Ends such an app. One that has ended is nobody: 0 and -1 would be many. */
+static void end_app(pid_t client)
+{
+	pid_t app = app_of(client);
+
+	if (TAP_OK(app > 0, "the app is there still"))
+		(void)kill(app, SIGTERM);
+	(void)seam_wait(client);
+}
+
 /* A container in somebody else's network is not taken: its calls have nobody who answers them. */
 static void test_strangers(pid_t keeper)
 {
@@ -136,8 +146,7 @@ static void test_record(void)
 	TAP_INT(count_of(text, "later"), 0, "not the one that a rule has");
 	if (count_of(text, "\"call\":\"resolve\"") != 2)
 		printf("# %s\n", text);
-	(void)kill(app_of(pid), SIGTERM);
-	(void)seam_wait(pid);
+	end_app(pid);
 	(void)close(out);
 }
 
@@ -152,11 +161,13 @@ static void test_restart(pid_t sup)
 {
 	pid_t first = resolver_of(sup);
 
-	TAP_OK(first > 0, "a resolver runs");
+	if (!TAP_OK(first > 0, "a resolver runs"))
+		return;
 	(void)kill(first, SIGKILL);
 	ask("web", "udp", "db", A, "code 0 10.88.0.11");
 	TAP_OK(resolver_of(sup) > 0 && resolver_of(sup) != first, "another one answers after its end");
-	(void)kill(resolver_of(sup), SIGKILL);
+	if (resolver_of(sup) > 0)
+		(void)kill(resolver_of(sup), SIGKILL);
 	ask("web", "tcp", "db", A, "code 0 10.88.0.11");
 }
 
@@ -219,8 +230,7 @@ static void test_denied(void)
 	TAP_INT(lose("evil", "10.88.0.11", "5353"), ETIMEDOUT, "not by sendmsg either");
 	TAP_INT(send_to("plain", "sendto", "10.88.0.11", "5353", &text), EACCES, "who has no rules gets nowhere");
 	TAP_INT(send_to("plain", "sendmsg", "10.88.0.11", "5353", &text), ENETUNREACH, "there is not even a way");
-	(void)kill(app_of(db), SIGTERM);
-	(void)seam_wait(db);
+	end_app(db);
 	(void)close(out);
 }
 
@@ -256,11 +266,9 @@ int main(void)
 	test_names();
 	test_record();
 	test_restart(sup);
-	(void)kill(app_of(holder), SIGTERM);
-	(void)seam_wait(holder);
+	end_app(holder);
 	(void)close(held);
-	(void)kill(app_of(keeper), SIGTERM);
-	(void)seam_wait(keeper);
+	end_app(keeper);
 	(void)close(out);
 	TAP_INT(seam_wait(sup), 0, "the supervisor ends after the last one");
 	rmtree(seam_dir);

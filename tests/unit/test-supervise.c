@@ -105,8 +105,9 @@ static pid_t supervise(const char *policy)
 	while (access(sock_path, F_OK) < 0 && poll(&p, 1, 10000) == 1)
 		(void)!read(notes, buf, sizeof buf);
 	(void)close(notes);
-	for (int i = 0; i < 1000 && !can_connect(); i++) /* between bind and listen */
-		(void)sched_yield();
+	/* Between bind and listen, which on a busy machine takes as long as it likes. */
+	for (int i = 0; i < 20000 && !can_connect(); i++)
+		(void)poll(NULL, 0, 1);
 	free(file);
 	return pid;
 }
