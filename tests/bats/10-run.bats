@@ -127,7 +127,7 @@ teardown()
 	# socat hands the program a socket as both its input and its output, and shuts down its own
 	# end's writing half when it has sent all.
 	printf 'through\n' >in
-	run timeout 10 socat -t 60 "EXEC:$VRUN run $T/b" - <in
+	run timeout 60 socat -t 100 "EXEC:$VRUN run $T/b" - <in
 	assert_lacks "$output" socket: "descriptors of the app"
 	assert_contains "$output" through
 	assert_status 0
@@ -392,7 +392,7 @@ teardown()
 	make_bundle "$T/b" '.process.args = ["sleep", "1000"]'
 	# A caller that reads the id to the end is not kept waiting by an app that has the pipe too.
 	spawn caller bash -c 'id=$("$VRUN" run -d --id "$0" "$1"); echo "got $id"' "$REPLY" "$T/b"
-	WAIT_SECONDS=5 wait_exit "${PID[caller]}"
+	wait_exit "${PID[caller]}"
 	assert_equal "$(<caller.out)" "got $REPLY"
 	assert_equal "$(record "$REPLY" .status)" running
 	end_sandbox "$REPLY"

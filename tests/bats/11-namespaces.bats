@@ -95,7 +95,7 @@ shared()
 	# A grandchild whose parent ends, ends itself: nobody but process 1 can wait for it.
 	script "$T/b" 'echo $$; mkfifo /tmp/gate; sh -c "sh -c \"read x </tmp/gate\" & echo \$! >/tmp/pid"
 		echo go >/tmp/gate
-		n=0; while [ -e /proc/$(cat /tmp/pid) ] && [ $n -lt 500 ]; do n=$((n + 1)); usleep 10000; done
+		n=0; while [ -e /proc/$(cat /tmp/pid) ] && [ $n -lt 2000 ]; do n=$((n + 1)); usleep 10000; done
 		[ -e /proc/$(cat /tmp/pid) ] && echo zombie || echo collected'
 	run -0 vrun run --init "$T/b"
 	assert_output $'2\ncollected'

@@ -29,7 +29,7 @@ eats() # DIR MEBIBYTES: a bundle that holds so much memory
 # bats test_tags=identity:root
 @test "a limit of processes makes fork fail" {
 	make_bundle "$T/b" '.linux.resources.pids = {"limit": 3}' \
-		'.process.args = ["/bin/sh", "-c", "sleep 1 & sleep 1 & sleep 1 & sleep 1 & wait"]'
+		'.process.args = ["/bin/sh", "-c", "sleep 60 & sleep 60 & sleep 60 & sleep 60 & wait"]'
 	run vrun run "$T/b"
 	assert_contains "$output" fork
 	assert_nothing_left

@@ -117,21 +117,36 @@ two_domains()
 	two_domains
 	policy other '"10.88.0.43"' '{"allow": "connect", "to": "*:*", "proto": "udp"}'
 	serve db UDP4-RECVFROM:5353,fork
+	# Until something comes, or its input ends.
 	cat >send.js <<-'END'
 		const s = require("dgram").createSocket("udp4");
-		const quiet = setTimeout(() => { console.log("nothing"); s.close(); }, process.argv[2]);
-		s.on("message", m => { console.log(String(m).trim()); clearTimeout(quiet); s.close(); });
+		const end = text => { console.log(text); s.close(); process.stdin.destroy(); };
+		s.on("message", m => end(String(m).trim()));
+		process.stdin.on("end", () => end("nothing")).resume();
 		s.send("hello\n", 5353, "10.88.0.41");
 	END
-	run -0 in_domain app node send.js 20000
-	assert_output "hello from 10.88.0.42"
-	run --separate-stderr in_domain other node send.js 1500
+	hold app
+	spawn app reading "$T/app.in" run -T --fabric "$MARK" -p "$T/app.json" -- node send.js
+	wait_until grep -q hello "$T/app.out" || fail "$(<"$T/app.err")"
+	wait_exit "${PID[app]}"
+	assert_equal "$(<"$T/app.out")" "hello from 10.88.0.42"
+	# Once its denial is on record it has been decided on.
+	hold other
+	spawn other reading "$T/other.in" run -T --fabric "$MARK" --id "$MARK-other" -p "$T/other.json" -- node send.js
+	wait_until denied_to other 10.88.0.43 || fail "$(<"$T/other.err")"
+	release other
+	wait_exit "${PID[other]}"
 	assert_status 0
-	assert_output nothing
-	# shellcheck disable=SC2154 # set by run
-	assert_contains "$stderr" "10.88.0.43" "what vrun says at the end"
+	assert_equal "$(<"$T/other.out")" nothing
+	assert_contains "$(<"$T/other.err")" "10.88.0.43" "what vrun says at the end"
+	release app
 	end_domain db
 	assert_nothing_left
+}
+
+denied_to() # NAME TEXT
+{
+	"$VRUN" log "$MARK-$1" 2>/dev/null | grep -qF "$2"
 }
 
 @test "a domain with rules for datagrams has an interface, another one its addresses on lo" {

@@ -96,12 +96,35 @@ socket() # ID FILTER MEMBER
 	start_guest st -- pairs 127.0.0.1 2
 	spawn watch "$VRUN" sockets "$MARK-st" --watch --json
 	wait_until grep -q '"status":"listening"' "$T/watch.out"
+	wait_until all_are_told
 	assert_equal "$(jq -r 'select(.status == "connected").id' "$T/watch.out" | wc -l)" 4
+	# It has looked once more by the time that it has slept once more.
+	slept=$(switches "${PID[watch]}")
+	wait_until slept_more "${PID[watch]}" "$((slept + 3))"
+	# What it sees while the guest ends is its affair.
+	kill -STOP "${PID[watch]}"
+	assert_equal "$(jq -s length "$T/watch.out")" 5 "nothing is told twice"
 	stop_guest st
+	kill -CONT "${PID[watch]}"
 	wait_exit "${PID[watch]}"
 	assert_status 0
-	assert_equal "$(jq -s length "$T/watch.out")" 5 "nothing is told twice"
 	assert_nothing_left
+}
+
+all_are_told()
+{
+	(($(wc -l <"$T/watch.out") >= 5))
+}
+
+# How often a process has waited.
+switches() # PID
+{
+	awk '$1 == "voluntary_ctxt_switches:" { print $2 }' "/proc/$1/status"
+}
+
+slept_more() # PID NUMBER
+{
+	(($(switches "$1") >= $2))
 }
 
 @test "vrun ps shows domain, addresses and fabric" {

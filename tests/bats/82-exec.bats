@@ -170,10 +170,10 @@ socket_bundle() # NAME POLICY
 	run -0 oci exec "$MARK-app" sh -c 'mkfifo /tmp/f && nc 10.88.0.20 7000 <>/tmp/f'
 	assert_output hello
 	wait_exit "${PID[server]}"
-	run oci exec "$MARK-app" nc -w 2 10.88.0.20 7001
+	run oci exec "$MARK-app" nc -w 30 10.88.0.20 7001
 	assert_not_equal "$status" 0
 	assert_contains "$output" "ermission denied"
-	run oci exec "$MARK-db" nc -w 2 10.88.0.21 80
+	run oci exec "$MARK-db" nc -w 30 10.88.0.21 80
 	assert_not_equal "$status" 0
 	assert_contains "$output" "ermission denied"
 	# Many, one after the other: each one's end takes its listener away.
@@ -325,7 +325,7 @@ listens()
 	run -0 "$VRUN" exec "$id" sh -c 'mkfifo /tmp/f && nc 10.88.0.20 7000 <>/tmp/f'
 	assert_output hello
 	wait_exit "${PID[server]}"
-	run "$VRUN" exec "$id" nc -w 2 10.1.2.3 80
+	run "$VRUN" exec "$id" nc -w 30 10.1.2.3 80
 	assert_contains "$output" "ermission denied"
 	end_sandbox "$id"
 	rm -rf "$ROOT"

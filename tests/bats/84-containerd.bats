@@ -116,10 +116,10 @@ is_stopped() # ID
 }
 
 @test "a policy in an annotation holds, and limits do" {
-	run -0 --separate-stderr run_ --rm --memory-limit 67108864 "$IMAGE" "$MARK-3" sh -c 'nc -w 1 127.0.0.1 80 2>&1; :'
+	run -0 --separate-stderr run_ --rm --memory-limit 67108864 "$IMAGE" "$MARK-3" sh -c 'nc -w 30 127.0.0.1 80 2>&1; :'
 	assert_contains "$output" "ermission denied"
 	run -0 --separate-stderr run_ --rm --annotation 'org.vrun.policy={"version": 1, "net": {"rules": []}}' \
-		"$IMAGE" "$MARK-3" sh -c 'echo hello | nc -l -p 7000 & while ! nc 127.0.0.1 7000; do :; done 2>/dev/null; nc -w 1 10.1.2.3 80 2>&1; :'
+		"$IMAGE" "$MARK-3" sh -c 'echo hello | nc -l -p 7000 & while ! nc 127.0.0.1 7000; do :; done 2>/dev/null; nc -w 30 10.1.2.3 80 2>&1; :'
 	assert_contains "$output" hello
 	assert_contains "$output" "ermission denied"
 }

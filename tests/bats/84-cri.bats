@@ -185,7 +185,7 @@ in_state() # CONTAINER NUMBER
 	pod=$REPLY
 	assert_equal "$(call PodSandboxStatus "{\"podSandboxId\": \"$pod\"}" | jq -c '[.status.state // 0, .status.runtimeHandler]')" '[0,"vrun"]'
 	assert_equal "$("$VRUN" --root "$T/run/oci/k8s.io" state "$pod" | jq -r .status)" running
-	start_container "$pod" main 'hostname; cat /proc/self/attr/current 2>/dev/null; grep Seccomp: /proc/self/status; nc -w 1 192.0.2.10 80 </dev/null; trap "exit 5" TERM; while :; do sleep 1; done'
+	start_container "$pod" main 'hostname; cat /proc/self/attr/current 2>/dev/null; grep Seccomp: /proc/self/status; nc -w 30 192.0.2.10 80 </dev/null; trap "exit 5" TERM; while :; do sleep 1; done'
 	one=$REPLY
 	wait_until has_said main "nc: socket: Permission denied" # no policy, no network, whatever the pod has
 	assert_equal "$(said main | head -n 1)" pod

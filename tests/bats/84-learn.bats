@@ -292,8 +292,8 @@ typing_from() # FROM COMMAND TO
 		    raise TimeoutError
 		signal.signal(signal.SIGALRM, ring)
 		s = socket.socket()
-		signal.alarm(1)
 		try:
+		    signal.alarm(1)
 		    s.connect(("10.88.0.11", 5432))
 		    print("connected")
 		except TimeoutError:

@@ -183,7 +183,7 @@ write ECONNRESET"
 		    data = hello("web.example.com")[3]
 		    try:
 		        for i in range(len(data)):
-		            s.send(data[i:i + 1]); time.sleep(pause)
+		            s.send(data[i:i + 1]); time.sleep(pause if pause > 0.01 or i < 200 else 0)
 		    except OSError as e:
 		        out.append(errno.errorcode[e.errno])
 		        return

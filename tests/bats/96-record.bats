@@ -225,7 +225,7 @@ teardown()
 	on_host fsfreeze --freeze "$T/rec"
 	echo >go
 	wait_until grep -q sent "$T/a.out"
-	run on_host timeout 15 "$VRUN" run --quiet --fabric "$MARK" --id "$MARK-b" -p "$T/b.json" -- python3 talks.py </dev/null
+	run on_host timeout 60 "$VRUN" run --quiet --fabric "$MARK" --id "$MARK-b" -p "$T/b.json" -- python3 talks.py </dev/null
 	assert_equal "$status: $output" "0: 2" "the other domain"
 	run ! grep -q came "$T/a.out"
 	on_host fsfreeze --unfreeze "$T/rec"

@@ -84,6 +84,7 @@ def main():
             s.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
         else:
             s.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)  # for bursts, whoever has the CPU
         s.bind((address, 7))
         echoes.append(s)
     listeners = []
