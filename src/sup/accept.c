@@ -85,6 +85,28 @@ static int unpark(struct vsk *listener, int flags, uint64_t *ret_cookie)
 	return fd;
 }
 
+/* Nobody has them yet but we: an app that is slow to accept hides nothing. What was sent for them is found to be for none. */
+void accept_cut(struct sup *s, struct vsk *listener)
+{
+	const struct linger now = { .l_onoff = 1 };
+	struct vsk_parked *p = TAILQ_FIRST(&listener->parked), *next;
+
+	for (; p; p = next) {
+		struct vsk *v = vsk_find(&s->table, p->cookie);
+
+		next = TAILQ_NEXT(p, link);
+		if (!v || !v->doomed)
+			continue;
+		(void)setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+		v->cut = shutdown(p->fd, SHUT_RDWR) == 0 && v->host; /* the gateway may be about to close its own */
+		(void)close(p->fd);
+		TAILQ_REMOVE(&listener->parked, p, link);
+		listener->n_parked--;
+		sup_give_files(listener->domain, 1);
+		free(p);
+	}
+}
+
 static struct vsk *new_row(struct call *c, struct vsk *listener, const struct vsk_arrival *a, uint64_t cookie)
 {
 	struct vsk *v = vsk_new(&c->sup->table, c->domain, cookie, listener->v6);

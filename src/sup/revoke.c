@@ -248,11 +248,24 @@ static void stop_hiders(struct sup *s, struct revoked *ret)
 	}
 }
 
+/* Those that wait for an accept. */
+static void cut_parked(struct sup *s)
+{
+	struct domain *d;
+	struct vsk *v;
+
+	LIST_FOREACH(d, &s->domains, link)
+		LIST_FOREACH(v, &d->rows, in_domain)
+			if (v->n_parked)
+				accept_cut(s, v);
+}
+
 static void cut_rows(struct sup *s, struct revoked *ret)
 {
 	struct domain *d;
 
 	each_doomed(s, cut);
+	cut_parked(s);
 	if (look(s) == 0)
 		return;
 	LIST_FOREACH(d, &s->domains, link) {

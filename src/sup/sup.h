@@ -251,6 +251,8 @@ int call_wait(struct call *c, int *fd, uint64_t cookie, uint32_t events, int64_t
 void accept_park(struct sup *s, struct vsk *listener, uint64_t cookie, int *fd, bool nonblock);
 /* Now. `each`: everybody who polls is to be woken once more, though only one thread has ever accepted there. */
 void accept_show(struct sup *s, struct vsk *listener, bool each);
+/* Ends those of them that are doomed. */
+void accept_cut(struct sup *s, struct vsk *listener);
 /* The listener has tokens that the kernel has not shown yet; after a while they are taken for lost. */
 void sup_tokens_late(struct sup *s, uint64_t cookie);
 

@@ -14,7 +14,8 @@ setup()
 	mkfifo go
 	cat >flows.py <<-'END'
 		# Has a connection for each argument "tcp ADDRESS", a flow for "udp ADDRESS" and whoever comes for
-		# "in PORT"; says which of them carry bytes each time that it is told to.
+		# "in PORT", or "late PORT", where nobody is accepted before it is told to; says which of them carry bytes
+		# each time that it is told to.
 		import array, os, socket, sys, threading
 
 		def tcp(address):
@@ -63,6 +64,8 @@ setup()
 		for kind, what in zip(sys.argv[1::2], sys.argv[2::2]):
 		    if kind == "in":
 		        threading.Thread(target=serve, args=(listener(what),), daemon=True).start()
+		    elif kind == "late":
+		        late = listener(what)
 		    elif kind == "hide":
 		        s = tcp(what)
 		        a, b = socket.socketpair()
@@ -73,17 +76,20 @@ setup()
 		print("ready", flush=True)
 		# Its own writer, too: the end of another one would be the end of all.
 		go = os.fdopen(os.open("go", os.O_RDWR | os.O_CLOEXEC), "r")
-		while go.readline():
+		while line := go.readline():
+		    if line == "accept\n":
+		        threading.Thread(target=serve, args=(late,), daemon=True).start()
+		        continue
 		    print("alive", *(what for what, s in flows if alive(s)), flush=True)
 	END
 	cat >visitor.py <<-'END'
 		# visitor.py PORT: comes in, says so, and stays until it is cut or told to leave
 		import socket, sys
-		s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
-		print(s.recv(100).decode().strip(), flush=True)
-		s.settimeout(30)
+		s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 30)
 		try:
-		    print("cut" if s.recv(100) == b"" else "?", flush=True)
+		    while data := s.recv(100):
+		        print(data.decode().strip(), flush=True)
+		    print("cut", flush=True)
 		except ConnectionResetError:
 		    print("cut", flush=True)
 	END
@@ -202,6 +208,39 @@ readonly IN='"allow": "listen", "from": "host"'
 	assert_equal "$(<"$T/two.out")" "hello 77" "who came in before"
 	"$VRUN" kill "$MARK-app" KILL
 	wait_exit "${PID[two]}"
+	wait_exit "${PID[app]}" || :
+	internet_stop
+	assert_nothing_left
+}
+
+# How many have come in whom nobody has accepted.
+waiting()
+{
+	"$VRUN" sockets --json "$MARK-app" | jq '[.[] | select(.remote | tostring | contains("127.0.0.1"))] | length'
+}
+
+is_waiting()
+{
+	[[ $(waiting) == 1 ]]
+}
+
+@test "who came in and was not accepted yet is cut, and the sandbox, which hides nothing, goes on" {
+	policy app.json "{$IN, \"at\": \":8000\", \"publish\": \"127.0.0.1:0\"}, {\"allow\": \"connect\", \"to\": \"192.0.2.11:80\"}"
+	policy less.json '{"allow": "listen", "from": "10.0.0.0/8", "at": ":8000", "publish": "127.0.0.1:0"},
+		{"allow": "connect", "to": "192.0.2.11:80"}'
+	start tcp 192.0.2.11 late 8000
+	spawn one on_host python3 visitor.py "$(port_of 8000)" </dev/null
+	wait_until is_waiting
+	apply less.json
+	assert_output "in force as generation 2, 1 connection cut"
+	wait_exit "${PID[one]}" || :
+	assert_equal "$(<"$T/one.out")" "cut" "who came in"
+	assert_equal "$(alive)" "alive 192.0.2.11" "the connection that is allowed"
+	apply app.json
+	assert_output "in force as generation 3"
+	echo accept >go
+	wait_until knock_is "hello 77" "$(port_of 8000)"
+	"$VRUN" kill "$MARK-app" KILL
 	wait_exit "${PID[app]}" || :
 	internet_stop
 	assert_nothing_left
