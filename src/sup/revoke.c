@@ -260,20 +260,29 @@ static void cut_parked(struct sup *s)
 				accept_cut(s, v);
 }
 
-static void cut_rows(struct sup *s, struct revoked *ret)
+/* In the tables of those that have a survivor, or of all: an app may have passed it on to another domain's. */
+static void shut_survivors(struct sup *s, bool all)
 {
 	struct domain *d;
 
+	LIST_FOREACH(d, &s->domains, link) {
+		const struct holders h = { d->net.dev, d->net.ino };
+
+		if (all || has_survivor(d))
+			(void)holders_each_socket(&h, shut, s);
+	}
+}
+
+static void cut_rows(struct sup *s, struct revoked *ret)
+{
 	each_doomed(s, cut);
 	cut_parked(s);
 	if (look(s) == 0)
 		return;
-	LIST_FOREACH(d, &s->domains, link) {
-		const struct holders h = { d->net.dev, d->net.ino };
-
-		if (has_survivor(d))
-			(void)holders_each_socket(&h, shut, s);
-	}
+	shut_survivors(s, false);
+	if (look(s) == 0)
+		return;
+	shut_survivors(s, true);
 	if (look(s) > 0)
 		stop_hiders(s, ret);
 }

@@ -9,7 +9,8 @@
  *
  * 1. TCP sockets of F by the kernel (SOCK_DESTROY), whoever has them.
  * 2. What that does not reach (wires; kernels without it) by shutdown(2) on a
- *    duplicate of any descriptor of it that some process has. One end is enough.
+ *    duplicate of any descriptor of it that some process has, be it of another domain (a
+ *    descriptor can be passed through a directory that both are shown). One end is enough.
  * 3. Then the kernel is asked what is left. A flow that survives is in no
  *    table of descriptors: somebody has parked it in a message. The domains at
  *    both of its ends are stopped, for both have hidden it, or it would have been found.

@@ -111,19 +111,19 @@ apply() # FILE OPTIONS...
 	run -0 on_host "$VRUN" policy apply "${@:2}" "$MARK-app" "$T/$1"
 }
 
-alive()
+alive() # [WHO]
 {
-	local before
+	local who=${1:-app} before
 
-	before=$(grep -c ^alive "$T/app.out" || :)
+	before=$(grep -c ^alive "$T/$who.out" || :)
 	echo more >go
-	wait_until more_than "$before" || fail "$(<"$T/app.out")" "$(<"$T/app.err")"
-	grep ^alive "$T/app.out" | tail -n 1
+	wait_until more_than "$before" "$who" || fail "$(<"$T/$who.out")" "$(<"$T/$who.err")"
+	grep ^alive "$T/$who.out" | tail -n 1
 }
 
-more_than() # NUMBER
+more_than() # NUMBER WHO
 {
-	(($(grep -c ^alive "$T/app.out") > $1))
+	(($(grep -c ^alive "$T/$2.out") > $1))
 }
 
 # Where the sandbox's port is published.
@@ -183,6 +183,54 @@ is_free() # PORT
 	assert_output "in force as generation 2, 1 connection cut, 1 sandbox stopped, since it hid what had to be cut"
 	wait_exit "${PID[app]}"
 	assert_equal "$status" 137 "exit status of the sandbox"
+	internet_stop
+	assert_nothing_left
+}
+
+@test "a connection that an app has given to another domain of the fabric, and has no more itself, is cut there" {
+	cat >pass.py <<-'END'
+		# "give ADDRESS": to who takes it, at a socket in a directory that both are shown; "take": and says whether it
+		# carries bytes each time that it is told to
+		import array, os, select, socket, sys, time
+		u = socket.socket(socket.AF_UNIX)
+		if sys.argv[1] == "give":
+		    s = socket.create_connection((sys.argv[2], 80), 10)
+		    s.makefile().readline()
+		    u.connect("passing")
+		    u.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()]))])
+		    s.close()
+		    print("given", u.recv(1), flush=True)
+		    time.sleep(1000)
+		u.bind("passing")
+		u.listen()
+		print("ready", flush=True)
+		c, _ = u.accept()
+		s = array.array("i", c.recvmsg(1, 100)[1][0][2])[0]
+		c.send(b"y")
+		go = os.fdopen(os.open("go", os.O_RDWR | os.O_CLOEXEC), "r")
+		while go.readline():
+		    try:
+		        os.write(s, b"ping")
+		        there = select.select([s], [], [], 10)[0] and os.read(s, 100) == b"ping"
+		    except OSError:
+		        there = False
+		    print("alive" if there else "alive not", flush=True)
+	END
+	policy app.json '{"allow":"connect","to":["192.0.2.10:80","192.0.2.11:80"]}'
+	policy less.json '{"allow":"connect","to":"192.0.2.11:80"}'
+	jq '.domain = "other"' "$T/less.json" >"$T/other.json"
+	spawn other on_host "$VRUN" run -T --fabric "$MARK" --id "$MARK-other" -p "$T/other.json" -- python3 pass.py take </dev/null
+	wait_until grep -qx ready "$T/other.out" || fail "$(<"$T/other.out")" "$(<"$T/other.err")"
+	spawn app on_host "$VRUN" run -T --fabric "$MARK" --id "$MARK-app" -p "$T/app.json" -- python3 pass.py give 192.0.2.10 </dev/null
+	wait_until grep -q given "$T/app.out" || fail "$(<"$T/app.out")" "$(<"$T/app.err")"
+	assert_equal "$(alive other)" "alive" "before"
+	apply less.json
+	assert_output "in force as generation 2, 1 connection cut"
+	assert_equal "$(alive other)" "alive not" "after"
+	"$VRUN" kill "$MARK-app" KILL
+	"$VRUN" kill "$MARK-other" KILL
+	wait_exit "${PID[app]}" || :
+	wait_exit "${PID[other]}" || :
 	internet_stop
 	assert_nothing_left
 }
