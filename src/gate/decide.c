@@ -70,23 +70,25 @@ bool gate_lets_in(const struct gate *g, const struct addr *from, const struct ad
 	return allowed(g, &a);
 }
 
-static bool publishes(const struct policy *p, const struct addr *at, uint16_t port, uint16_t local_port)
+static unsigned publishes(const struct policy *p, const struct addr *at, uint16_t port, uint16_t local_port)
 {
+	unsigned n = 0;
+
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct policy_rule *r = &p->rules[i];
 
-		/* A port of 0 stands for any, and for the one that it was the last time. */
-		if (r->publish && (r->publish_port == port || r->publish_port == 0) &&
-		    addr_equal(&r->publish_addr, at) && ports_have(&r->endpoints[0].ports, local_port))
-			return true;
+		n += r->publish && r->publish_port == port && addr_equal(&r->publish_addr, at) &&
+		     ports_have(&r->endpoints[0].ports, local_port);
 	}
-	return false;
+	return n;
 }
 
-bool gate_publishes(const struct gate *g, const struct addr *at, uint16_t port, uint16_t local_port)
+unsigned gate_publishes(const struct gate *g, const struct addr *at, uint16_t port, uint16_t local_port)
 {
-	return publishes(&g->text->policy, at, port, local_port) &&
-	       (!g->next || publishes(&g->next->policy, at, port, local_port));
+	unsigned n = publishes(&g->text->policy, at, port, local_port);
+	unsigned next = g->next ? publishes(&g->next->policy, at, port, local_port) : n;
+
+	return n < next ? n : next;
 }
 
 bool gate_may_look_up(const struct gate *g, const char *name)

@@ -157,8 +157,8 @@ enum gate_decision gate_decide(const struct gate *g, const struct gateway_reques
 			       const struct addr *a);
 /* One who comes from outside to a port of the domain, at an address of the machine. */
 bool gate_lets_in(const struct gate *g, const struct addr *from, const struct addr *at, uint16_t port);
-/* Whether a rule publishes that port of the domain there. */
-bool gate_publishes(const struct gate *g, const struct addr *at, uint16_t port, uint16_t local_port);
+/* How many rules publish that port of the domain there; a port of 0 stands for any, as in the policy. */
+unsigned gate_publishes(const struct gate *g, const struct addr *at, uint16_t port, uint16_t local_port);
 /* Whether the name of a request may be connected to, as far as that is no matter of its address. */
 bool gate_may_connect(const struct gate *g, const struct gateway_request *r, enum policy_proto proto);
 /* Whether the name may be asked for outside. */

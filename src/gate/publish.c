@@ -118,7 +118,7 @@ static void take(struct gate *g, struct published *p, struct batch *b, int *fd, 
 	    !get_own(p, *fd, &v->at))
 		return; /* it has left again */
 	p->credit--;
-	if (gate_publishes(g, &p->addr, p->port, p->local_port) && gate_lets_in(g, &v->from, &v->at, p->local_port) &&
+	if (gate_publishes(g, &p->addr, p->asked, p->local_port) && gate_lets_in(g, &v->from, &v->at, p->local_port) &&
 	    gate_lock(*fd, &v->from, v->port) == 0)
 		b->fds[b->a.n++] = fd_take(fd);
 	else
@@ -329,20 +329,34 @@ static struct published *published_new(const struct addr *addr, uint16_t port, u
 	return p;
 }
 
+/* Where any port may be taken, that is one for each rule, and the kernel chooses it. */
+static unsigned count_published(const struct gate *g, const struct gateway_request *r)
+{
+	const struct published *p;
+	unsigned n = 0;
+
+	LIST_FOREACH(p, &g->published, link)
+		n += p->asked == r->port && p->local_port == r->local_port && addr_equal(&p->addr, &r->addr);
+	return n;
+}
+
 /* One that was claimed becomes a job; else it is taken now. */
 static struct published *begin(struct gate *g, const struct gateway_request *r, int *ret_error)
 {
 	struct published *p;
 	int rc = 0;
 
+	g->over = g->over || gate_job_find(g, r->id, end); /* an id in use ends us, whatever it is asked for */
 	LIST_FOREACH(p, &g->claims, link)
 		if (p->asked == r->port && p->local_port == r->local_port && addr_equal(&p->addr, &r->addr))
 			break;
 	if (p) {
 		LIST_REMOVE(p, link);
 	} else {
-		*ret_error = EACCES;
-		if (!gate_publishes(g, &r->addr, r->port, r->local_port))
+		unsigned n = gate_publishes(g, &r->addr, r->port, r->local_port);
+
+		*ret_error = n ? EADDRINUSE : EACCES;
+		if (count_published(g, r) >= n)
 			return NULL;
 		p = published_new(&r->addr, r->port, r->local_port);
 		rc = p ? claim(p) : -ENOBUFS;

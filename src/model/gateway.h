@@ -35,7 +35,8 @@ enum gateway_kind {
 	/* to the gateway */
 	GATEWAY_CONNECT,   /* a TCP connection; CONNECTING, RACING, CONNECTED, FAILED or DENIED */
 	GATEWAY_RESOLVE,   /* the addresses of `name`; RESOLVED, FAILED or DENIED */
-	GATEWAY_PUBLISH,   /* takes addr and port of the machine for local_port of the domain; PUBLISHED or FAILED */
+	GATEWAY_PUBLISH,   /* takes addr and port of the machine, as a rule has them (0: any), for local_port of the domain, once
+			    * for each such rule; PUBLISHED, FAILED or DENIED */
 	GATEWAY_OPEN,      /* id of a PUBLISH: somebody listens in the domain, so the gateway does: PUBLISHED again, the first
 			    * time. `port` more connections may come in, ARRIVED; others are left in the kernel's queue.
 			    * `nonblock`: as who accepts wants them */

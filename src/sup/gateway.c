@@ -125,12 +125,16 @@ void gateway_cancel(struct gateway *g, uint32_t id)
 	const struct gateway_request r = { .kind = GATEWAY_CANCEL, .id = id };
 	struct gateway_job *j = find(g, id);
 	bool sent = j && !j->unsent;
+	int rc;
 
 	if (!j)
 		return;
 	job_free(g, j);
-	/* Should there be no room for it, its answers are nobody's, and what comes with them is closed. */
-	if (sent && transmit(g, &r) < 0)
+	rc = sent ? transmit(g, &r) : 1;
+	/* Its answers are nobody's, and what comes with them is closed; but a port would stay taken. */
+	if (rc == 0)
+		(void)gateway_note(g, &r);
+	else if (rc < 0)
 		gone(g);
 }
 

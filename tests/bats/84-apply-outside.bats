@@ -187,6 +187,8 @@ is_free() # PORT
 	assert_nothing_left
 }
 
+# A fabric takes ranges of ids, which a user cannot give inside the tests' internet.
+# bats test_tags=identity:root
 @test "a connection that an app has given to another domain of the fabric, and has no more itself, is cut there" {
 	cat >pass.py <<-'END'
 		# "give ADDRESS": to who takes it, at a socket in a directory that both are shown; "take": and says whether it

@@ -341,6 +341,30 @@ static void test_credit(void)
 	(void)waitpid(p.pid, &status, 0);
 }
 
+/* A rule for any port is one for a port that the kernel chooses, not for the one that a server of the machine is known at. */
+static void test_any_port(void)
+{
+	const struct gateway_request any = { .kind = GATEWAY_PUBLISH, .addr = addr_v4(127, 0, 0, 1), .local_port = 80, .id = 7 };
+	struct gateway_request r = any;
+	struct peer p = start();
+	struct gateway_answer a;
+	int fd, status;
+
+	r.port = 5432;
+	TAP_INT(ask(&p, r, &fd).kind, GATEWAY_DENIED, "where any port is published, none may be chosen");
+	TAP_INT(dial(5432), ECONNREFUSED, "... and nobody has it");
+	TAP_INT(ask(&p, any, &fd).kind, GATEWAY_PUBLISHED, "one that the kernel chooses is taken");
+	r = any;
+	r.id = 8;
+	a = ask(&p, r, &fd);
+	TAP_INT(a.kind, GATEWAY_FAILED, "a second one is not");
+	TAP_INT(a.error, EADDRINUSE, "... since it is taken");
+	note(&p, GATEWAY_CANCEL, 7, 0, false);
+	TAP_INT(ask(&p, r, &fd).kind, GATEWAY_PUBLISHED, "but in its place");
+	close(p.sock);
+	(void)waitpid(p.pid, &status, 0);
+}
+
 static void test_end(void)
 {
 	struct peer p = start();
@@ -409,6 +433,7 @@ int main(int argc, char **argv)
 	(void)waitpid(p.pid, NULL, 0);
 	test_malformed();
 	test_credit();
+	test_any_port();
 	test_end();
 	test_lock(&there, &elsewhere);
 	return tap_done();
