@@ -322,6 +322,8 @@ static json_t *state_of(const struct supervisor *s, const struct launch *l, cons
 				"listen", s->published);
 	const char *bundle = l->bundle->dir ? l->bundle->dir : "/";
 
+	if (own && l->bundle->hostname)
+		(void)json_object_set_new(own, "hostname", json_string(l->bundle->hostname));
 	if (own && l->opt->ask)
 		(void)json_object_set_new(own, "ask", json_true());
 	if (own && l->opt->relayed)

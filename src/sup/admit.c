@@ -72,6 +72,8 @@ static int read_own(const struct jat *root, struct admit_state *s, struct err *e
 	if (rc > 0)
 		rc = read_text(&own, "ceiling", &s->ceiling, e);
 	if (rc >= 0)
+		rc = json_get_string(&own, "hostname", &s->hostname, e);
+	if (rc >= 0)
 		rc = json_get_int(&own, "landlock", 0, INT32_MAX, &s->landlock, e);
 	if (rc >= 0)
 		rc = json_get_bool(&own, "listen", &s->listen, e);
@@ -289,6 +291,14 @@ static int begin_gateway(struct sup *s, struct domain *d, const struct admit_sta
 	return rc < 0 ? err_num(e, -rc, "gateway of container %s", a->id) : 0;
 }
 
+/* One that cannot be asked for is none; without memory it is not known. */
+static char *hostname_of(const struct admit_state *a)
+{
+	char name[NAME_TEXT_MAX];
+
+	return a->hostname && name_parse(a->hostname, name, NULL, NULL) == 0 ? strdup(name) : NULL;
+}
+
 int admit_container(struct sup *s, const struct admit_state *a, const char *policy, int *fds,
 		    struct domain **ret, struct err *e)
 {
@@ -318,6 +328,7 @@ int admit_container(struct sup *s, const struct admit_state *a, const char *poli
 			d->attempts = attempts_new(); /* without memory the launcher hears nothing, and says so */
 		if (a->ask)
 			d->asks = asks_new(); /* without memory it is denied */
+		d->hostname = hostname_of(a);
 		d->walled = a->landlock >= LANDLOCK_TCP;
 		d->relayed = a->relayed;
 		sup_add(s, d);

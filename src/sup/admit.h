@@ -10,6 +10,7 @@
  *
  *   "vrun": { "policy":  { "name": "/b/policy.json", "text": "{...}" },
  *             "ceiling": { "name": ..., "text": ... },     left out: none
+ *             "hostname": "web",                           of its UTS namespace; left out: not known
  *             "landlock": 7,                               the ABI of the app's wall, 0: none
  *             "records": [ { "file": "a.pcapng", "format": "pcapng", "max": 1000 } ],
  *             "relayed": true,                             it is handed no socket of the host's
@@ -44,6 +45,7 @@ struct admit_state {
 	size_t n_records, n_fds;
 	int64_t pid;             /* of the container's process, where the launcher is; 0: not said */
 	bool own;                /* it comes from vrun's own launcher */
+	const char *hostname;    /* what the container's processes are told, or NULL */
 	struct admit_text policy, ceiling;
 	int64_t landlock;
 	bool relayed; /* nobody can tell what its filter lets it do with sockets of the host's */

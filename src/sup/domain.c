@@ -292,6 +292,7 @@ void domain_free(struct domain *d)
 	tapes_fini(&d->tapes);
 	free(d->hits);
 	free(d->names);
+	free(d->hostname);
 	free(d->virtual);
 	free(d->index);
 	free(d->id);

@@ -97,6 +97,7 @@ struct domain {
 	unsigned n_records;
 	const char **names; /* owned; the first is what the domain is called */
 	size_t n_names;
+	char *hostname; /* owned; what its processes are told, in its one form, or NULL: not known */
 	struct addr *virtual; /* owned; its addresses, at least one */
 	size_t n_virtual;
 	struct domain_at *index; /* owned; one for each */

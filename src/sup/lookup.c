@@ -3,7 +3,8 @@
  * What names are for a domain: its own and localhost; those of other domains
  * of the fabric that some rule of its policy lets it connect to at some port;
  * "host" and names outside that it may connect to, as virtual addresses (names.h);
- * nothing else. So a name that is denied and one that is not there look the same.
+ * its hostname, where that is none of these; nothing else. So a name that is denied
+ * and one that is not there look the same.
  */
 #include <stdio.h>
 #include <string.h>
@@ -123,6 +124,10 @@ static bool unknown(struct domain *d, struct lookup *l, enum party_kind kind)
 		add_host(d, l);
 		return false;
 	}
+	if (!allow && kind != PARTY_HOST && d->hostname && strcmp(d->hostname, name) == 0) {
+		add_all(l, d);
+		return false;
+	}
 	l->result = LOOKUP_UNKNOWN;
 	if (!allow)
 		l->why = LOOKUP_WHY_BLOCKED;
@@ -215,6 +220,7 @@ static bool is_forwarded(const struct domain *d, const struct lookup *l)
 bool lookup_answer(struct sup *s, struct domain *d, struct lookup *l)
 {
 	char name[NAME_TEXT_MAX];
+	struct addr literal;
 
 	l->ttl = d->policy.resolver.ttl;
 	l->why = LOOKUP_WHY_NONE;
@@ -225,6 +231,9 @@ bool lookup_answer(struct sup *s, struct domain *d, struct lookup *l)
 	l->n = 0;
 	l->size = 0;
 	l->result = LOOKUP_UNKNOWN;
+	/* Some libraries ask before they look at it. There is no such name, and connecting is decided on. */
+	if (addr_parse(l->name, &literal, NULL) == 0)
+		return true;
 	if (l->what == LOOKUP_NOBODY) {
 		nobody(d, l);
 		return true;

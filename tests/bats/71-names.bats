@@ -79,6 +79,28 @@ print(*{a[4][0] for a in getaddrinfo("db", 6379, flags=AI_ADDRCONFIG)})'
 	assert_nothing_left
 }
 
+@test "a program finds the name of its own host, unless a rule means somebody else by it" {
+	# shellcheck disable=SC2016 # the other shell's
+	local ask='getent ahostsv4 "$(uname -n)" | head -1; getent hosts "$(uname -n)"'
+
+	policy app '"10.88.0.32", "fd76:7275:6e02::32"'
+	policy peer '"10.88.0.34"' '{"allow": "connect", "to": "vrun:80"}'
+	run -0 --separate-stderr in_domain app sh -c "$ask"
+	assert_matches "$output" '^10\.88\.0\.32 .*fd76:7275:6e02::32 +vrun$'
+	assert_equal "$stderr" "" "what vrun says at the end"
+	run in_domain peer sh -c "$ask"
+	assert_equal "$output" "" "what a name of a rule is that nobody has yet"
+	policy vrun '"10.88.0.31"'
+	keep_domain vrun sh -c 'echo ready; exec sleep 1000'
+	run -0 in_domain peer sh -c "$ask"
+	assert_matches "$output" '^10\.88\.0\.31 .*10\.88\.0\.31 +vrun$'
+	run -0 --separate-stderr in_domain app sh -c "$ask"
+	assert_matches "$output" '^10\.88\.0\.32 .*fd76:7275:6e02::32 +vrun$'
+	assert_equal "$stderr" "" "what vrun says at the end"
+	end_domain vrun
+	assert_nothing_left
+}
+
 @test "names that no rule speaks of do not exist, whether they are there or not" {
 	two_domains
 	policy other '"10.88.0.34"'
@@ -109,10 +131,12 @@ print(*{a[4][0] for a in getaddrinfo("db", 6379, flags=AI_ADDRCONFIG)})'
 		    s.send(b"\x12\x34\x01\0\0\1\0\0\0\0\0\0" + name + b"\0\0\1\0\1")
 		    return s.recv(512)[3] & 15
 		print(ask(b"a b", b"test"), ask(b"a b", b"test"), ask(b"\33[31m", b"se\"cret", b"test"), ask(b"a b", b"example", b"com"))
+		# Addresses are no names, and what some libraries do with them is no denial.
+		print(ask(b"192", b"0", b"2", b"1"), ask(b"2001:db8::1"))
 	END
 	run --separate-stderr in_domain app python3 ask.py
 	assert_status 0
-	assert_output "3 3 3 3"
+	assert_output $'3 3 3 3\n3 3'
 	assert_equal "$stderr" 'vrun: the policy denied 2 calls:
 vrun:   look up a?b.test; no rule can allow it: nobody has such a name
 vrun:   look up ?[31m.se"cret.test; no rule can allow it: nobody has such a name' "what vrun says at the end"
