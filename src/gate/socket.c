@@ -77,6 +77,10 @@ static void set_options(int fd, const struct gateway_request *r)
 				 r->options[i].len);
 }
 
+/*
+ * The app has the port, and is told so, whatever the host says: another sandbox, what is left of a closed connection or the
+ * host itself may have it, or it takes rights. Then it is another one, as it may be behind a router.
+ */
 static int bind_local(int fd, const struct gateway_request *r)
 {
 	struct sockaddr_in6 sa6 = { .sin6_family = AF_INET6, .sin6_port = htons(r->local_port) };
@@ -85,7 +89,9 @@ static int bind_local(int fd, const struct gateway_request *r)
 
 	if (r->local_port == 0)
 		return 0;
-	return bind(fd, sa, r->v6 ? sizeof sa6 : sizeof sa4) < 0 ? -errno : 0;
+	if (bind(fd, sa, r->v6 ? sizeof sa6 : sizeof sa4) == 0 || errno == EADDRINUSE || errno == EACCES)
+		return 0;
+	return -errno;
 }
 
 int gate_socket(const struct gateway_request *r, const struct addr *peer)

@@ -258,7 +258,8 @@ int handoff_place(struct call *c, struct target *t, int *fd, enum vsk_status sta
 	new_row(c, t, cookie, old, false);
 	if (!t->row)
 		return rc; /* without a row nothing can be done with it but to use it */
-	if (getsockname(t->fd, (struct sockaddr *)&sa, &len) == 0)
+	/* What the app is bound to is its own; the machine may have had none of that number (gate/socket.c). */
+	if (!t->row->bound_port && getsockname(t->fd, (struct sockaddr *)&sa, &len) == 0)
 		t->row->local_port = ntohs(sa.sin6_port);
 	vsk_set_host(&c->sup->table, t->row);
 	vsk_set_status(&c->sup->table, t->row, status);

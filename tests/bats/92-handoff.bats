@@ -22,6 +22,31 @@ TO_ALL='{"allow": "connect", "to": ["192.0.2.0/24:*", "198.51.100.0/24:*", "[200
 	assert_nothing_left
 }
 
+@test "a socket that is bound to a port which the machine does not give connects from another" {
+	need_command python3
+	mkdir "$T/work"
+	cd "$T/work"
+	cat >ports.py <<-'END'
+		import socket, sys
+		for port in map(int, sys.argv[1:]):
+		    s = socket.socket()
+		    s.bind(("", port))
+		    s.connect(("192.0.2.1", 7001))
+		    print(s.getsockname()[1] == port, s.recv(6), s.getpeername()[1], flush=True)
+	END
+	cat >taken.py <<-'END'
+		import socket, subprocess, sys
+		l = socket.socket()
+		l.bind(("", 0))
+		l.listen()
+		sys.exit(subprocess.call(sys.argv[1:] + [str(l.getsockname()[1]), "700"]))
+	END
+	jq -n '{version: 1, domain: "app", net: {rules: [{allow: "connect", to: "192.0.2.1:7001"}]}}' >"$T/app.json"
+	run -0 on_machine python3 taken.py "$VRUN" run -T -p "$T/app.json" -- python3 ports.py
+	assert_output $'True b\'hello\\n\' 7001\nTrue b\'hello\\n\' 7001'
+	assert_nothing_left
+}
+
 @test "what no rule allows is denied, and nothing of it leaves" {
 	run -0 sandbox '{"allow": "connect", "to": "192.0.2.1:7001"}' ./outside try 192.0.2.1 7000
 	assert_contains "$output" "connect: -13" "what the app sees"
