@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* getsockopt(2) and setsockopt(2) for the few options that the row answers. */
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
@@ -104,6 +105,26 @@ static int64_t get_linger(struct call *c, const struct target *t)
 	return l.l_linger ? write_value(c, &l, sizeof l) : CALL_CONTINUE;
 }
 
+/* --- TCP_DEFER_ACCEPT -------------------------------------------------------------- */
+
+/*
+ * The kernel would keep back what tells the listener that somebody has come from outside (a token), which
+ * sends no bytes. So where somebody may, it does nothing, as with wires.
+ */
+static bool is_defer(const struct call *c)
+{
+	return (int)c->args[1] == IPPROTO_TCP && (int)c->args[2] == TCP_DEFER_ACCEPT;
+}
+
+static int64_t set_defer(const struct call *c)
+{
+	int seconds;
+
+	if ((int)c->args[4] < (int)sizeof seconds)
+		return -EINVAL;
+	return guestmem_read(c->tid, c->args[3], &seconds, sizeof seconds) < 0 ? -EFAULT : 0;
+}
+
 /* --- the calls --------------------------------------------------------------------- */
 
 int64_t handle_getsockopt(struct call *c)
@@ -149,6 +170,8 @@ int64_t handle_setsockopt(struct call *c)
 		return always(c, true) || of_wires(c, true) ? datagram_setsockopt(c, &t) : CALL_CONTINUE;
 	if (is_linger(c))
 		return set_linger(c, &t);
+	if (is_defer(c) && t.row && !t.row->wire)
+		return set_defer(c);
 	if (of_datagrams(c))
 		return t.row ? -ENOPROTOOPT : -EOPNOTSUPP;
 	if (!of_row(c)) /* harmless on any socket: without a way out, or wires, it is not even trapped */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sup/publish.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -479,12 +481,17 @@ void publish_listening(struct sup *s, const struct target *t)
 {
 	struct domain *d = t->row->domain;
 	uint16_t port = t->row->local_port;
+	const int never = 0;
 
 	for (size_t i = 0; i < d->published.n; i++) {
 		struct publish *p = d->published.v[i];
 
-		if (p->local_port == port)
+		if (p->local_port == port) {
+			/* Set where nobody traps it (options.c). */
+			if (!t->row->wire)
+				(void)setsockopt(t->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &never, sizeof never);
 			keep_options(s, p, t);
+		}
 		if (p->local_port == port && p->taken && p->id && !p->open)
 			open_port(p, t->cookie);
 		else if (p->local_port == port)

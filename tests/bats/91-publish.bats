@@ -167,6 +167,33 @@ PYTHON
 	wait_exit "${PID[web]}"
 }
 
+@test "a listener that wants to hear of bytes only (TCP_DEFER_ACCEPT) hears of those who come" {
+	cat >server.py <<'PYTHON'
+import select, socket
+def defer():
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+s = socket.socket()
+defer()
+s.bind(("0.0.0.0", 80))
+s.listen(5)
+defer()
+print("ready", flush=True)
+for wait in (True, False):
+    if wait:
+        select.select([s], [], [])
+    c, peer = s.accept()
+    c.sendall(c.makefile().readline().encode())
+    c.close()
+PYTHON
+	serve "$LOCAL" -- 0.0.0.0 80
+	at=$(published)
+	for how in polled waited; do
+		run -0 on_host timeout 15 python3 client.py 127.0.0.1 "${at#*:}" "$how"
+		assert_output "$how"
+	done
+	wait_exit "${PID[web]}"
+}
+
 @test "nobody is let in while the app does not listen, and the port stays its own" {
 	serve "$LOCAL" -- 0.0.0.0 80
 	port=$(published)
