@@ -29,6 +29,8 @@ on_machine() # COMMAND...
 		ip link set sink up
 		ip addr add 198.51.100.1/24 dev out
 		ip neigh add 198.51.100.66 lladdr 02:00:00:00:00:01 dev out
+		# A new address of IPv6 answers a moment later.
+		until [[ $(ip -6 route show table local) == *"2001:db8::1 "* ]]; do :; done
 		coproc server { exec "${@:1:servers}"; }
 		pid=$server_PID
 		shift "$servers"
