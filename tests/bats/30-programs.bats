@@ -132,7 +132,7 @@ nginx_conf()
 # So many children have another user than the process itself.
 others_user() # PID COUNT
 {
-	[[ $(ps -o uid= --ppid "$1" | grep -cvx " *$(stat -c %u "/proc/$1")") == "$2" ]]
+	[[ $(ps -o uid= --ppid "$1" | awk -v own="$(stat -c %u "/proc/$1")" '$1 != own' | wc -l) == "$2" ]]
 }
 
 @test "PostgreSQL, which refuses uid 0, initializes a cluster and answers queries" {
