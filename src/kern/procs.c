@@ -42,6 +42,11 @@ static pid_t group_of(pid_t tid)
 	return line ? (pid_t)strtol(line + 7, NULL, 10) : -1;
 }
 
+bool procs_share_files(pid_t pid, pid_t tid)
+{
+	return syscall(__NR_kcmp, pid, tid, KCMP_FILES, 0, 0) == 0;
+}
+
 static int open_task(struct procs *p, pid_t tid)
 {
 	pid_t group;
@@ -59,7 +64,7 @@ static int open_task(struct procs *p, pid_t tid)
 	if (group < 0)
 		return -ESRCH;
 	/* A thread may have left the table that the group shares; its numbers would mean other files. */
-	if (group != tid && syscall(__NR_kcmp, group, tid, KCMP_FILES, 0, 0) != 0)
+	if (group != tid && !procs_share_files(group, tid))
 		return -EOPNOTSUPP;
 	group = sys_pidfd_open(group, 0);
 	return group < 0 ? -errno : group;

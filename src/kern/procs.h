@@ -49,6 +49,8 @@ int procs_getfd(struct procs *p, pid_t tid, int fd);
  * for the next time: the kernel looks for task and descriptor each time that it is read (fs/proc/fd.c, seq_show()).
  */
 int procs_cloexec(struct procs *p, pid_t tid, int fd, bool *ret);
+/* Whether two tasks have one table of descriptors: a thread may have left that of its process (unshare(2)). */
+bool procs_share_files(pid_t pid, pid_t tid);
 
 /*
  * A signal to the task that procs_getfd() was last asked about under that

@@ -183,6 +183,25 @@ static bool fetch(struct replacement *r, pid_t tid, int number, int *ret)
 	return true;
 }
 
+/* Those that have left the table of their process. */
+static void fetch_from_threads(struct replacement *r, pid_t pid, int *ret)
+{
+	const struct dirent *d;
+	char path[48];
+	DIR *dir;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	while (dir && *ret < 0 && r->looked < LOOKS_MAX && (d = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(d->d_name, NULL, 10);
+
+		if (tid > 0 && tid != pid && !procs_share_files(pid, tid))
+			(void)each_place(r, tid, fetch, ret);
+	}
+	if (dir)
+		(void)closedir(dir);
+}
+
 static int fetch_from_others(struct replacement *r)
 {
 	DIR *dir = opendir("/proc");
@@ -192,8 +211,10 @@ static int fetch_from_others(struct replacement *r)
 	while (dir && fd < 0 && (d = readdir(dir))) {
 		pid_t pid = (pid_t)strtol(d->d_name, NULL, 10);
 
-		if (pid > 0 && pid != getpid())
-			(void)each_place(r, pid, fetch, &fd);
+		if (pid <= 0 || pid == getpid())
+			continue;
+		if (!each_place(r, pid, fetch, &fd))
+			fetch_from_threads(r, pid, &fd);
 	}
 	if (dir)
 		(void)closedir(dir);

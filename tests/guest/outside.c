@@ -608,6 +608,7 @@ int main(int argc, char **argv)
 	test_epoll(EPOLLIN | EPOLLOUT | EPOLLEXCLUSIVE, "epoll, one of many");
 	test_high_number();
 	test_aliases();
+	test_unshared(address, port);
 	test_forked();
 	test_forked_refused();
 	test_forked_unspec();

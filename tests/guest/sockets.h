@@ -47,6 +47,8 @@ void test_busy(void);
 void test_shared(void);
 int share_child(const char *numbers); /* "sockets child", of a listener and of what is closed by then */
 
+/* outside_unshared.c */
+void test_unshared(const char *address, int port);
 /* outside_options.c */
 void test_kept_options(const char *address, int port);
 
