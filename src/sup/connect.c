@@ -65,16 +65,42 @@ static int64_t decide(struct call *c, struct vsk *v, const struct destination *t
 	return call_verdict(c, &ret->attempt, &ret->verdict);
 }
 
-/* Under a rule of the policy's, or of the ceiling's. */
+static int64_t retry(struct wait *w);
+
+/* Without any of these it is over. */
+static bool is_open(const struct vsk *v)
+{
+	return (v->status == VSK_CONNECTING || v->status == VSK_CONNECTED) && (v->to || v->host || v->out);
+}
+
+/* The row of a socket that is to be connected when there is room in the listener's queue; NULL: it is none. */
+static const struct vsk *row_that_waits(const struct wait *w)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof cookie;
+	const struct vsk *v = w->retry == retry && getsockopt(w->fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ?
+				      vsk_find(&w->call.sup->table, cookie) :
+				      NULL;
+
+	/* One that was interrupted is not swept yet, and asks again. */
+	return v && !is_open(v) && call_valid(&w->call) ? v : NULL;
+}
+
+/* Under a rule of the policy's, or of the ceiling's; with those that wait, which need not ask again. */
 static size_t count_open(const struct domain *d, const struct policy_rule *rule, uint32_t ceiling_rule)
 {
+	const struct wait *w;
 	const struct vsk *v;
 	size_t n = 0;
 
 	LIST_FOREACH(v, &d->rows, in_domain)
-		if ((rule ? v->rule == rule : v->ceiling_rule == ceiling_rule) &&
-		    (v->status == VSK_CONNECTING || v->status == VSK_CONNECTED))
-			n += v->to || v->host || v->out; /* without any of these it is over */
+		if (is_open(v))
+			n += rule ? v->rule == rule : v->ceiling_rule == ceiling_rule;
+	TAILQ_FOREACH(w, &d->sup->waits, link) {
+		v = w->call.domain == d ? row_that_waits(w) : NULL;
+		if (v)
+			n += rule ? v->rule == rule : v->ceiling_rule == ceiling_rule;
+	}
 	return n;
 }
 
@@ -282,6 +308,8 @@ static int64_t retry(struct wait *w)
 	decide_connect(w->call.sup, w->call.domain, POLICY_TCP, NULL, &t.row->remote, t.row->remote_port, &d);
 	if (!d.verdict.allow)
 		return call_verdict(&w->call, &d.attempt, &d.verdict);
+	t.row->rule = decision_rule(&d, w->call.domain);
+	t.row->generation = w->call.domain->generation;
 	rc = attempt(&w->call, &t, &full); /* should it be another one by now, the next look finds its room */
 	rc = rc == NO_ROOM ? -EAGAIN : await_progress(w, rc);
 	if (rc == -EAGAIN)

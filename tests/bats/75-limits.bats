@@ -140,6 +140,46 @@ next_under() # LIMITS
 	tail -n 1 "$T/app.out"
 }
 
+@test "who waits for room in a queue counts for maxConnections" {
+	need_command python3
+	mkdir work && cd work
+	cat >waits.py <<-'END'
+		import socket, threading, time
+		l = socket.socket()
+		l.bind(("127.0.0.1", 7000))
+		l.listen(0) # room for one
+		done, refused = [], []
+
+		def connect():
+		    s = socket.socket()
+		    try:
+		        s.connect(("127.0.0.1", 7000))
+		        done.append(s)
+		    except PermissionError:
+		        refused.append(s)
+
+		def accept():
+		    while True:
+		        done.append(l.accept())
+
+		threads = [threading.Thread(target=connect) for _ in range(8)]
+		[t.start() for t in threads]
+		until = time.monotonic() + 20
+		while len(refused) < 6 and time.monotonic() < until:
+		    time.sleep(0.01)
+		threading.Thread(target=accept, daemon=True).start()
+		[t.join() for t in threads]
+		print(8 - len(refused), "connected", flush=True)
+	END
+	jq -n '{version: 1, domain: "app", net: {rules: [{id: "few", allow: "connect", to: "127.0.0.1:7000", maxConnections: 2}]}}' >p.json
+	run -0 --separate-stderr "$VRUN" run -T -p p.json -- python3 waits.py </dev/null
+	assert_output "2 connected"
+	# shellcheck disable=SC2154 # set by run
+	assert_contains "$stderr" 'rule few has its "maxConnections"'
+	cd "$T"
+	assert_nothing_left
+}
+
 @test "limits of sockets, waiting calls and calls a second change while the domain runs" {
 	need_command python3
 	changing '{"sockets": 20}' '
