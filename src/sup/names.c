@@ -9,6 +9,7 @@
 
 #define FIRST 3          /* place of the first name: after the resolver's and the host's */
 #define GRACE_MS 120000  /* that an address is kept beyond its answers' time: apps keep them longer */
+#define USED_MS 20000    /* ... and beyond the time that it was found to be in use */
 #define OLDEST_TRIED 16  /* when a place is looked for */
 
 struct names_entry {
@@ -135,25 +136,35 @@ static bool in_use(const struct domain *d, const struct names_entry *i)
 	return false;
 }
 
-/* The place of a name that nobody uses any more. */
+static void move_behind(struct names *n, struct names_entry *i)
+{
+	TAILQ_REMOVE(&n->ages, i, by_age);
+	TAILQ_INSERT_TAIL(&n->ages, i, by_age);
+}
+
+/*
+ * The place of a name that nobody uses any more. To see that somebody does takes a look at all of the domain's sockets:
+ * such a one is left alone for a while, or whoever asks for names all the time would take the others' time with it.
+ */
 static struct names_entry *take_back(struct domain *d)
 {
 	struct names *n = &d->host_names;
-	struct names_entry *i;
+	struct names_entry *i = TAILQ_FIRST(&n->ages), *next;
 	int64_t now = loop_now();
-	unsigned tried = 0;
 
-	TAILQ_FOREACH(i, &n->ages, by_age) {
-		if (tried++ == OLDEST_TRIED)
-			break;
-		if (i->until <= now && !in_use(d, i))
-			break;
+	for (unsigned tried = 0; i && tried < OLDEST_TRIED; i = next, tried++) {
+		next = TAILQ_NEXT(i, by_age);
+		if (i->until > now)
+			continue;
+		if (!in_use(d, i)) {
+			LIST_REMOVE(i, by_name);
+			TAILQ_REMOVE(&n->ages, i, by_age);
+			return i;
+		}
+		i->until = now + USED_MS;
+		move_behind(n, i);
 	}
-	if (!i || tried > OLDEST_TRIED)
-		return NULL;
-	LIST_REMOVE(i, by_name);
-	TAILQ_REMOVE(&n->ages, i, by_age);
-	return i;
+	return NULL;
 }
 
 static struct names_entry *entry_new(struct domain *d, const char *name)
@@ -191,8 +202,7 @@ static struct names_entry *give_out(struct domain *d, const char *name, uint32_t
 		i = entry_new(d, name);
 	if (!i)
 		return NULL;
-	TAILQ_REMOVE(&n->ages, i, by_age);
-	TAILQ_INSERT_TAIL(&n->ages, i, by_age);
+	move_behind(n, i);
 	if (until > i->until)
 		i->until = until;
 	return i;
