@@ -126,7 +126,7 @@ static void addresses_cell(const json_t *o, char *buf)
 						log_quote(quoted, sizeof quoted, json_string_value(a) ?: ""));
 }
 
-/* "127.0.0.1:8080>80": the machine's, and the domain's port; in brackets while nobody listens there. */
+/* "127.0.0.1:8080>80", "127.0.0.1:5353>53/udp": the machine's, and the domain's port; in brackets while nobody listens. */
 static void published_cell(const json_t *o, char *buf)
 {
 	const json_t *all = json_object_get(o, "published"), *p;
@@ -137,8 +137,9 @@ static void published_cell(const json_t *o, char *buf)
 		bool open = json_is_true(json_object_get(p, "open"));
 
 		if (len < CELL_MAX)
-			len += (size_t)snprintf(buf + len, CELL_MAX - len, "%s%s%s>%lld%s", i ? "," : "",
+			len += (size_t)snprintf(buf + len, CELL_MAX - len, "%s%s%s>%lld%s%s", i ? "," : "",
 						open ? "" : "(", ask_string(p, "at"), ask_int(p, "port"),
+						strcmp(ask_string(p, "proto"), "udp") == 0 ? "/udp" : "",
 						open ? "" : ")");
 	}
 }

@@ -36,7 +36,7 @@ static const char help[] =
 	"      --ceiling FILE     a policy that bounds the other one\n"
 	"      --ask              wait with what no rule allows until it is answered: vrun learn does that\n"
 	"      --attempts FILE    write all that was tried to FILE at the end, each thing once, as JSON\n"
-	"      --publish ADDRESS:PORT:PORT  a port of this machine that leads to one of the app's\n"
+	"      --publish ADDRESS:PORT:PORT[/udp]  a port of this machine that leads to one of the app's\n"
 	"      --record DIR       where \"record\" of rules writes its files, which are not there yet\n"
 	"      --record-max SIZE  bytes of each of them (default: 1GiB)\n"
 	"      --fabric NAME      share a network with the other runs that name it\n"

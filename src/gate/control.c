@@ -65,6 +65,7 @@ static void commit(struct gate *g)
 	gate_text_fini(&c->next);
 	g->next = NULL;
 	gate_flows_review(g);
+	gate_bound_review(g);
 	answer(g, "ok");
 }
 

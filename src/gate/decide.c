@@ -62,31 +62,34 @@ bool gate_may_connect(const struct gate *g, const struct gateway_request *r, enu
 	return allowed(g, &a);
 }
 
-bool gate_lets_in(const struct gate *g, const struct addr *from, const struct addr *at, uint16_t port)
+bool gate_lets_in(const struct gate *g, enum policy_proto proto, const struct addr *from, const struct addr *at,
+		  uint16_t port)
 {
-	const struct policy_attempt a = { .kind = ATTEMPT_ACCEPT, .proto = POLICY_TCP, .port = port,
+	const struct policy_attempt a = { .kind = ATTEMPT_ACCEPT, .proto = proto, .port = port,
 					  .peer = gateway_visitor(from, at) };
 
 	return allowed(g, &a);
 }
 
-static unsigned publishes(const struct policy *p, const struct addr *at, uint16_t port, uint16_t local_port)
+static unsigned publishes(const struct policy *p, enum policy_proto proto, const struct addr *at, uint16_t port,
+			  uint16_t local_port)
 {
 	unsigned n = 0;
 
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct policy_rule *r = &p->rules[i];
 
-		n += r->publish && r->publish_port == port && addr_equal(&r->publish_addr, at) &&
-		     ports_have(&r->endpoints[0].ports, local_port);
+		n += r->publish && (r->protos & proto) && r->publish_port == port &&
+		     addr_equal(&r->publish_addr, at) && ports_have(&r->endpoints[0].ports, local_port);
 	}
 	return n;
 }
 
-unsigned gate_publishes(const struct gate *g, const struct addr *at, uint16_t port, uint16_t local_port)
+unsigned gate_publishes(const struct gate *g, enum policy_proto proto, const struct addr *at, uint16_t port,
+			uint16_t local_port)
 {
-	unsigned n = publishes(&g->text->policy, at, port, local_port);
-	unsigned next = g->next ? publishes(&g->next->policy, at, port, local_port) : n;
+	unsigned n = publishes(&g->text->policy, proto, at, port, local_port);
+	unsigned next = g->next ? publishes(&g->next->policy, proto, at, port, local_port) : n;
 
 	return n < next ? n : next;
 }

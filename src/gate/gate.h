@@ -127,6 +127,7 @@ struct gate {
 	unsigned n_jobs;
 	LIST_HEAD(, published) published; /* ports of the machine (publish.c) */
 	LIST_HEAD(, published) claims;    /* that nobody has asked for yet */
+	LIST_HEAD(, bound) bound, bound_claims; /* the same for UDP (bind.c) */
 	LIST_HEAD(, relay) relays; /* flows (flow.c) */
 	unsigned n_relays;
 };
@@ -156,9 +157,11 @@ enum gate_decision { GATE_ALLOWED, GATE_DENIED, GATE_UNREACHABLE };
 enum gate_decision gate_decide(const struct gate *g, const struct gateway_request *r, enum policy_proto proto,
 			       const struct addr *a);
 /* One who comes from outside to a port of the domain, at an address of the machine. */
-bool gate_lets_in(const struct gate *g, const struct addr *from, const struct addr *at, uint16_t port);
+bool gate_lets_in(const struct gate *g, enum policy_proto proto, const struct addr *from, const struct addr *at,
+		  uint16_t port);
 /* How many rules publish that port of the domain there; a port of 0 stands for any, as in the policy. */
-unsigned gate_publishes(const struct gate *g, const struct addr *at, uint16_t port, uint16_t local_port);
+unsigned gate_publishes(const struct gate *g, enum policy_proto proto, const struct addr *at, uint16_t port,
+			uint16_t local_port);
 /* Whether the name of a request may be connected to, as far as that is no matter of its address. */
 bool gate_may_connect(const struct gate *g, const struct gateway_request *r, enum policy_proto proto);
 /* Whether the name may be asked for outside. */
@@ -197,6 +200,14 @@ void gate_flow(struct gate *g, const struct gateway_request *r); /* flow.c */
 /* Ends those that the policy does not allow any more. */
 void gate_flows_review(struct gate *g);
 void gate_flows_fini(struct gate *g);
+
+void gate_bind(struct gate *g, const struct gateway_request *r); /* bind.c */
+/* Ends ports and forgets visitors that the policy does not allow any more. */
+void gate_bound_review(struct gate *g);
+void gate_bound_fini(struct gate *g);
+/* The UDP port that a rule of a policy that is to come publishes; all of them are given up by gate_bind_unclaim(). */
+int gate_bind_claim(struct gate *g, const struct policy_rule *r, struct err *e);
+void gate_bind_unclaim(struct gate *g);
 
 /* Hears those who put another policy in force at the listening socket, which it takes. */
 int gate_control_init(struct gate *g, int fd, int64_t owner, struct err *e);

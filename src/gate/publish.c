@@ -118,7 +118,8 @@ static void take(struct gate *g, struct published *p, struct batch *b, int *fd, 
 	    !get_own(p, *fd, &v->at))
 		return; /* it has left again */
 	p->credit--;
-	if (gate_publishes(g, &p->addr, p->asked, p->local_port) && gate_lets_in(g, &v->from, &v->at, p->local_port) &&
+	if (gate_publishes(g, POLICY_TCP, &p->addr, p->asked, p->local_port) &&
+	    gate_lets_in(g, POLICY_TCP, &v->from, &v->at, p->local_port) &&
 	    gate_lock(*fd, &v->from, v->port) == 0)
 		b->fds[b->a.n++] = fd_take(fd);
 	else
@@ -353,7 +354,7 @@ static struct published *begin(struct gate *g, const struct gateway_request *r, 
 	if (p) {
 		LIST_REMOVE(p, link);
 	} else {
-		unsigned n = gate_publishes(g, &r->addr, r->port, r->local_port);
+		unsigned n = gate_publishes(g, POLICY_TCP, &r->addr, r->port, r->local_port);
 
 		*ret_error = n ? EADDRINUSE : EACCES;
 		if (count_published(g, r) >= n)
@@ -382,7 +383,7 @@ void gate_publish(struct gate *g, const struct gateway_request *r)
 
 	if (p) {
 		tell_published(g, p);
-	} else if (error == EACCES && !gate_publishes(g, &r->addr, r->port, r->local_port)) {
+	} else if (error == EACCES && !gate_publishes(g, POLICY_TCP, &r->addr, r->port, r->local_port)) {
 		gate_tell(g, &denied, -1);
 	} else {
 		gate_tell_failed(g, r->id, error);
@@ -436,9 +437,14 @@ int gate_publish_claim(struct gate *g, const struct policy *next, struct err *e)
 {
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < next->n_rules; i++)
-		if (next->rules[i].publish)
-			rc = claim_one(g, &next->rules[i], e);
+	for (size_t i = 0; rc == 0 && i < next->n_rules; i++) {
+		const struct policy_rule *r = &next->rules[i];
+
+		if (r->publish && (r->protos & POLICY_TCP))
+			rc = claim_one(g, r, e);
+		if (rc == 0 && r->publish && (r->protos & POLICY_UDP))
+			rc = gate_bind_claim(g, r, e);
+	}
 	if (rc < 0)
 		gate_publish_unclaim(g);
 	return rc;
@@ -450,4 +456,5 @@ void gate_publish_unclaim(struct gate *g)
 
 	while ((p = LIST_FIRST(&g->claims)))
 		drop(g, p);
+	gate_bind_unclaim(g);
 }

@@ -141,6 +141,9 @@ static void request(struct gate *g, const struct gateway_request *r)
 	case GATEWAY_PUBLISH:
 		gate_publish(g, r);
 		break;
+	case GATEWAY_BIND:
+		gate_bind(g, r);
+		break;
 	case GATEWAY_FLOW:
 		gate_flow(g, r);
 		break;
@@ -185,5 +188,6 @@ int gate_serve(struct gate *g, struct err *e)
 			j->end(g, j);
 		}
 	gate_flows_fini(g);
+	gate_bound_fini(g);
 	return rc < 0 ? err_num(e, -rc, "epoll") : 0;
 }

@@ -41,6 +41,8 @@ enum gateway_kind {
 			    * time. `port` more connections may come in, ARRIVED; others are left in the kernel's queue.
 			    * `nonblock`: as who accepts wants them */
 	GATEWAY_SHUT,      /* nobody does any more; the port stays taken. No answer. */
+	GATEWAY_BIND,      /* takes the UDP port of addr and port of the machine for local_port of the domain; CONNECTED with a pair's
+			    * end and the port that was taken, FAILED or DENIED */
 	GATEWAY_FLOW,      /* a UDP flow; of a name by want_v6; CONNECTED with a pair's end, FAILED or DENIED */
 	GATEWAY_QUERY,     /* records of `name`, of the DNS query type `port`: RECORDS, FAILED or DENIED */
 	GATEWAY_CANCEL,    /* nobody waits for the answer to that id any more. No answer. */
@@ -116,6 +118,18 @@ size_t gateway_answer_size(const struct gateway_answer *a);
  */
 struct gateway_datagram {
 	int32_t error; /* positive errno */
+};
+
+/*
+ * What goes through the pair of a UDP port: a message for each datagram, this
+ * and then its bytes; to the gateway, whom it is for. With an error from the gateway, which
+ * has no bytes: somebody came who is not let in.
+ */
+struct gateway_visit {
+	struct addr peer, at; /* at: the machine's own address; nothing to the gateway */
+	uint16_t port;        /* of the peer */
+	uint16_t unused;
+	int32_t error;        /* positive errno */
 };
 
 /*

@@ -117,7 +117,7 @@ bool gateway_request_good(const void *message, size_t len, struct gateway_reques
 			return false;
 	if (r->kind == GATEWAY_CONNECT || r->kind == GATEWAY_FLOW)
 		return good_target(r);
-	if (r->kind == GATEWAY_PUBLISH)
+	if (r->kind == GATEWAY_PUBLISH || r->kind == GATEWAY_BIND)
 		return r->local_port != 0;
 	if (r->kind == GATEWAY_QUERY)
 		return r->port != 0 && good_name(r->name);

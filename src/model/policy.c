@@ -202,9 +202,6 @@ static bool leads_outside(const struct policy_rule *r)
 
 const char *policy_rule_unserved(const struct policy_rule *r, const char **ret_hint)
 {
-	*ret_hint = "leave it out of that rule";
-	if (r->publish && (r->protos & POLICY_UDP))
-		return "publishing a port for UDP is not served";
 	*ret_hint = "leave them out of that rule";
 	if (policy_options_need_relay(&r->options) && !leads_outside(r))
 		return "\"rate\", \"maxBytes\", \"record\" and \"tls\" are served for TCP connections to the outside alone";

@@ -11,25 +11,42 @@
 #include "run/policy_apply.h"
 
 #define HOST_DEFAULT "127.0.0.1"
+#define PORT_ROOM 8
 
 static int bad(const char *text, struct err *e)
 {
 	(void)err_set(e, EINVAL, "--publish %s", text);
 	return err_hint(e, "write ADDRESS:PORT:PORT, of this machine and of the app, as in 127.0.0.1:8080:80; "
-			   "[::1]:8080:80; 8080:80 is 127.0.0.1:8080:80; port 0 of the machine: any");
+			   "[::1]:8080:80; 8080:80 is 127.0.0.1:8080:80; port 0 of the machine: any; for UDP 5353:53/udp");
 }
 
-/* [ADDRESS:]PORT:PORT to "ADDRESS:PORT" of the machine and the port of the domain. */
-static int split(const char *text, char *host, size_t size, unsigned *ret_port, bool *ret_loopback,
-		 struct err *e)
+/* What stands behind the port of the domain, which is copied: NULL: nothing that is a protocol. */
+static const char *split_proto(const char *behind, char port[static PORT_ROOM])
+{
+	size_t n = strcspn(behind, "/");
+
+	if (n >= PORT_ROOM)
+		return NULL;
+	memcpy(port, behind, n);
+	port[n] = '\0';
+	if (behind[n] == '\0')
+		return "tcp";
+	return strcmp(behind + n, "/tcp") == 0 ? "tcp" : strcmp(behind + n, "/udp") == 0 ? "udp" : NULL;
+}
+
+/* [ADDRESS:]PORT:PORT[/PROTO] to "ADDRESS:PORT" of the machine, and the port of the domain. */
+static int split(const char *text, char *host, size_t size, unsigned *ret_port, const char **ret_proto,
+		 bool *ret_loopback, struct err *e)
 {
 	const char *colon = strrchr(text, ':');
+	char behind[PORT_ROOM];
 	uint64_t port;
 	uint16_t host_port;
 	struct addr a;
 	int n;
 
-	if (!colon || num_parse_u64(colon + 1, 1, UINT16_MAX, &port) < 0)
+	*ret_proto = colon ? split_proto(colon + 1, behind) : NULL;
+	if (!*ret_proto || num_parse_u64(behind, 1, UINT16_MAX, &port) < 0)
 		return bad(text, e);
 	n = memchr(text, ':', (size_t)(colon - text)) ?
 		    snprintf(host, size, "%.*s", (int)(colon - text), text) :
@@ -45,13 +62,14 @@ static int split(const char *text, char *host, size_t size, unsigned *ret_port, 
 static json_t *rule_of(const char *text, struct err *e)
 {
 	char host[ADDR_TEXT_MAX + 10], at[8];
+	const char *proto = NULL;
 	bool loopback = false;
 	unsigned port = 0;
 
-	if (split(text, host, sizeof host, &port, &loopback, e) < 0)
+	if (split(text, host, sizeof host, &port, &proto, &loopback, e) < 0)
 		return NULL;
 	(void)snprintf(at, sizeof at, ":%u", port);
-	return json_pack("{s:s, s:s, s:o, s:s}", "allow", "listen", "at", at, "from",
+	return json_pack("{s:s, s:s, s:s, s:o, s:s}", "allow", "listen", "at", at, "proto", proto, "from",
 			 loopback ? json_pack("[s]", "host") : json_pack("[s, s, s]", "host", "0.0.0.0/0", "::/0"),
 			 "publish", host);
 }

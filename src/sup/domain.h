@@ -107,7 +107,7 @@ struct domain {
 	int64_t full_until; /* microseconds of the monotonic clock: no costly look at what is closed until then */
 	struct faddr_list addrs;
 	size_t n_addrs;
-	TAILQ_HEAD(, flow) flows; /* that it began */
+	struct flow_list flows; /* that it began */
 	size_t n_flows, n_out; /* n_out: to the outside */
 	size_t n_waits;
 	size_t n_files; /* descriptors that the supervisor has for it beyond a call (sup_take_files()) */

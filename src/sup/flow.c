@@ -50,13 +50,30 @@ static int find(struct flows *f, const struct frame_ends *e, struct flow **ret)
 	return -1;
 }
 
-static void flow_free(struct flows *f, struct flow *w)
+/* Those who come in from outside are kept apart: they do not end what the domain has begun. */
+static struct flow_list *list_of(const struct flow *w)
+{
+	return w->port ? &w->port->flows : &w->from->flows;
+}
+
+static size_t *count_of(const struct flow *w)
+{
+	return w->port ? &w->port->n_flows : &w->from->n_flows;
+}
+
+static void touch(struct flow *w)
+{
+	TAILQ_REMOVE(list_of(w), w, in_domain);
+	TAILQ_INSERT_TAIL(list_of(w), w, in_domain);
+}
+
+void flow_free(struct sup *s, struct flow *w)
 {
 	flow_out_end(w);
 	LIST_REMOVE(w, by_hash);
-	TAILQ_REMOVE(&w->from->flows, w, in_domain);
-	w->from->n_flows--;
-	f->n--;
+	TAILQ_REMOVE(list_of(w), w, in_domain);
+	--*count_of(w);
+	s->flows.n--;
 	free(w);
 }
 
@@ -65,44 +82,70 @@ static bool is_over(const struct flow *w, int64_t now)
 	return now - w->last > (w->answered ? FLOW_LONG_MS : FLOW_SHORT_MS);
 }
 
-static struct flow *flow_new(struct sup *s, struct domain *from, const struct frame_ends *e)
+static struct flow *flow_new(struct sup *s, struct domain *from, struct publish *port, const struct frame_ends *e)
 {
 	struct flows *f = &s->flows;
-	struct flow *w;
+	struct flow *w = calloc(1, sizeof *w);
 
-	if (from->n_flows >= FLOW_DOMAIN_MAX)
-		flow_free(f, TAILQ_FIRST(&from->flows));
-	w = calloc(1, sizeof *w);
 	if (!w)
 		return NULL;
 	w->from = from;
+	w->port = port;
 	w->ends = *e;
+	if (*count_of(w) >= (port ? FLOW_IN_MAX : FLOW_DOMAIN_MAX))
+		flow_free(s, TAILQ_FIRST(list_of(w)));
 	w->generation = from->generation;
 	w->id = s->table.next_id++;
 	LIST_INSERT_HEAD(&f->buckets[bucket_of(e)], w, by_hash);
-	TAILQ_INSERT_TAIL(&from->flows, w, in_domain);
-	from->n_flows++;
+	TAILQ_INSERT_TAIL(list_of(w), w, in_domain);
+	++*count_of(w);
 	f->n++;
 	if (!f->sweep.due)
 		loop_set_alarm(&s->loop, &f->sweep, SWEEP_MS);
 	return w;
 }
 
+struct flow *flow_come(struct publish *p, const struct frame_ends *e, bool denied)
+{
+	const struct frame_ends back = { e->to, e->from, e->to_port, e->from_port };
+	struct flow *w = flow_new(p->domain->sup, p->domain, p, denied ? e : &back);
+
+	if (w) {
+		w->denied = denied;
+		w->last = loop_now();
+	}
+	return w;
+}
+
+struct flow *flow_find(struct sup *s, const struct frame_ends *e)
+{
+	struct flow *w;
+
+	return find(&s->flows, e, &w) >= 0 ? w : NULL;
+}
+
+static void sweep_list(struct sup *s, struct flow_list *list)
+{
+	int64_t now = loop_now();
+	struct flow *w = TAILQ_FIRST(list), *next;
+
+	for (; w; w = next) {
+		next = TAILQ_NEXT(w, in_domain);
+		if (is_over(w, now))
+			flow_free(s, w);
+	}
+}
+
 static void sweep(struct loop_alarm *a)
 {
 	struct flows *f = (struct flows *)((char *)a - offsetof(struct flows, sweep));
 	struct sup *s = (struct sup *)((char *)f - offsetof(struct sup, flows));
-	int64_t now = loop_now();
 	struct domain *d;
 
 	LIST_FOREACH(d, &s->domains, link) {
-		struct flow *w = TAILQ_FIRST(&d->flows), *next;
-
-		for (; w; w = next) {
-			next = TAILQ_NEXT(w, in_domain);
-			if (is_over(w, now))
-				flow_free(f, w);
-		}
+		sweep_list(s, &d->flows);
+		for (size_t i = 0; i < d->published.n; i++)
+			sweep_list(s, &d->published.v[i]->flows);
 	}
 	if (f->n)
 		loop_set_alarm(&s->loop, a, SWEEP_MS);
@@ -120,7 +163,7 @@ static struct flow *open_flow(struct sup *s, struct domain *from, const struct f
 {
 	struct decision d;
 	struct audit_record r = { .domain = from, .call = "send", .attempt = &d.attempt, .verdict = &d.verdict };
-	struct flow *w = flow_new(s, from, e);
+	struct flow *w = flow_new(s, from, NULL, e);
 
 	if (!w)
 		return NULL;
@@ -170,7 +213,7 @@ static void pass_datagram(struct sup *s, struct domain *from, const struct frame
 		return;
 	way = find(&s->flows, e, &w);
 	if (way >= 0 && is_over(w, now)) {
-		flow_free(&s->flows, w);
+		flow_free(s, w);
 		way = -1;
 	}
 	if (way < 0) {
@@ -186,13 +229,14 @@ static void pass_datagram(struct sup *s, struct domain *from, const struct frame
 		return;
 	}
 	w->last = now;
-	w->answered = w->answered || way;
+	w->answered = w->answered || way || w->port;
 	w->packets[way]++;
 	w->bytes[way] += payload;
-	TAILQ_REMOVE(&w->from->flows, w, in_domain);
-	TAILQ_INSERT_TAIL(&w->from->flows, w, in_domain);
+	touch(w);
 	if (w->out)
 		flow_out_send(s, w, payload);
+	else if (w->port)
+		flow_in_send(w, payload);
 	else
 		flow_deliver(s, way ? w->from : w->to, len);
 }
@@ -200,11 +244,10 @@ static void pass_datagram(struct sup *s, struct domain *from, const struct frame
 void flow_answered(struct flow *w, size_t payload)
 {
 	w->last = loop_now();
-	w->answered = true;
+	w->answered = w->answered || !w->port;
 	w->packets[1]++;
 	w->bytes[1] += payload;
-	TAILQ_REMOVE(&w->from->flows, w, in_domain);
-	TAILQ_INSERT_TAIL(&w->from->flows, w, in_domain);
+	touch(w);
 }
 
 /* A datagram did not arrive: to whoever sent it, if it passed here. */
@@ -213,7 +256,7 @@ static void pass_error(struct sup *s, const struct domain *d, const struct frame
 	struct flow *w;
 	int way = has_address(d, &e->to) ? find(&s->flows, e, &w) : -1;
 
-	if (way >= 0 && !w->denied && !w->out)
+	if (way >= 0 && !w->denied && !w->out && !w->port)
 		flow_deliver(s, way ? w->to : w->from, len);
 }
 
@@ -279,7 +322,7 @@ void flow_remove_domain(struct sup *s, struct domain *d)
 		for (w = LIST_FIRST(&s->flows.buckets[i]); w; w = next) {
 			next = LIST_NEXT(w, by_hash);
 			if (w->from == d || w->to == d)
-				flow_free(&s->flows, w);
+				flow_free(s, w);
 		}
 	if (s->flows.n == 0)
 		loop_clear_alarm(&s->flows.sweep);
@@ -291,6 +334,8 @@ static bool decide_again(struct sup *s, struct flow *w)
 	struct decision d;
 	struct audit_record r = { .domain = w->from, .call = "policy", .attempt = &d.attempt, .verdict = &d.verdict };
 
+	if (w->port)
+		return flow_in_decide(w);
 	decide_connect(s, w->from, POLICY_UDP, &w->ends.from, &w->ends.to, w->ends.to_port, &d);
 	w->rule = decision_rule(&d, w->from);
 	w->generation = w->from->generation;
@@ -312,7 +357,7 @@ size_t flow_revoke(struct sup *s, const struct domain *changed)
 			if (!w->denied && decide_again(s, w) && !flow_out_is_over(w))
 				continue;
 			n += !w->denied && !flow_out_is_over(w);
-			flow_free(&s->flows, w); /* what was denied may be allowed now */
+			flow_free(s, w); /* what was denied may be allowed now */
 		}
 	return n;
 }

@@ -34,6 +34,7 @@
 
 struct sup;
 struct domain;
+struct publish;
 
 #define FLOW_BUCKETS 1024
 #define FLOW_DOMAIN_MAX 4096 /* of one domain; then its oldest goes */
@@ -42,13 +43,17 @@ struct domain;
 #define FLOW_SHORT_MS 30000  /* silence that ends a flow without answers, or forgets a denial */
 #define FLOW_LONG_MS 180000  /* and one with */
 
+TAILQ_HEAD(flow_list, flow);
+
 struct flow {
 	LIST_ENTRY(flow) by_hash;
-	TAILQ_ENTRY(flow) in_domain; /* of the first sender, the longest silent first */
+	TAILQ_ENTRY(flow) in_domain; /* of the first sender or the port, the longest silent first */
 	struct domain *from, *to;    /* to: NULL in a denial, and to the outside */
 	struct flow_out *out;        /* owned; to the outside, or NULL */
+	struct publish *port;        /* by which somebody came; `from` is the domain all the same, unless it is a denial */
 	uint64_t id;                 /* among those of the socket table */
-	struct frame_ends ends;      /* as the first datagram had them */
+	struct frame_ends ends;      /* as the first datagram had them; of who came by a port: as answers have them */
+	struct addr peer, at;        /* of who came: really, and at which address of the machine */
 	const struct policy_rule *rule;
 	bool denied, answered;
 	uint32_t generation;
@@ -76,7 +81,25 @@ void flow_out_send(struct sup *s, struct flow *w, size_t payload);
 void flow_out_end(struct flow *w);
 /* The outside said no, or its end. */
 bool flow_out_is_over(const struct flow *w);
+/* --- flow_in.c -------------------------------------------------------------------- */
+
+#define FLOW_IN_MAX 1024 /* of one port; then its oldest goes */
+
+/* What comes to a UDP port of the machine, and the descriptor of the gateway's, taken. 0 or -errno. */
+int flow_in_begin(struct publish *p, int fd);
+/* The port is given up, and its flows end. */
+void flow_in_end(struct publish *p);
+/* What a frame in the buffer carries, to who came. */
+void flow_in_send(struct flow *w, size_t payload);
+/* Whether who came would still be let in. */
+bool flow_in_decide(struct flow *w);
+
 /* --- flow.c again --- */
+/* For somebody who came by a port, from there to the domain. NULL: no memory. */
+struct flow *flow_come(struct publish *p, const struct frame_ends *e, bool denied);
+/* One that is there, or NULL. */
+struct flow *flow_find(struct sup *s, const struct frame_ends *e);
+void flow_free(struct sup *s, struct flow *w);
 /* A frame in the buffer to a domain; one that came for a flow, and an error about what it sent. */
 void flow_deliver(struct sup *s, const struct domain *to, size_t len);
 void flow_answered(struct flow *w, size_t payload);

@@ -173,7 +173,7 @@ static bool belongs(const struct gateway_job *j, const struct gateway_answer *a)
 	case GATEWAY_RACING:
 		return j->kind == GATEWAY_CONNECT;
 	case GATEWAY_CONNECTED:
-		return j->kind == GATEWAY_CONNECT || j->kind == GATEWAY_FLOW;
+		return j->kind == GATEWAY_CONNECT || j->kind == GATEWAY_FLOW || j->kind == GATEWAY_BIND;
 	case GATEWAY_RESOLVED:
 		return j->kind == GATEWAY_RESOLVE;
 	case GATEWAY_RECORDS:
@@ -196,7 +196,7 @@ static bool fd_belongs(const struct gateway_job *j, int fd)
 {
 	if (j->kind == GATEWAY_CONNECT)
 		return get_int(fd, SO_PROTOCOL) == IPPROTO_TCP && get_int(fd, SO_DOMAIN) == (j->v6 ? AF_INET6 : AF_INET);
-	if (j->kind == GATEWAY_FLOW)
+	if (j->kind == GATEWAY_FLOW || j->kind == GATEWAY_BIND)
 		return get_int(fd, SO_DOMAIN) == AF_UNIX && get_int(fd, SO_TYPE) == SOCK_SEQPACKET;
 	return j->kind == GATEWAY_PUBLISH && get_int(fd, SO_PROTOCOL) == IPPROTO_TCP;
 }

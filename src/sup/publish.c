@@ -106,6 +106,11 @@ static void let_come(struct publish *p)
 		p->credit += r.port;
 }
 
+static bool leads_to(const struct publish *p, uint16_t local_port)
+{
+	return p->proto == POLICY_TCP && p->local_port == local_port;
+}
+
 void publish_taken(const struct vsk *listener, bool nonblock)
 {
 	struct domain *d = listener->domain;
@@ -113,7 +118,7 @@ void publish_taken(const struct vsk *listener, bool nonblock)
 	for (size_t i = 0; i < d->published.n; i++) {
 		struct publish *p = d->published.v[i];
 
-		if (p->local_port != listener->local_port)
+		if (!leads_to(p, listener->local_port))
 			continue;
 		saw(p, listener);
 		p->nonblock = nonblock;
@@ -289,7 +294,7 @@ static void open_port(struct publish *p, uint64_t listener)
 static void taken(struct publish *p, uint16_t port)
 {
 	/* Of another policy's port, or where a runtime has not waited for us before it started the app. */
-	const struct vsk *v = listens(p->domain, p->local_port);
+	const struct vsk *v = p->proto == POLICY_TCP ? listens(p->domain, p->local_port) : NULL;
 
 	p->taken = true;
 	p->port = port;
@@ -297,6 +302,21 @@ static void taken(struct publish *p, uint16_t port)
 		settle(&p->domain->published, p->domain);
 	if (v)
 		open_port(p, v->cookie);
+}
+
+/* A UDP port, whose datagrams come by fd. */
+static void bound(struct publish *p, uint16_t port, int fd)
+{
+	const struct gateway_answer failed = { .kind = GATEWAY_FAILED, .error = ENOBUFS };
+
+	p->id = 0; /* that was the last answer */
+	p->open = fd >= 0 && flow_in_begin(p, fd) == 0;
+	if (p->open || p->late) {
+		taken(p, port);
+		return;
+	}
+	fail(p, &failed);
+	settle(&p->domain->published, p->domain);
 }
 
 static void answered(void *ctx, const struct gateway_answer *a, int fd)
@@ -308,6 +328,8 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 		p->credit -= p->credit > 0; /* what was sent before it was shut counts twice */
 		arrive(p, &a->arrivals[0], a->nonblock, &own);
 		let_come(p);
+	} else if (a->kind == GATEWAY_CONNECTED) {
+		bound(p, a->port, fd_take(&own));
 	} else if (a->kind == GATEWAY_PUBLISHED && !p->taken) {
 		taken(p, a->port);
 	} else if (a->kind == GATEWAY_PUBLISHED) {
@@ -327,14 +349,15 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 
 static void ask(struct publish *p)
 {
-	struct gateway_request r = { .kind = GATEWAY_PUBLISH, .addr = p->addr, .port = p->port,
-				     .local_port = p->local_port };
+	struct gateway_request r = { .kind = p->proto == POLICY_UDP ? GATEWAY_BIND : GATEWAY_PUBLISH,
+				     .addr = p->addr, .port = p->port, .local_port = p->local_port };
 
 	p->id = gateway_ask(&p->domain->gateway, &r, answered, p);
 }
 
-static struct publish *add(struct domain *d, const struct policy_rule *rule)
+static struct publish *add(struct domain *d, const struct policy_rule *rule, enum policy_proto proto)
 {
+	const struct host_pattern *at = &rule->endpoints[0].host;
 	struct publishes *all = &d->published;
 	struct publish **v = reallocarray(all->v, all->n + 1, sizeof(void *)), *p = calloc(1, sizeof *p);
 
@@ -349,9 +372,19 @@ static struct publish *add(struct domain *d, const struct policy_rule *rule)
 			       .asked = rule->publish_port,
 			       .port = rule->publish_port,
 			       .local_port = rule->endpoints[0].ports.v[0].lo,
+			       .proto = proto,
+			       .one_local = at->kind == HOST_PREFIX,
+			       .local = at->prefix.addr,
+			       .fd = -1,
 			       .look = { .ring = look } };
+	TAILQ_INIT(&p->flows);
 	v[all->n++] = p;
 	return p;
+}
+
+static bool publishes(const struct policy_rule *r, enum policy_proto proto)
+{
+	return r->publish && (r->protos & proto);
 }
 
 int publish_begin(struct domain *d, void (*done)(struct domain *d, const struct err *e))
@@ -360,8 +393,9 @@ int publish_begin(struct domain *d, void (*done)(struct domain *d, const struct 
 
 	*all = (struct publishes){ .done = done, .ready = { .ring = ring } };
 	for (size_t i = 0; i < d->policy.n_rules; i++)
-		if (d->policy.rules[i].publish && !add(d, &d->policy.rules[i]))
-			return -ENOMEM;
+		for (unsigned proto = POLICY_TCP; proto <= POLICY_UDP; proto <<= 1)
+			if (publishes(&d->policy.rules[i], proto) && !add(d, &d->policy.rules[i], proto))
+				return -ENOMEM;
 	if (all->n == 0) {
 		done(d, NULL);
 		return 0;
@@ -378,6 +412,7 @@ int publish_begin(struct domain *d, void (*done)(struct domain *d, const struct 
 static void publish_free(struct publish *p)
 {
 	loop_clear_alarm(&p->look);
+	flow_in_end(p);
 	free(p->options);
 	free(p);
 }
@@ -395,7 +430,7 @@ void publish_end(struct domain *d)
 
 static bool is_of(const struct publish *p, const struct policy_rule *r)
 {
-	return r->publish && p->asked == r->publish_port && p->local_port == r->endpoints[0].ports.v[0].lo &&
+	return publishes(r, p->proto) && p->asked == r->publish_port && p->local_port == r->endpoints[0].ports.v[0].lo &&
 	       addr_equal(&p->addr, &r->publish_addr);
 }
 
@@ -407,10 +442,10 @@ static bool is_wanted(const struct publish *p, const struct policy *by)
 	return false;
 }
 
-static bool is_there(const struct publishes *all, const struct policy_rule *r)
+static bool is_there(const struct publishes *all, const struct policy_rule *r, enum policy_proto proto)
 {
 	for (size_t i = 0; i < all->n; i++)
-		if (is_of(all->v[i], r))
+		if (all->v[i]->proto == proto && is_of(all->v[i], r))
 			return true;
 	return false;
 }
@@ -431,6 +466,16 @@ static size_t part(struct publishes *all, const struct policy *by)
 	return n;
 }
 
+static void add_late(struct domain *d, const struct policy_rule *r, enum policy_proto proto)
+{
+	struct publish *p = publishes(r, proto) && !is_there(&d->published, r, proto) ? add(d, r, proto) : NULL;
+
+	if (!p)
+		return;
+	p->late = true;
+	ask(p);
+}
+
 void publish_update(struct domain *d)
 {
 	struct publishes *all = &d->published;
@@ -446,13 +491,8 @@ void publish_update(struct domain *d)
 		publish_free(p);
 	}
 	for (size_t i = 0; i < d->policy.n_rules; i++) {
-		const struct policy_rule *r = &d->policy.rules[i];
-		struct publish *p = r->publish && !is_there(all, r) ? add(d, r) : NULL;
-
-		if (p) {
-			p->late = true;
-			ask(p);
-		}
+		add_late(d, &d->policy.rules[i], POLICY_TCP);
+		add_late(d, &d->policy.rules[i], POLICY_UDP);
 	}
 }
 
@@ -486,15 +526,15 @@ void publish_listening(struct sup *s, const struct target *t)
 	for (size_t i = 0; i < d->published.n; i++) {
 		struct publish *p = d->published.v[i];
 
-		if (p->local_port == port) {
-			/* Set where nobody traps it (options.c). */
-			if (!t->row->wire)
-				(void)setsockopt(t->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &never, sizeof never);
-			keep_options(s, p, t);
-		}
-		if (p->local_port == port && p->taken && p->id && !p->open)
+		if (!leads_to(p, port))
+			continue;
+		/* Set where nobody traps it (options.c). */
+		if (!t->row->wire)
+			(void)setsockopt(t->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &never, sizeof never);
+		keep_options(s, p, t);
+		if (p->taken && p->id && !p->open)
 			open_port(p, t->cookie);
-		else if (p->local_port == port)
+		else
 			let_come(p); /* its queue may have become longer */
 	}
 }
@@ -506,7 +546,7 @@ bool publish_is_open(const struct vsk *listener)
 	for (size_t i = 0; i < d->published.n; i++) {
 		const struct publish *p = d->published.v[i];
 
-		if (p->local_port == listener->local_port && p->open && !p->listens)
+		if (leads_to(p, listener->local_port) && p->open && !p->listens)
 			return false;
 	}
 	return true;
@@ -519,7 +559,7 @@ void publish_accepted(struct sup *s, const struct target *listener, int fd)
 	for (size_t i = 0; i < d->published.n; i++) {
 		struct publish *p = d->published.v[i];
 
-		if (p->local_port != listener->row->local_port || p->options)
+		if (!leads_to(p, listener->row->local_port) || p->options)
 			continue;
 		keep_options(s, p, listener);
 		set_options(p, fd);
@@ -531,7 +571,7 @@ void publish_closed(struct domain *d, uint16_t port)
 	for (size_t i = 0; i < d->published.n; i++) {
 		struct publish *p = d->published.v[i];
 
-		if (p->local_port != port || !p->open || listens(d, port))
+		if (!leads_to(p, port) || !p->open || listens(d, port))
 			continue;
 		p->open = p->listens = false;
 		(void)gateway_note(&d->gateway, &(struct gateway_request){ .kind = GATEWAY_SHUT, .id = p->id });
@@ -547,9 +587,10 @@ json_t *publish_json(const struct domain *d)
 		const struct publish *p = d->published.v[i];
 
 		if (p->taken)
-			(void)json_array_append_new(all, json_pack("{s:s, s:i, s:b}", "at",
+			(void)json_array_append_new(all, json_pack("{s:s, s:i, s:s, s:b}", "at",
 								   gateway_place_format(&p->addr, p->port, text), "port",
-								   (int)p->local_port, "open", (int)p->open));
+								   (int)p->local_port, "proto", p->proto == POLICY_UDP ? "udp" : "tcp",
+								   "open", (int)p->open));
 	}
 	return all;
 }

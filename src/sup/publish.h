@@ -5,7 +5,8 @@
  * Its gateway takes each of them before the app starts, and listens while
  * somebody in the domain does. What came in is a socket of the host's, which is
  * parked in the listener's row, like a connection that was accepted for a thread
- * that had left (accept.c), and given to the next accept.
+ * that had left (accept.c), and given to the next accept. UDP ports are open all the time; what
+ * comes there are flows (flow_in.c).
  */
 #ifndef VRUN_SUP_PUBLISH_H
 #define VRUN_SUP_PUBLISH_H
@@ -17,6 +18,7 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "model/gateway.h"
+#include "sup/flow.h"
 #include "sup/loop.h"
 
 struct domain;
@@ -38,6 +40,14 @@ struct publish {
 		int64_t at; /* milliseconds */
 	} seen[PUBLISH_SEEN];      /* listeners that were there; several share a port */
 	struct loop_alarm look;    /* somebody waits to be accepted by listeners that may be closed */
+	enum policy_proto proto;
+	/* Of UDP (flow_in.c): */
+	struct addr local;         /* of the domain, where the rule names one */
+	bool one_local;
+	int fd;                    /* owned; to the gateway; -1: none */
+	struct watch visits;
+	struct flow_list flows;
+	size_t n_flows;
 	bool taken, open;
 	bool listens;       /* the gateway does, and said so */
 	bool nonblock;      /* who accepted last wanted it so */
@@ -83,7 +93,7 @@ void publish_taken(const struct vsk *listener, bool nonblock);
 /* A socket that came in is about to be accepted from that listener, which was there before its port was published. */
 void publish_accepted(struct sup *s, const struct target *listener, int fd);
 
-/* [{"at": "127.0.0.1:8080", "port": 80, "open": true}]: what is published where. */
+/* [{"at": "127.0.0.1:8080", "port": 80, "proto": "tcp", "open": true}]: what is published where. */
 json_t *publish_json(const struct domain *d);
 
 #endif

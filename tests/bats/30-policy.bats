@@ -97,7 +97,7 @@ setup()
 }
 
 @test "what every run refuses is an error for check, too" {
-	local rules=('{ "allow": "listen", "at": ":53", "proto": "udp", "from": ["host"], "publish": "127.0.0.1:5353" }' 'publishing a port for UDP is not served'
+	local rules=('{ "allow": "listen", "at": ":53", "rate": "1MB/s" }' 'served for TCP connections to the outside alone'
 		'{ "allow": "connect", "to": "db:1", "rate": "1MB/s" }' 'served for TCP connections to the outside alone') i
 
 	for ((i = 0; i < ${#rules[@]}; i += 2)); do

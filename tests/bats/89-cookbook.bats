@@ -34,7 +34,7 @@ setup()
 @test "every recipe keeps its expectations, which allow something and deny something" {
 	run "$VRUN" policy test .
 	assert_status 0
-	for section in npm pip cargo git apt curl redis db nginx agent; do
+	for section in npm pip cargo git apt curl redis db nginx dns agent; do
 		assert_equal "$(jq -r '.tests[].expect' "$section.test.json" | sort -u | tr '\n' ' ')" "allow deny " "$section"
 	done
 	assert_equal "$(find . -maxdepth 1 -name '*.test.json' | wc -l)" "$(grep -c '^\.Ss' "$TOP/man/vrun-policy-cookbook.7")" "recipes with expectations"
