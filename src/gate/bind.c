@@ -419,7 +419,7 @@ void gate_bind(struct gate *g, const struct gateway_request *r)
 	unsigned n = gate_publishes(g, POLICY_UDP, &r->addr, r->port, r->local_port);
 	int fd;
 
-	if (n == 0) {
+	if (!b && n == 0) {
 		a = (struct gateway_answer){ .kind = GATEWAY_DENIED, .id = r->id, .n = 1, .addresses = { r->addr } };
 		gate_tell(g, &a, -1);
 		return;

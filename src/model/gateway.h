@@ -41,10 +41,10 @@ enum gateway_kind {
 			    * time. `port` more connections may come in, ARRIVED; others are left in the kernel's queue.
 			    * `nonblock`: as who accepts wants them */
 	GATEWAY_SHUT,      /* nobody does any more; the port stays taken. No answer. */
-	GATEWAY_BIND,      /* takes the UDP port of addr and port of the machine for local_port of the domain; CONNECTED with a pair's
-			    * end and the port that was taken, FAILED or DENIED */
 	GATEWAY_FLOW,      /* a UDP flow; of a name by want_v6; CONNECTED with a pair's end, FAILED or DENIED */
 	GATEWAY_QUERY,     /* records of `name`, of the DNS query type `port`: RECORDS, FAILED or DENIED */
+	GATEWAY_BIND,      /* takes the UDP port of addr and port of the machine for local_port of the domain; CONNECTED with a pair's
+			    * end and the port that was taken, FAILED or DENIED */
 	GATEWAY_CANCEL,    /* nobody waits for the answer to that id any more. No answer. */
 	/* from the gateway */
 	GATEWAY_CONNECTING, /* with a TCP socket that is connecting, the only candidate: the last answer */

@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char text[] = "{\"version\":1,\"net\":{\"rules\":["
 			   "{\"allow\":\"connect\",\"to\":[\"192.0.2.0/24:80\",\"*.example.com:443\",\"host:8080\"]},"
 			   "{\"deny\":\"connect\",\"to\":\"192.0.2.7:*\"},"
-			   "{\"allow\":\"listen\",\"at\":\":80\",\"from\":\"host\",\"publish\":\"127.0.0.1:18080\"}]}}";
+			   "{\"allow\":\"listen\",\"at\":\":80\",\"from\":\"host\",\"publish\":\"127.0.0.1:18080\"},"
+			   "{\"allow\":\"listen\",\"at\":\":53\",\"proto\":\"udp\",\"from\":\"host\",\"publish\":\"127.0.0.1:15353\"}]}}";
 
 static const struct prefix allowed = { { { [10] = 0xff, 0xff, 192, 0, 2 } }, 120 };
 
@@ -50,8 +51,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r.kind == GATEWAY_RESOLVE && gate_may_know(&g, r.name, &r.addr) &&
 	    (!gate_may_look_up(&g, r.name) || !name_is_below(r.name, "example.com")))
 		abort();
-	if (r.kind == GATEWAY_PUBLISH && gate_publishes(&g, &r.addr, r.port, r.local_port) &&
+	if (r.kind == GATEWAY_PUBLISH && gate_publishes(&g, POLICY_TCP, &r.addr, r.port, r.local_port) &&
 	    (r.port != 18080 || r.local_port != 80))
+		abort();
+	if (r.kind == GATEWAY_BIND && gate_publishes(&g, POLICY_UDP, &r.addr, r.port, r.local_port) &&
+	    (r.port != 15353 || r.local_port != 53))
 		abort();
 	return 0;
 }

@@ -26,7 +26,9 @@ static const char policy[] =
 	"\\\"host:8080\\\",\\\"web.example.com:443\\\"],\\\"forward\\\":\\\"MX\\\"},"
 	"{\\\"allow\\\":\\\"connect\\\",\\\"proto\\\":\\\"udp\\\",\\\"to\\\":\\\"192.0.2.1:53\\\"},"
 	"{\\\"deny\\\":\\\"connect\\\",\\\"to\\\":\\\"[2001:db8::bad]:*\\\"},"
-	"{\\\"allow\\\":\\\"listen\\\",\\\"at\\\":\\\":80\\\",\\\"from\\\":\\\"host\\\",\\\"publish\\\":\\\"127.0.0.1:0\\\"}]}}\"}}";
+	"{\\\"allow\\\":\\\"listen\\\",\\\"at\\\":\\\":80\\\",\\\"from\\\":\\\"host\\\",\\\"publish\\\":\\\"127.0.0.1:0\\\"},"
+	"{\\\"allow\\\":\\\"listen\\\",\\\"at\\\":\\\":53\\\",\\\"proto\\\":\\\"udp\\\",\\\"from\\\":\\\"host\\\","
+	"\\\"publish\\\":\\\"127.0.0.1:0\\\"}]}}\"}}";
 
 static char gateway[4096];
 
@@ -365,6 +367,121 @@ static void test_any_port(void)
 	(void)waitpid(p.pid, &status, 0);
 }
 
+/* --- UDP ports ---- */
+
+struct visit {
+	struct gateway_visit head;
+	char text[8];
+};
+
+/* A socket of the machine at a port of its loopback, or of another address. */
+static int udp_at(struct in_addr at, uint16_t *ret_port)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr = at };
+	socklen_t len = sizeof sa;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (bind(fd, (struct sockaddr *)&sa, len) < 0 || getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return -1;
+	*ret_port = ntohs(sa.sin_port);
+	return fd;
+}
+
+static void send_to(int fd, uint16_t port, const char text[8])
+{
+	const struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+
+	(void)sendto(fd, text, 8, 0, (const struct sockaddr *)&sa, sizeof sa);
+}
+
+static bool gets(int fd, struct visit *ret, size_t len)
+{
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+
+	return poll(&wait, 1, 20000) == 1 && recv(fd, ret, len, 0) == (ssize_t)len;
+}
+
+static bool is_silent(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, sizeof byte, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static struct gateway_request bind_request(const char *addr, uint16_t port, uint16_t local_port)
+{
+	return (struct gateway_request){ .kind = GATEWAY_BIND, .addr = to_addr(addr), .port = port, .local_port = local_port };
+}
+
+/* Whom it may send to is who came, and that is known to the gateway alone. */
+static void test_answers(const struct peer *p, int pair, uint16_t port)
+{
+	const struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
+	struct visit v = { .text = "early" }, got;
+	uint16_t visitor_port, other_port;
+	int visitor = udp_at(loopback, &visitor_port), other = udp_at(loopback, &other_port);
+
+	v.head.peer = addr_v4(127, 0, 0, 1);
+	v.head.port = visitor_port;
+	TAP_INT(send(pair, &v, sizeof v, 0), (int)sizeof v, "an answer to nobody");
+	TAP_OK(in_order(p, GATEWAY_DENIED), "is heard");
+	send_to(visitor, port, "visitor");
+	TAP_OK(gets(pair, &got, sizeof got) && got.head.error == 0 && got.head.port == visitor_port &&
+		       addr_equal(&got.head.peer, &v.head.peer) && addr_equal(&got.head.at, &v.head.peer) &&
+		       strcmp(got.text, "visitor") == 0,
+	       "what comes is passed on with who it is from, and where it was sent to");
+	memcpy(v.text, "answer", 7);
+	v.head.port = other_port;
+	(void)send(pair, &v, sizeof v, 0);
+	v.head.port = visitor_port;
+	v.head.peer = addr_v4(192, 0, 2, 1);
+	(void)send(pair, &v, sizeof v, 0);
+	v.head.peer = addr_v4(127, 0, 0, 1);
+	v.head.at = addr_v4(192, 0, 2, 1);
+	(void)send(pair, &v, sizeof v, 0);
+	TAP_OK(gets(visitor, &got, sizeof v.text) && memcmp(&got, "answer", 7) == 0, "who came is answered, wherever it is said to come from, and not before");
+	TAP_OK(is_silent(other), "and nobody else at that address");
+	close(visitor);
+	close(other);
+}
+
+static void test_udp(void)
+{
+	const struct in_addr foreign = { htonl(0xc0000201) };
+	struct peer p = start();
+	struct gateway_answer a;
+	struct visit got;
+	uint16_t port;
+	int pair, fd, visitor, status;
+
+	TAP_INT(ask(&p, bind_request("127.0.0.1", 0, 80), &fd).kind, GATEWAY_DENIED, "a port that is published for TCP alone");
+	TAP_INT(ask(&p, bind_request("0.0.0.0", 0, 53), &fd).kind, GATEWAY_DENIED, "at another address");
+	TAP_INT(ask(&p, bind_request("127.0.0.1", 0, 0), &fd).kind, 255, "one that leads nowhere ends the gateway");
+	close(p.sock);
+	(void)waitpid(p.pid, &status, 0);
+	p = start();
+	a = ask(&p, bind_request("127.0.0.1", 0, 53), &pair);
+	TAP_OK(a.kind == GATEWAY_CONNECTED && a.port && pair >= 0, "what is allowed is bound");
+	TAP_INT(ask(&p, bind_request("127.0.0.1", 0, 53), &fd).kind, GATEWAY_FAILED, "once");
+	TAP_INT(ask(&p, bind_request("127.0.0.1", 5353, 53), &fd).kind, GATEWAY_DENIED, "and at no port of one's own choice");
+	test_answers(&p, pair, a.port);
+	visitor = udp_at(foreign, &port);
+	send_to(visitor, a.port, "foreign");
+	send_to(visitor, a.port, "foreign");
+	TAP_OK(gets(pair, &got, sizeof got.head) && got.head.error == EACCES && got.head.port == port,
+	       "who is not let in is told of");
+	TAP_OK(in_order(&p, GATEWAY_DENIED) && is_silent(pair), "once, and with nothing of theirs");
+	close(visitor);
+	TAP_INT(send(pair, "x", 1, 0), 1, "what is no message");
+	TAP_INT(recv(pair, &got, sizeof got, 0), 0, "ends the port");
+	close(pair);
+	a = ask(&p, bind_request("127.0.0.1", 0, 53), &pair);
+	TAP_OK(a.kind == GATEWAY_CONNECTED && pair >= 0, "which can be bound again");
+	close(pair);
+	close(p.sock);
+	(void)waitpid(p.pid, &status, 0);
+}
+
 static void test_end(void)
 {
 	struct peer p = start();
@@ -434,6 +551,7 @@ int main(int argc, char **argv)
 	test_malformed();
 	test_credit();
 	test_any_port();
+	test_udp();
 	test_end();
 	test_lock(&there, &elsewhere);
 	return tap_done();
