@@ -2,7 +2,9 @@
 /*
  * Every socket and connection of apps is a `source`. A question becomes an
  * entry of the table of open ones, and is answered when the supervisor has said
- * what it knows. Nothing waits: an app that does not read its answers loses them.
+ * what it knows. A domain that has asked as much as it may at once is not read before it has
+ * answers: what it asks besides waits in the kernel, as on the way to any server. Nothing else
+ * waits: an app that does not read its answers loses them.
  */
 #include "resolve/serve.h"
 
@@ -19,7 +21,7 @@
 #include "resolve/dns.h"
 
 #define OPEN_MAX_ 512   /* questions at once */
-#define OPEN_DOMAIN 64  /* of one domain */
+#define OPEN_DOMAIN 128 /* of one domain */
 #define STREAMS_DOMAIN 16
 #define STREAM_SECONDS 10 /* that a connection may be silent */
 #define BATCH 16          /* questions of a source in one turn */
@@ -28,6 +30,7 @@ struct source {
 	LIST_ENTRY(source) link;
 	uint32_t domain;
 	bool stream, busy; /* busy: a stream with a question that is open */
+	bool held;         /* not read: there is no room for its questions */
 	int fd;            /* owned */
 	time_t last;
 	size_t len;        /* stream: bytes of the next question */
@@ -46,7 +49,7 @@ struct server {
 	bool over;
 	/* cppcheck-suppress unusedStructMember ; LIST_FOREACH does */
 	LIST_HEAD(sources, source) sources;
-	unsigned n_streams;
+	unsigned n_streams, n_held;
 	struct open open[OPEN_MAX_];
 };
 
@@ -69,6 +72,8 @@ static void source_free(struct server *s, struct source *src)
 	fd_close(&src->fd);
 	if (src->stream)
 		s->n_streams--;
+	if (src->held)
+		s->n_held--;
 	LIST_REMOVE(src, link);
 	free(src);
 }
@@ -101,6 +106,7 @@ static void source_add(struct server *s, const struct lookup *m, int fd)
 
 /* --- questions ------------------------------------------------------------------------ */
 
+/* NULL: there is none for it now. */
 static struct open *find_slot(struct server *s, uint32_t domain)
 {
 	struct open *o = NULL;
@@ -113,6 +119,32 @@ static struct open *find_slot(struct server *s, uint32_t domain)
 			n++;
 	}
 	return n < OPEN_DOMAIN ? o : NULL;
+}
+
+/* Level-triggered: what is not read must not be waited for, or it would spin. */
+static void watch(const struct server *s, struct source *src)
+{
+	struct epoll_event ev = { .events = src->busy || src->held ? 0 : EPOLLIN, .data.ptr = src };
+
+	(void)epoll_ctl(s->ep, EPOLL_CTL_MOD, src->fd, &ev);
+}
+
+static void hold(struct server *s, struct source *src, bool held)
+{
+	if (src->held == held)
+		return;
+	src->held = held;
+	s->n_held += held ? 1 : -1U;
+	watch(s, src);
+}
+
+static void let_go(struct server *s)
+{
+	struct source *src;
+
+	LIST_FOREACH(src, &s->sources, link)
+		if (src->held && find_slot(s, src->domain))
+			hold(s, src, false);
 }
 
 /* False when a connection has to end. */
@@ -133,13 +165,13 @@ static bool reply(const struct source *src, const struct sockaddr_in *peer, cons
 	return send(src->fd, out, len + 2, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len + 2;
 }
 
-static bool question(struct server *s, struct source *src, const uint8_t *data, size_t len,
+/* In a free slot of the table. */
+static bool question(struct server *s, struct open *o, struct source *src, const uint8_t *data, size_t len,
 		     const struct sockaddr_in *peer)
 {
 	struct dns_question q;
 	struct lookup l;
 	enum dns_code code;
-	struct open *o;
 
 	switch (dns_read(data, len, &q, &code, &l)) {
 	case DNS_DROP:
@@ -149,9 +181,6 @@ static bool question(struct server *s, struct source *src, const uint8_t *data, 
 	case DNS_LOOKUP:
 		break;
 	}
-	o = find_slot(s, src->domain);
-	if (!o)
-		return reply(src, peer, &q, DNS_SERVFAIL, NULL, NULL);
 	*o = (struct open){ .source = src, .turn = (uint16_t)(o->turn + 1), .q = q };
 	if (peer)
 		o->peer = *peer;
@@ -170,12 +199,17 @@ static void read_datagrams(struct server *s, struct source *src)
 	for (int i = 0; i < BATCH; i++) {
 		struct sockaddr_in peer;
 		socklen_t peer_len = sizeof peer;
-		ssize_t n = recvfrom(src->fd, src->data, sizeof src->data, MSG_DONTWAIT,
-				     (struct sockaddr *)&peer, &peer_len);
+		struct open *o = find_slot(s, src->domain);
+		ssize_t n;
 
+		if (!o) {
+			hold(s, src, true);
+			return;
+		}
+		n = recvfrom(src->fd, src->data, sizeof src->data, MSG_DONTWAIT, (struct sockaddr *)&peer, &peer_len);
 		if (n < 0)
 			return;
-		(void)question(s, src, src->data, (size_t)n, &peer);
+		(void)question(s, o, src, src->data, (size_t)n, &peer);
 	}
 }
 
@@ -183,10 +217,15 @@ static void read_datagrams(struct server *s, struct source *src)
 static bool read_stream(struct server *s, struct source *src)
 {
 	size_t want = src->len < 2 ? 2 : 2 + (size_t)(src->data[0] << 8 | src->data[1]);
+	struct open *o = find_slot(s, src->domain);
 	ssize_t n;
 
 	if (want > sizeof src->data)
 		return false;
+	if (!o) {
+		hold(s, src, true);
+		return true;
+	}
 	n = recv(src->fd, src->data + src->len, want - src->len, MSG_DONTWAIT);
 	if (n <= 0)
 		return n < 0 && (errno == EAGAIN || errno == EINTR);
@@ -195,18 +234,7 @@ static bool read_stream(struct server *s, struct source *src)
 	if (src->len < want || want == 2)
 		return true;
 	src->len = 0;
-	return question(s, src, src->data + 2, want - 2, NULL);
-}
-
-/*
- * A stream that waits for an answer is not read, and its end is not seen
- * before the answer: a level-triggered event would spin.
- */
-static void watch_stream(struct server *s, struct source *src)
-{
-	struct epoll_event ev = { .events = src->busy ? 0 : EPOLLIN, .data.ptr = src };
-
-	(void)epoll_ctl(s->ep, EPOLL_CTL_MOD, src->fd, &ev);
+	return question(s, o, src, src->data + 2, want - 2, NULL);
 }
 
 /* --- what the supervisor says --------------------------------------------------------- */
@@ -227,7 +255,7 @@ static void answer(struct server *s, const struct lookup *m, const uint8_t *data
 						 DNS_SERVFAIL,
 		   m, data);
 	if (src->stream && ok)
-		watch_stream(s, src);
+		watch(s, src);
 	else if (src->stream)
 		source_free(s, src);
 }
@@ -296,7 +324,7 @@ static void drop_silent(struct server *s)
 
 	for (; src; src = next) {
 		next = LIST_NEXT(src, link);
-		if (src->stream && !src->busy && t - src->last > STREAM_SECONDS)
+		if (src->stream && !src->busy && !src->held && t - src->last > STREAM_SECONDS)
 			source_free(s, src);
 	}
 }
@@ -319,7 +347,9 @@ static int turn(struct server *s)
 	else if ((ev.events & (EPOLLHUP | EPOLLERR)) || !read_stream(s, src))
 		source_free(s, src);
 	else if (src->busy)
-		watch_stream(s, src);
+		watch(s, src);
+	if (s->n_held)
+		let_go(s);
 	return 0;
 }
 

@@ -71,6 +71,25 @@ web.example.com six.example.com
 	assert_nothing_left
 }
 
+@test "an app that asks for many names at once is told of all of them" {
+	zone "$(jq -n '[range(160) | {key: "n\(.).example.com", value: {A: ["192.0.2.\(. + 1)"]}}] | from_entries')"
+	run -0 sandbox "$WEB" python3 -c 'import socket, struct
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(20)
+for i in range(160):
+    n = b"n%d" % i
+    s.sendto(struct.pack("!HHHHHH", i, 0x100, 1, 0, 0, 0) + bytes([len(n)]) + n + b"\7example\3com\0" + struct.pack("!HH", 1, 1),
+             ("127.0.0.53", 53))
+answers = {}
+for _ in range(160):
+    r = s.recv(512)
+    answers[struct.unpack("!H", r[:2])[0]] = r[3] & 15, struct.unpack("!H", r[6:8])[0]
+print(len(answers), set(answers.values()))'
+	assert_output "160 {(0, 1)}"
+	internet_stop
+	assert_nothing_left
+}
+
 @test "names that no rule allows are never asked for outside" {
 	zone '{"web.example.net": {"A": ["192.0.2.10"]}, "example.com": {"A": ["192.0.2.10"]}}'
 	run -0 --separate-stderr sandbox "$WEB" python3 -c "$(ask '
