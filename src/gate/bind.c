@@ -416,7 +416,7 @@ void gate_bind(struct gate *g, const struct gateway_request *r)
 {
 	struct gateway_answer a = { .kind = GATEWAY_CONNECTED, .id = r->id, .error = EADDRINUSE };
 	struct bound *b = find(LIST_FIRST(&g->bound_claims), &r->addr, r->port, r->local_port);
-	unsigned n = gate_publishes(g, POLICY_UDP, &r->addr, r->port, r->local_port);
+	unsigned n = gate_publishes_now(g, POLICY_UDP, &r->addr, r->port, r->local_port);
 	int fd;
 
 	if (!b && n == 0) {

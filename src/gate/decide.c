@@ -85,6 +85,12 @@ static unsigned publishes(const struct policy *p, enum policy_proto proto, const
 	return n;
 }
 
+unsigned gate_publishes_now(const struct gate *g, enum policy_proto proto, const struct addr *at, uint16_t port,
+			    uint16_t local_port)
+{
+	return publishes(&g->text->policy, proto, at, port, local_port);
+}
+
 unsigned gate_publishes(const struct gate *g, enum policy_proto proto, const struct addr *at, uint16_t port,
 			uint16_t local_port)
 {

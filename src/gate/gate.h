@@ -162,6 +162,9 @@ bool gate_lets_in(const struct gate *g, enum policy_proto proto, const struct ad
 /* How many rules publish that port of the domain there; a port of 0 stands for any, as in the policy. */
 unsigned gate_publishes(const struct gate *g, enum policy_proto proto, const struct addr *at, uint16_t port,
 			uint16_t local_port);
+/* The same of the policy in force alone: whether the port may be taken, for one that may be to come lets nobody in there. */
+unsigned gate_publishes_now(const struct gate *g, enum policy_proto proto, const struct addr *at, uint16_t port,
+			    uint16_t local_port);
 /* Whether the name of a request may be connected to, as far as that is no matter of its address. */
 bool gate_may_connect(const struct gate *g, const struct gateway_request *r, enum policy_proto proto);
 /* Whether the name may be asked for outside. */

@@ -354,7 +354,7 @@ static struct published *begin(struct gate *g, const struct gateway_request *r, 
 	if (p) {
 		LIST_REMOVE(p, link);
 	} else {
-		unsigned n = gate_publishes(g, POLICY_TCP, &r->addr, r->port, r->local_port);
+		unsigned n = gate_publishes_now(g, POLICY_TCP, &r->addr, r->port, r->local_port);
 
 		*ret_error = n ? EADDRINUSE : EACCES;
 		if (count_published(g, r) >= n)
@@ -383,7 +383,7 @@ void gate_publish(struct gate *g, const struct gateway_request *r)
 
 	if (p) {
 		tell_published(g, p);
-	} else if (error == EACCES && !gate_publishes(g, POLICY_TCP, &r->addr, r->port, r->local_port)) {
+	} else if (error == EACCES && !gate_publishes_now(g, POLICY_TCP, &r->addr, r->port, r->local_port)) {
 		gate_tell(g, &denied, -1);
 	} else {
 		gate_tell_failed(g, r->id, error);

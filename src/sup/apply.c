@@ -77,7 +77,7 @@ static int check_fixed(const struct domain *d, const struct policy *p, bool gate
 	}
 	if (policy_needs(p) & ~policy_needs(old) & made)
 		return refuse(p, e, "that there are no rules for UDP");
-	if (d->published.n_waiting)
+	if (!d->published.over)
 		return err_set(e, EBUSY, "container %s is still being started", d->id);
 	/* The gateway has its own copy of the policy, and not from us. */
 	if (policy_needs(p) & POLICY_NEEDS_GATEWAY && d->gateway.fd < 0)

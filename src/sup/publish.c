@@ -261,6 +261,7 @@ static void ring(struct loop_alarm *alarm)
 	struct domain *d = all->v[0]->domain;
 	const struct err failed = all->failed;
 
+	all->over = true;
 	all->done(d, failed.num ? &failed : NULL);
 }
 
@@ -397,6 +398,7 @@ int publish_begin(struct domain *d, void (*done)(struct domain *d, const struct 
 			if (publishes(&d->policy.rules[i], proto) && !add(d, &d->policy.rules[i], proto))
 				return -ENOMEM;
 	if (all->n == 0) {
+		all->over = true;
 		done(d, NULL);
 		return 0;
 	}

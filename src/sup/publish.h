@@ -62,6 +62,7 @@ struct publishes {
 	struct publish **v; /* owned, and each of them */
 	size_t n, n_waiting;
 	void (*done)(struct domain *d, const struct err *e);
+	bool over; /* it was called: before that the policy stays what it is */
 	struct loop_alarm ready;
 	struct err failed; /* num 0: all were taken */
 };

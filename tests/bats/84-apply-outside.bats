@@ -362,3 +362,25 @@ open("over").read()' </dev/null
 	internet_stop
 	assert_nothing_left
 }
+
+@test "policies that come while a sandbox starts stop it at no moment" {
+	policy app.json "{$IN, \"at\": \":8000\", \"publish\": \"127.0.0.1:0\"}, {\"allow\": \"connect\", \"to\": \"192.0.2.11:80\"}"
+	policy other.json "{$IN, \"at\": \":8000\", \"publish\": \"127.0.0.1:0\"}, {\"allow\": \"connect\", \"to\": \"192.0.2.12:80\"}"
+	policy less.json '{"allow": "connect", "to": "192.0.2.11:80"}'
+	cat >apply.sh <<-'END'
+		while [[ -e applying ]]; do
+			for name in other less; do
+				"$VRUN" policy apply "$MARK-app" "$T/$name.json" 2>&1
+			done
+		done
+	END
+	: >applying
+	spawn apply on_host env T="$T" MARK="$MARK" bash apply.sh </dev/null
+	for _ in {1..15}; do
+		run -0 on_host "$VRUN" run -T --id "$MARK-app" -p "$T/app.json" -- true </dev/null
+	done
+	rm applying
+	wait_exit "${PID[apply]}"
+	internet_stop
+	assert_nothing_left
+}
