@@ -119,7 +119,7 @@ static void show_interfaces(int fd)
 {
 	struct ifreq r[8] = { 0 };
 	struct ifconf c = { .ifc_len = sizeof r, .ifc_req = r };
-	int own = socket(AF_INET, SOCK_DGRAM, 0);
+	int own = socket(AF_INET, SOCK_DGRAM, 0), room;
 
 	IS(ioctl(fd, SIOCGIFCONF, &c), -ENOTTY, "interfaces of a socket that leads outside");
 	strcpy(r[0].ifr_name, "lo");
@@ -131,6 +131,13 @@ static void show_interfaces(int fd)
 	c.ifc_req = NULL;
 	IS(ioctl(own, SIOCGIFCONF, &c), 0, "how many");
 	OK(c.ifc_len > 0, "some");
+	room = c.ifc_len;
+	c.ifc_len = -1073645168;
+	IS(ioctl(own, SIOCGIFCONF, &c), 0, "how many, with a length that means nothing");
+	IS(c.ifc_len, room, "as many");
+	c = (struct ifconf){ .ifc_len = -1, .ifc_req = r };
+	IS(ioctl(own, SIOCGIFCONF, &c), 0, "with less than no room");
+	IS(c.ifc_len, 0, "none");
 	IS(ioctl(own, SIOCGIFCONF, NULL), -EFAULT, "no memory");
 	IS(ioctl(STDIN_FILENO, SIOCGIFCONF, &c), -ENOTTY, "no socket");
 	close(own);
