@@ -247,6 +247,7 @@ answers()
 	done)
 	assert_matches "$gateway" '^[0-9]+$'
 	kill -KILL "$gateway"
+	wait_until gone "$gateway"
 	run -0 ask on_host 127.0.0.1 5353 <<<gone
 	assert_output "Connection refused"
 	wait_until closed
