@@ -215,7 +215,7 @@ size_t frame_write(uint8_t *frame, const struct frame_ends *e, size_t payload)
 	uint8_t *ip = frame + FRAME_HEADS, *udp = ip + (v4 ? 20 : 40);
 	unsigned check;
 
-	if (payload > 65535 - 40 - UDP_HEAD)
+	if (payload > 65535 - (v4 ? 20U : 40U) - UDP_HEAD)
 		return 0;
 	put_heads(frame, v4);
 	(void)put_ip(ip, &e->from, &e->to, IPPROTO_UDP, UDP_HEAD + payload);

@@ -114,7 +114,8 @@ static void test_writing(void)
 		if (is4)
 			TAP_INT(sum_of(f, 0, 0, FRAME_HEADS, 20, -20), 0xffff, "that of the head, too");
 		TAP_INT(frame_write(f, &e, 65000), at + 65000, "a long one");
-		TAP_INT(frame_write(f, &e, 65535), 0, "one that is too long");
+		TAP_INT(frame_write(f, &e, is4 ? 65507 : 65487), FRAME_MAX, "the longest");
+		TAP_INT(frame_write(f, &e, is4 ? 65508 : 65488), 0, "one that is too long");
 		len = frame_write_error(f, &e);
 		TAP_INT(frame_read(f, len, &ends, &payload), FRAME_ERROR, "an error");
 		TAP_OK(memcmp(&ends, &e, sizeof e) == 0, "about it");
