@@ -27,6 +27,8 @@
 #define VISITOR_MS 180000 /* silence after which nobody is answered any more */
 #define DENIED_MS 30000   /* after which one who goes on trying is told of again */
 #define DENIED_PLACES 256
+#define DENIED_RATE 64    /* told of in a second */
+#define LAST 1024         /* answers that are passed on at the end */
 
 struct visitor {
 	LIST_ENTRY(visitor) by_hash;
@@ -54,6 +56,8 @@ struct bound {
 	TAILQ_HEAD(, visitor) ages;
 	unsigned n;
 	struct denied denied[DENIED_PLACES];
+	int64_t denied_since; /* the second that is counted */
+	unsigned n_denied;
 };
 
 static uint8_t buffer[DATAGRAM_MAX];
@@ -126,15 +130,6 @@ static void bound_free(struct gate *g, struct bound *b)
 	free(b);
 }
 
-void gate_bound_fini(struct gate *g)
-{
-	struct bound *b;
-
-	while ((b = LIST_FIRST(&g->bound)))
-		bound_free(g, b);
-	gate_bind_unclaim(g);
-}
-
 void gate_bound_review(struct gate *g)
 {
 	struct bound *b = LIST_FIRST(&g->bound), *next;
@@ -189,9 +184,19 @@ static void deny(struct bound *b, const struct addr *from, uint16_t port, const 
 	const struct gateway_visit head = { .peer = *from, .at = *at, .port = port, .error = EACCES };
 	struct denied *d = &b->denied[bucket_of(from, port) % DENIED_PLACES];
 
-	if (d->until > gate_now() && d->port == port && addr_equal(&d->addr, from))
+	int64_t now = gate_now();
+
+	if (d->until > now && d->port == port && addr_equal(&d->addr, from))
 		return;
-	*d = (struct denied){ *from, port, gate_now() + DENIED_MS };
+	/* Anybody can send from as many ports as they like; the supervisor is there for others, too. */
+	if (now - b->denied_since >= 1000) {
+		b->denied_since = now;
+		b->n_denied = 0;
+	}
+	if (b->n_denied >= DENIED_RATE)
+		return;
+	b->n_denied++;
+	*d = (struct denied){ *from, port, now + DENIED_MS };
 	(void)send(b->pair, &head, sizeof head, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -203,9 +208,9 @@ static struct visitor *visitor_of(const struct gate *g, struct bound *b, const s
 	struct addr a;
 	uint16_t port;
 
-	/* Link-local ones of IPv6 are answered by an interface, which the app has not. */
+	/* Link-local ones of IPv6 are answered by an interface, which the app has not; mapped ones are nobody's. */
 	if (addr_from_sockaddr((const struct sockaddr *)from, len, &a, &port) < 0 || port == 0 ||
-	    (!addr_is_v4(&a) && addr_kind(&a) == ADDR_LINK_LOCAL))
+	    addr_is_v4(&a) != addr_is_v4(&b->addr) || (!addr_is_v4(&a) && addr_kind(&a) == ADDR_LINK_LOCAL))
 		return NULL;
 	v = visitor_find(b, &a, port);
 	if (v && gate_now() - v->last <= VISITOR_MS && addr_equal(&v->at, at))
@@ -290,28 +295,48 @@ static void send_out(const struct bound *b, const struct visitor *v, size_t len)
 	(void)sendmsg(b->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* One that the supervisor has for somebody. False: there is none now; or no more, *ret_over. */
+static bool answer_one(struct bound *b, bool *ret_over)
+{
+	struct gateway_visit head;
+	struct iovec iov[] = { { &head, sizeof head }, { buffer, sizeof buffer } };
+	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t n = recvmsg(b->pair, &m, MSG_DONTWAIT);
+	const struct visitor *v;
+
+	if (n < (ssize_t)sizeof head) {
+		*ret_over = n >= 0 || (errno != EAGAIN && errno != EINTR);
+		return false;
+	}
+	v = visitor_find(b, &head.peer, head.port);
+	if (v && gate_now() - v->last <= VISITOR_MS)
+		send_out(b, v, (size_t)n - sizeof head);
+	return true;
+}
+
 static void from_inside(struct gate *g, struct gate_watch *w, uint32_t events)
 {
 	struct bound *b = (struct bound *)((char *)w - offsetof(struct bound, inside));
+	bool over = false;
 
 	(void)events;
-	for (int i = 0; i < BATCH; i++) {
-		struct gateway_visit head;
-		struct iovec iov[] = { { &head, sizeof head }, { buffer, sizeof buffer } };
-		struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
-		ssize_t n = recvmsg(b->pair, &m, MSG_DONTWAIT);
-		const struct visitor *v;
+	for (int i = 0; i < BATCH && answer_one(b, &over); i++)
+		;
+	if (over)
+		bound_free(g, b);
+}
 
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n < (ssize_t)sizeof head) {
-			bound_free(g, b);
-			return;
-		}
-		v = visitor_find(b, &head.peer, head.port);
-		if (v && gate_now() - v->last <= VISITOR_MS)
-			send_out(b, v, (size_t)n - sizeof head);
+void gate_bound_fini(struct gate *g)
+{
+	struct bound *b;
+	bool over;
+
+	while ((b = LIST_FIRST(&g->bound))) {
+		for (int i = 0; i < LAST && answer_one(b, &over); i++)
+			; /* a server may answer and end */
+		bound_free(g, b);
 	}
+	gate_bind_unclaim(g);
 }
 
 /* --- the port ------------------------------------------------------------------------------------ */
@@ -327,7 +352,8 @@ static int bind_there(const struct addr *a, uint16_t port)
 
 	if (fd < 0)
 		return -errno;
-	if (len == 0)
+	/* What is sent to many is passed on to nobody. */
+	if (len == 0 || addr_kind(a) == ADDR_MULTICAST || addr_kind(a) == ADDR_BROADCAST)
 		return -EADDRNOTAVAIL;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 	rc = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) :
@@ -453,7 +479,8 @@ int gate_bind_claim(struct gate *g, const struct policy_rule *r, struct err *e)
 		return 0;
 	/* For another port of the domain until that policy is in force. */
 	LIST_FOREACH(other, &g->bound, link)
-		if (r->publish_port && other->asked == r->publish_port && addr_equal(&other->addr, &r->publish_addr))
+		if (fd < 0 && r->publish_port && other->asked == r->publish_port &&
+		    addr_equal(&other->addr, &r->publish_addr))
 			fd = fcntl(other->fd, F_DUPFD_CLOEXEC, 3);
 	b = bound_new(&r->publish_addr, r->publish_port, local_port, fd, &error);
 	if (!b)

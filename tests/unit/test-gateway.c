@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -486,6 +487,58 @@ static void test_udp(void)
 	(void)waitpid(p.pid, &status, 0);
 }
 
+/* Whom the policy does not let in is no reason to keep the supervisor from others. */
+static void test_udp_crowd(void)
+{
+	struct peer p = start();
+	struct visit got = { .head = { .error = 0 } };
+	uint16_t port;
+	int pair, visitor, status, told = 0;
+	struct gateway_answer a = ask(&p, bind_request("127.0.0.1", 0, 53), &pair);
+
+	TAP_OK(a.kind == GATEWAY_CONNECTED && pair >= 0, "a port");
+	for (int i = 0; i < 400; i++) {
+		visitor = udp_at((struct in_addr){ htonl(0xc0000201) }, &port);
+		send_to(visitor, a.port, "foreign");
+		close(visitor);
+	}
+	visitor = udp_at((struct in_addr){ htonl(INADDR_LOOPBACK) }, &port);
+	send_to(visitor, a.port, "visitor");
+	while (gets(pair, &got, sizeof got.head) && got.head.error)
+		told++;
+	TAP_INT(got.head.port, port, "who is let in is heard behind hundreds who are not");
+	TAP_OK(told > 0 && told < 300, "of whom some are told of: %d", told);
+	close(visitor);
+	close(pair);
+	close(p.sock);
+	(void)waitpid(p.pid, &status, 0);
+}
+
+/* A server may answer, and end with its supervisor. */
+static void test_last_answers(void)
+{
+	struct peer p = start();
+	struct visit got = { .head = { .error = 0 } };
+	uint16_t port;
+	int pair, status, n = 0, visitor = udp_at((struct in_addr){ htonl(INADDR_LOOPBACK) }, &port);
+	struct gateway_answer a = ask(&p, bind_request("127.0.0.1", 0, 53), &pair);
+
+	send_to(visitor, a.port, "visitor");
+	TAP_OK(a.kind == GATEWAY_CONNECTED && gets(pair, &got, sizeof got), "somebody has come");
+	(void)kill(p.pid, SIGSTOP);
+	(void)waitpid(p.pid, &status, WUNTRACED);
+	for (int i = 0; i < 100; i++)
+		n += send(pair, &got, sizeof got, MSG_DONTWAIT) == sizeof got;
+	close(pair);
+	close(p.sock);
+	(void)kill(p.pid, SIGCONT);
+	TAP_OK(n == 100 && waitpid(p.pid, &status, 0) == p.pid && WIFEXITED(status), "and is answered a hundred times at the end");
+	for (n = 0; recv(visitor, &got, sizeof got, MSG_DONTWAIT) > 0;)
+		n++;
+	TAP_INT(n, 100, "which they all hear");
+	close(visitor);
+}
+
 static void test_end(void)
 {
 	struct peer p = start();
@@ -556,6 +609,8 @@ int main(int argc, char **argv)
 	test_credit();
 	test_any_port();
 	test_udp();
+	test_udp_crowd();
+	test_last_answers();
 	test_end();
 	test_lock(&there, &elsewhere);
 	return tap_done();
