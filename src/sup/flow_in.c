@@ -7,7 +7,8 @@
 #include "sup/flow.h"
 #include "sup/sup.h"
 
-#define BATCH 32 /* that come in one turn */
+#define BATCH 32          /* that come in one turn */
+#define BYTES (128 << 10) /* after which it is over: others wait meanwhile */
 
 /* --- who comes ------------------------------------------------------------------------------ */
 
@@ -34,7 +35,7 @@ static const struct addr *local_of(const struct publish *p)
 	bool v4 = addr_is_v4(&p->addr);
 
 	for (size_t i = 0; i < d->n_virtual; i++)
-		if (addr_is_v4(&d->virtual[i]) == v4 && (!p->one_local || addr_equal(&d->virtual[i], &p->local)))
+		if (addr_is_v4(&d->virtual[i]) == v4 && (!p->one_local || prefix_match(&p->local, &d->virtual[i])))
 			return &d->virtual[i];
 	return NULL;
 }
@@ -67,9 +68,13 @@ static struct flow *flow_of(struct publish *p, const struct gateway_visit *v, co
 	struct policy_verdict verdict;
 	bool in;
 
-	if (w && w->port == p)
+	/* All of the machine's loopback is seen as one: who comes last from a port of theirs has it. */
+	if (w && w->port == p && (w->denied || (addr_equal(&w->peer, &v->peer) && addr_equal(&w->at, &v->at))))
 		return w->denied || v->error ? NULL : w;
 	in = decide(p, &v->peer, &v->at, &e->to, "receive", &verdict) && !v->error;
+	/* The gateway tells of those whom it denies now and then: they take no room from those who are let in. */
+	if (v->error)
+		return NULL;
 	/* Somebody whom the app has sent to, from that port: answers go the way that they came. */
 	if (w && in)
 		flow_free(d->sup, w);
@@ -124,10 +129,10 @@ static void ready(struct watch *watch, uint32_t events)
 {
 	struct publish *p = (struct publish *)((char *)watch - offsetof(struct publish, visits));
 	struct flows *f = &p->domain->sup->flows;
-	size_t at = FRAME_PAYLOAD(addr_is_v4(&p->addr));
+	size_t at = FRAME_PAYLOAD(addr_is_v4(&p->addr)), bytes = 0;
 
 	(void)events;
-	for (int i = 0; i < BATCH; i++) {
+	for (int i = 0; i < BATCH && bytes < BYTES; i++) {
 		struct gateway_visit v;
 		struct iovec iov[] = { { &v, sizeof v }, { f->buffer + at, sizeof f->buffer - at } };
 		struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
@@ -140,6 +145,7 @@ static void ready(struct watch *watch, uint32_t events)
 			p->open = false;
 			return;
 		}
+		bytes += (size_t)n;
 		arrived(p, &v, (size_t)n - sizeof v);
 	}
 }

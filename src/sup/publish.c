@@ -375,7 +375,7 @@ static struct publish *add(struct domain *d, const struct policy_rule *rule, enu
 			       .local_port = rule->endpoints[0].ports.v[0].lo,
 			       .proto = proto,
 			       .one_local = at->kind == HOST_PREFIX,
-			       .local = at->prefix.addr,
+			       .local = at->prefix,
 			       .fd = -1,
 			       .look = { .ring = look } };
 	TAILQ_INIT(&p->flows);

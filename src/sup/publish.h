@@ -42,7 +42,7 @@ struct publish {
 	struct loop_alarm look;    /* somebody waits to be accepted by listeners that may be closed */
 	enum policy_proto proto;
 	/* Of UDP (flow_in.c): */
-	struct addr local;         /* of the domain, where the rule names one */
+	struct prefix local;       /* of the domain, where the rule names addresses */
 	bool one_local;
 	int fd;                    /* owned; to the gateway; -1: none */
 	struct watch visits;

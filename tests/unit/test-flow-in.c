@@ -323,6 +323,36 @@ static void test_crowd(void)
 	TAP_INT(answered(first, 10000 + FLOW_IN_MAX + 9), 2, "the last one is not");
 }
 
+/* All of the machine's loopback is "host" to the app: its answers are for who asked last. */
+static void test_loopback(void)
+{
+	const struct addr one = addr_v4(127, 0, 0, 1), two = addr_v4(127, 0, 0, 2), host = addr_v4(198, 18, 0, 2);
+
+	visits(one, 4100, 1);
+	TAP_INT(app_gets(host, 4100), 1, "one comes from the machine's loopback");
+	visits(two, 4100, 2);
+	TAP_INT(app_gets(host, 4100), 2, "another one from the same port of another address of it");
+	app_sends(host, 4100, 53, 3);
+	TAP_INT(answered(two, 4100), 3, "and is answered, not the first");
+}
+
+/* Anybody may send from as many ports as they like. */
+static void test_denied_crowd(void)
+{
+	const struct addr peer = addr_v4(192, 0, 2, 93);
+	struct visit denied = { .head = { .peer = addr_v4(203, 0, 113, 7), .error = EACCES } };
+
+	visits(peer, 4000, 1);
+	(void)app_gets(peer, 4000);
+	for (unsigned i = 0; i < FLOW_IN_MAX + 10; i++) {
+		denied.head.port = (uint16_t)(10000 + i);
+		(void)send(port, &denied, sizeof denied.head, 0);
+		turn();
+	}
+	app_sends(peer, 4000, 53, 2);
+	TAP_INT(answered(peer, 4000), 2, "who is let in is answered, however many are not");
+}
+
 static void test_end(void)
 {
 	TAP_INT(send(port, "x", 1, 0), 1, "what no gateway says");
@@ -344,6 +374,8 @@ int main(void)
 	test_both_ways();
 	test_silence();
 	test_crowd();
+	test_loopback();
+	test_denied_crowd();
 	test_end();
 	finish();
 	loop_fini(&s.loop);
