@@ -303,8 +303,22 @@ void flows_init(struct flows *f)
 	f->n = 0;
 }
 
+/* What was begun with somebody outside who has an address that is the domain's now, and what was denied as nobody's. */
+static void forget_strangers(struct sup *s, const struct domain *d)
+{
+	struct flow *w, *next;
+
+	for (size_t i = 0; s->flows.n && i < FLOW_BUCKETS; i++)
+		for (w = LIST_FIRST(&s->flows.buckets[i]); w; w = next) {
+			next = LIST_NEXT(w, by_hash);
+			if (has_address(d, &w->ends.to) && (w->out || w->port || w->denied))
+				flow_free(s, w);
+		}
+}
+
 int flow_add_domain(struct sup *s, struct domain *d)
 {
+	forget_strangers(s, d);
 	d->net.frames = (struct watch){ frames_ready };
 	return d->net.packets >= 0 ? loop_add(&s->loop, d->net.packets, EPOLLIN, &d->net.frames) : 0;
 }

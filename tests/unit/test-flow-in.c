@@ -353,6 +353,43 @@ static void test_denied_crowd(void)
 	TAP_INT(answered(peer, 4000), 2, "who is let in is answered, however many are not");
 }
 
+/* Somebody outside had that address before. */
+static void test_newcomer(void)
+{
+	static const char none[] = "{\"version\": 1, \"net\": {\"rules\": []}}";
+	struct addr at = addr_v4(10, 1, 1, 5);
+	struct domain_at index;
+	struct domain third = { .sup = &s, .id = (char *)(uintptr_t)"third", .virtual = &at, .n_virtual = 1, .index = &index,
+				.records_since = INT64_MAX / 2, .n_records = DOMAIN_RECORDS_MAX };
+	const struct frame_ends e = { at, own[0], 4000, 53 };
+	static uint8_t frame[FRAME_MAX];
+	int theirs;
+	size_t len;
+
+	TAILQ_INIT(&third.flows);
+	visits(at, 4000, 1);
+	TAP_INT(app_gets(at, 4000), 1, "somebody outside comes");
+	TAP_OK(load(&third.policy, none), "a domain that may send to nobody");
+	third.hits = calloc(1, sizeof *third.hits);
+	domain_index(&third);
+	LIST_INSERT_HEAD(&s.domains, &third, link);
+	pair_of(SOCK_DGRAM, &theirs, &third.net.packets);
+	TAP_INT(flow_add_domain(&s, &third), 0, "has their address from now on");
+	memset(frame, 0, sizeof frame);
+	len = frame_write(frame, &e, 4);
+	TAP_INT((int)send(theirs, frame, len, 0), (int)len, "it sends as they did");
+	turn();
+	TAP_INT(recv(port, frame, sizeof frame, MSG_DONTWAIT), -1, "which does not leave by the port of another domain");
+	app_sends(at, 4000, 53, 2);
+	TAP_INT(answered(at, 4000), 0, "nor does what the app sends to it");
+	flow_remove_domain(&s, &third);
+	LIST_REMOVE(&third, link);
+	domain_unindex(&third);
+	policy_fini(&third.policy);
+	free(third.hits);
+	close(theirs);
+}
+
 static void test_end(void)
 {
 	TAP_INT(send(port, "x", 1, 0), 1, "what no gateway says");
@@ -376,6 +413,7 @@ int main(void)
 	test_crowd();
 	test_loopback();
 	test_denied_crowd();
+	test_newcomer();
 	test_end();
 	finish();
 	loop_fini(&s.loop);
