@@ -419,8 +419,8 @@ static struct gateway_request bind_request(const char *addr, uint16_t port, uint
 static void test_answers(const struct peer *p, int pair, uint16_t port)
 {
 	const struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
-	struct visit v = { .text = "early" }, got;
-	uint16_t visitor_port, other_port;
+	struct visit v = { .text = "early" }, got = { .text = "" };
+	uint16_t visitor_port = 0, other_port = 0;
 	int visitor = udp_at(loopback, &visitor_port), other = udp_at(loopback, &other_port);
 
 	v.head.peer = addr_v4(127, 0, 0, 1);
@@ -452,9 +452,9 @@ static void test_udp(void)
 	const struct in_addr foreign = { htonl(0xc0000201) };
 	struct peer p = start();
 	struct gateway_answer a;
-	struct visit got;
-	uint16_t port;
-	int pair, fd, visitor, status;
+	struct visit got = { .text = "" };
+	uint16_t port = 0;
+	int pair = -1, fd, visitor, status;
 
 	TAP_INT(ask(&p, bind_request("127.0.0.1", 0, 80), &fd).kind, GATEWAY_DENIED, "a port that is published for TCP alone");
 	TAP_INT(ask(&p, bind_request("0.0.0.0", 0, 53), &fd).kind, GATEWAY_DENIED, "at another address");
