@@ -247,6 +247,21 @@ void names_pretend(struct domain *d, struct lookup *l)
 	found(d, l, &there);
 }
 
+static bool question_add(struct names *n, struct names_question *q)
+{
+	if (n->n_questions == NAMES_ASKED_MAX)
+		return false;
+	LIST_INSERT_HEAD(&n->questions, q, link);
+	n->n_questions++;
+	return true;
+}
+
+static void question_remove(struct names *n, struct names_question *q)
+{
+	LIST_REMOVE(q, link);
+	n->n_questions--;
+}
+
 /* The name is there, but no address of it may be connected to: on record with the first of them. */
 static void withheld(struct domain *d, struct lookup *l, const struct gateway_answer *a)
 {
@@ -285,7 +300,7 @@ static void answered(void *ctx, const struct gateway_answer *a, int fd)
 		l->result = LOOKUP_FAILED;
 		l->why = LOOKUP_WHY_NETWORK;
 	}
-	LIST_REMOVE(q, link);
+	question_remove(&q->domain->host_names, q);
 	resolver_answer(q->sup, q->resolver, l, NULL);
 	free(q);
 }
@@ -305,7 +320,7 @@ static void passed_on(void *ctx, const struct gateway_answer *a, int fd)
 		l->result = a->error == ENOENT ? LOOKUP_UNKNOWN : LOOKUP_FAILED;
 		l->why = a->error == ENOENT ? LOOKUP_WHY_NONE : LOOKUP_WHY_NETWORK;
 	} /* else the gateway has another policy by now: no such record */
-	LIST_REMOVE(q, link);
+	question_remove(&q->domain->host_names, q);
 	resolver_answer(q->sup, q->resolver, l, (const uint8_t *)(a + 1));
 	free(q);
 }
@@ -316,15 +331,15 @@ static void ask(struct sup *s, struct domain *d, const struct lookup *l, struct 
 	struct lookup failed = *l;
 
 	memcpy(r->name, l->name, sizeof r->name);
-	if (q) {
+	if (q)
 		*q = (struct names_question){ .sup = s, .domain = d, .resolver = s->resolver.generation,
 					      .lookup = *l };
-		LIST_INSERT_HEAD(&d->host_names.questions, q, link);
+	if (q && question_add(&d->host_names, q)) {
 		if (gateway_ask(&d->gateway, r, done, q))
 			return;
-		LIST_REMOVE(q, link);
-		free(q);
+		question_remove(&d->host_names, q);
 	}
+	free(q);
 	failed.result = LOOKUP_FAILED;
 	resolver_answer(s, s->resolver.generation, &failed, NULL);
 }

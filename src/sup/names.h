@@ -25,6 +25,7 @@ struct names_question;
 
 #define NAMES_MAX 4096
 #define NAMES_BUCKETS 256
+#define NAMES_ASKED_MAX 512 /* questions that the gateway has at a time; the resolver asks fewer, but is not believed */
 
 /* Of a domain. Zeroed: none yet. */
 struct names {
@@ -33,6 +34,7 @@ struct names {
 	struct names_entry **places;    /* owned; by number; NULL: nothing was given out yet */
 	uint32_t n, room;
 	LIST_HEAD(, names_question) questions; /* that the gateway has not answered */
+	unsigned n_questions;
 };
 
 void names_init(struct names *n);

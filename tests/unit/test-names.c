@@ -7,6 +7,7 @@
 #include "sup/domain.h"
 #include "sup/flow.h"
 #include "sup/names.h"
+#include "sup/sup.h"
 #include "sup/vsk.h"
 #include "tap.h"
 
@@ -16,6 +17,7 @@
 static time_t seconds = 1000;
 static struct vsk_table table;
 static struct domain d = { .number = 1 };
+static struct sup sup;
 
 int clock_gettime(clockid_t clock, struct timespec *ret)
 {
@@ -97,6 +99,20 @@ static void test_all_held(void)
 	TAP_OK(ask(MANY + 1, &another) && means(&another, MANY + 1), "one that is not any more is, soon after");
 }
 
+/* A resolver in somebody else's hands asks as often as it likes. */
+static void test_flood(void)
+{
+	const struct lookup l = { .what = LOOKUP_NAME, .name = "web.example.com" };
+
+	sup.resolver.fd = -1;
+	TAP_INT(gateway_init(&d.gateway, &sup, -1), 0, "a gateway");
+	for (unsigned i = 0; i < 10 * NAMES_ASKED_MAX; i++)
+		names_ask(&sup, &d, &l);
+	TAP_INT(d.gateway.next, NAMES_ASKED_MAX, "no more questions are kept than there may be at a time");
+	names_fini(&d.host_names);
+	gateway_fini(&d.gateway);
+}
+
 int main(void)
 {
 	const struct addr six = { { 0xfd, [1] = 0x53 } };
@@ -109,7 +125,7 @@ int main(void)
 	d.policy.resolver.pool6 = (struct prefix){ six, 64 };
 	test_oldest_held();
 	test_all_held();
-	names_fini(&d.host_names);
+	test_flood();
 	vsk_table_fini(&table);
 	return tap_done();
 }
