@@ -388,31 +388,43 @@ static int compare_member(struct diff *d, const char *place, const json_t *x, co
 	return strcmp(was, now) == 0 ? 0 : add_setting(d, place, now, was);
 }
 
-static int compare_publish(struct diff *d, const struct policy *p, const struct policy *q, bool added)
+static bool publishes_as(const struct policy *p, const struct policy_rule *r, enum policy_proto proto)
 {
 	for (size_t i = 0; i < p->n_rules; i++) {
-		const struct policy_rule *r = &p->rules[i];
-		struct policy_change c = { .kind = CHANGE_SETTING };
-		char addr[ADDR_TEXT_MAX], at[ENDPOINT_TEXT_MAX];
-		bool there = !r->publish;
+		const struct policy_rule *o = &p->rules[i];
 
-		for (size_t j = 0; !there && j < q->n_rules; j++) {
-			const struct policy_rule *o = &q->rules[j];
-
-			there = o->publish && o->publish_port == r->publish_port && o->protos == r->protos &&
-				addr_equal(&o->publish_addr, &r->publish_addr) &&
-				host_equal(&o->endpoints[0].host, &r->endpoints[0].host) &&
-				ports_equal(&o->endpoints[0].ports, &r->endpoints[0].ports);
-		}
-		if (there)
-			continue;
-		c.text = arena_printf(&d->c->arena, "%s %s port %u for %s", added ? "publishes" : "no longer publishes",
-				      addr_format(&r->publish_addr, addr, sizeof addr), r->publish_port,
-				      endpoint_format_local(&r->endpoints[0], at, sizeof at));
-		if (add_change(d, &c) < 0)
-			return -ENOMEM;
+		if (o->publish && (o->protos & proto) && o->publish_port == r->publish_port &&
+		    addr_equal(&o->publish_addr, &r->publish_addr) &&
+		    host_equal(&o->endpoints[0].host, &r->endpoints[0].host) &&
+		    ports_equal(&o->endpoints[0].ports, &r->endpoints[0].ports))
+			return true;
 	}
-	return 0;
+	return false;
+}
+
+/* Each protocol is a port of its own. */
+static int compare_published(struct diff *d, const struct policy_rule *r, const struct policy *q,
+			     enum policy_proto proto, bool added)
+{
+	struct policy_change c = { .kind = CHANGE_SETTING };
+	char addr[ADDR_TEXT_MAX], at[ENDPOINT_TEXT_MAX];
+
+	if (!(r->protos & proto) || publishes_as(q, r, proto))
+		return 0;
+	c.text = arena_printf(&d->c->arena, "%s %s port %u for %s%s", added ? "publishes" : "no longer publishes",
+			      addr_format(&r->publish_addr, addr, sizeof addr), r->publish_port,
+			      endpoint_format_local(&r->endpoints[0], at, sizeof at), proto == POLICY_UDP ? "/udp" : "");
+	return add_change(d, &c);
+}
+
+static int compare_publish(struct diff *d, const struct policy *p, const struct policy *q, bool added)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && i < p->n_rules; i++)
+		for (unsigned proto = POLICY_TCP; rc >= 0 && p->rules[i].publish && proto <= POLICY_UDP; proto <<= 1)
+			rc = compare_published(d, &p->rules[i], q, (enum policy_proto)proto, added);
+	return rc < 0 ? -ENOMEM : 0;
 }
 
 static const char *own_error(const struct policy *p, const char *id)
