@@ -166,6 +166,8 @@ unasked"
 	wait_until udp_bound 5353
 	run on_host "$VRUN" run -T --publish 5353:53/udp -- true
 	assert_vrun_error "publishing port 53 at 127.0.0.1:5353: Address already in use"
+	run on_host "$VRUN" run -T --publish 224.0.0.1:5354:53/udp -- true
+	assert_vrun_error "publishing port 53 at 224.0.0.1:5354: Cannot assign requested address"
 	run on_host "$VRUN" run -T --publish 5353:53/sctp -- true
 	assert_vrun_error "for UDP 5353:53/udp"
 	serve '{"allow": "listen", "at": ":53", "proto": ["tcp", "udp"], "from": "host", "publish": "127.0.0.1:5354"}' 0.0.0.0 53 --publish 5355:53/udp
