@@ -75,7 +75,7 @@ static int check_fixed(const struct domain *d, const struct policy *p, bool gate
 		(void)refuse(p, e, "\"memory\" or \"pids\" of \"limits\"");
 		return err_hint(e, "\"vrun update %s\" changes them; leave them in the policy as they were", d->id);
 	}
-	if (policy_needs(p) & ~policy_needs(old) & made)
+	if (policy_needs(p) & ~d->trapped & made)
 		return refuse(p, e, "that there are no rules for UDP");
 	if (!d->published.over)
 		return err_set(e, EBUSY, "container %s is still being started", d->id);

@@ -205,6 +205,14 @@ EACCES"
 	assert_output "Connection refused"
 	run -0 ask on_host 127.0.0.1 6000 <<<still
 	assert_output "198.18.0.2 still"
+	# Without a rule for UDP for a while.
+	jq '.net.rules[].proto = "tcp"' "$T/last.json" >"$T/tcp.json"
+	run -0 on_host "$VRUN" policy apply "$MARK-dns" "$T/tcp.json"
+	run -0 ask on_host 127.0.0.1 6000 <<<gone
+	assert_output "Connection refused"
+	run -0 on_host "$VRUN" policy apply "$MARK-dns" "$T/last.json"
+	run -0 ask on_host 127.0.0.1 6000 <<<again
+	assert_output "198.18.0.2 again"
 }
 
 @test "more visitors than are remembered are all answered" {
