@@ -8,6 +8,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -127,6 +128,8 @@ static const struct option options[] = {
 	{ IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_USER_TIMEOUT, GET | SET | WIRE | NOTED },
 	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP_CC_INFO, GET | SET | WIRE | NOTED },
 	{ IPPROTO_TCP, TCP_INQ, TCP_INQ, GET | SET | WIRE | NOTED },
+	{ IPPROTO_UDP, UDP_CORK, UDP_CORK, GET | SET },
+	{ IPPROTO_UDP, UDP_SEGMENT, UDP_GRO, GET | SET },
 	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, IPV6_UNICAST_HOPS, GET | SET | WIRE | NOTED },
 	{ IPPROTO_IPV6, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_LOOP, GET | SET | WIRE },
 	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_MTU_DISCOVER, GET | SET | WIRE | NOTED },
@@ -143,6 +146,7 @@ static const struct option options[] = {
 #define N_OPTIONS (sizeof options / sizeof *options)
 static_assert(TCP_CORK == 3 && TCP_KEEPCNT == 6 && TCP_SYNCNT == 7 && TCP_INFO == 11, "no other option in the row of old ones");
 static_assert(TCP_CC_INFO == TCP_NOTSENT_LOWAT + 1, "neighbours");
+static_assert(UDP_GRO == UDP_SEGMENT + 1, "neighbours");
 static_assert(SO_DONTROUTE == 5 && SO_KEEPALIVE == 9, "nothing else between them");
 
 enum option_use syscalls_option(unsigned needs, bool set, int level, int option)

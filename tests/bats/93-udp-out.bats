@@ -125,9 +125,26 @@ for i in range(300):
     f.settimeout(10)
     f.sendto(b"%d" % i, to)
     flows.append(f)
-print(sum(f.recv(100) == b"%d" % i for i, f in enumerate(flows)))'
+print(sum(f.recv(100) == b"%d" % i for i, f in enumerate(flows)))
+# One call for many, as QUIC has it: UDP_SEGMENT, UDP_GRO.
+s.setsockopt(socket.IPPROTO_UDP, 103, 1000)
+s.setsockopt(socket.IPPROTO_UDP, 104, 1)
+print(s.getsockopt(socket.IPPROTO_UDP, 103), s.getsockopt(socket.IPPROTO_UDP, 104))
+s.send(b"s" * 2500)
+left = 2500
+while left > 0:
+    left -= len(s.recv(65535))
+print(left)
+# No tunnel: UDP_ENCAP.
+try:
+    s.setsockopt(socket.IPPROTO_UDP, 100, 2)
+except OSError as e:
+    print(e.strerror)'
 	assert_output "3000
-300"
+300
+1000 1
+0
+Protocol not available"
 }
 
 @test "sockets shows a flow to the outside, and a gateway that is killed ends it" {
