@@ -10,6 +10,7 @@
  * connection is only ever begun, and what is not there at once is waited for.
  */
 #include <linux/netlink.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -399,6 +400,24 @@ static int64_t connect_other(struct call *c, struct target *t, struct sockaddr_s
 	return connect(t->fd, (struct sockaddr *)sa, (socklen_t)(len < sizeof *nl ? len : sizeof *nl)) < 0 ? -errno : 0;
 }
 
+/*
+ * One that seems connected to nobody: whoever it was is gone; or its row was collected when it was over, and is a new
+ * one (call.c), which cannot tell whether it ever was connected. Its SYN was acknowledged then.
+ */
+static int64_t connect_over(struct call *c, struct target *t)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof info;
+	int64_t rc;
+
+	if (t->row->wire || getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_bytes_acked > 0)
+		return -EISCONN;
+	rc = transport_progress(t->fd, AF_INET6);
+	if (rc != -EISCONN)
+		vsk_reset(&c->sup->table, t->row);
+	return rc;
+}
+
 static int64_t connect_virtual(struct call *c, struct target *t, const struct sockaddr_storage *sa, size_t len)
 {
 	struct vsk *v = t->row;
@@ -426,8 +445,11 @@ static int64_t connect_virtual(struct call *c, struct target *t, const struct so
 		if (rc != -EINVAL)
 			return rc;
 	}
-	if (v->status == VSK_CONNECTED)
-		return -EISCONN; /* to a domain that is gone */
+	if (v->status == VSK_CONNECTED) {
+		rc = connect_over(c, t);
+		if (rc != -EINVAL)
+			return rc;
+	}
 	rc = read_destination(c, v, sa, len, &to);
 	return rc < 0 ? rc : connect_stream(c, t, &to);
 }

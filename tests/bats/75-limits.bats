@@ -309,6 +309,10 @@ s = l.accept()[0]
 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); s.close()
 try: c.recv(1)
 except ConnectionResetError: pass
+# Refused, and told so: the kernel still says once that it was begun.
+r = socket.socket(); r.setblocking(False); r.connect_ex(("127.0.0.1", 7001))
+try: r.recv(1)
+except ConnectionRefusedError: pass
 # At its limit the supervisor looks which sockets the kernel still has in a list.
 for i in range(3):
     held = []
@@ -321,10 +325,11 @@ except OSError as e: print(errno.errorcode[e.errno])
 print(c.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) == socket.AF_INET)
 try: print(c.connect(("127.0.0.1", 7000)))
 except OSError as e: print(errno.errorcode[e.errno])
+print(*(errno.errorcode.get(e, e) for e in [r.connect_ex(("127.0.0.1", 7000)) for _ in range(4)]))
 c.close()
 '
 	assert_status 0
-	assert_output $'ENOTCONN\nTrue\nEISCONN'
+	assert_output $'ENOTCONN\nTrue\nEISCONN\nECONNABORTED EINPROGRESS 0 EISCONN'
 	assert_nothing_left
 }
 
