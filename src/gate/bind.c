@@ -52,7 +52,9 @@ struct bound {
 	uint16_t asked, port, local_port; /* asked: as the policy has it; 0: any */
 	int fd;   /* owned */
 	int pair; /* owned; -1 of a claim */
+	/* cppcheck-suppress unusedStructMember ; LIST_FOREACH does */
 	LIST_HEAD(, visitor) buckets[VISITOR_BUCKETS];
+	/* cppcheck-suppress unusedStructMember ; TAILQ_FIRST does */
 	TAILQ_HEAD(, visitor) ages;
 	unsigned n;
 	struct denied denied[DENIED_PLACES];
