@@ -519,8 +519,8 @@ static void test_last_answers(void)
 {
 	struct peer p = start();
 	struct visit got = { .head = { .error = 0 } };
-	uint16_t port;
-	int pair, status, n = 0, visitor = udp_at((struct in_addr){ htonl(INADDR_LOOPBACK) }, &port);
+	uint16_t port = 0;
+	int pair = -1, status, n = 0, visitor = udp_at((struct in_addr){ htonl(INADDR_LOOPBACK) }, &port);
 	struct gateway_answer a = ask(&p, bind_request("127.0.0.1", 0, 53), &pair);
 
 	send_to(visitor, a.port, "visitor");
