@@ -185,7 +185,6 @@ static void deny(struct bound *b, const struct addr *from, uint16_t port, const 
 {
 	const struct gateway_visit head = { .peer = *from, .at = *at, .port = port, .error = EACCES };
 	struct denied *d = &b->denied[bucket_of(from, port) % DENIED_PLACES];
-
 	int64_t now = gate_now();
 
 	if (d->until > now && d->port == port && addr_equal(&d->addr, from))
